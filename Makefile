@@ -1,0 +1,40 @@
+# `make run` and `make test` need Python 3.11, git and make; everything else is installed here.
+PYTHON ?= python3.11
+VENV := .venv
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: run test lint bench publish readme venv
+
+run: $(READY)  ## environment, data, the whole experiment, its result table
+	dvc pull data.dvc models.dvc
+	dvc repro
+	trustmia results
+
+test: $(READY)  ## linters, types and the whole test suite
+	ruff check .
+	ruff format --check .
+	mypy
+	python -m pytest
+
+lint: $(READY)  ## mend what the linters can mend
+	ruff format .
+	ruff check --fix .
+
+bench: $(READY)  ## speed as ratios, measured side by side in one run
+	python -m benchmarks
+
+readme: $(READY)  ## write the tables of README.md from metrics/
+	trustmia results --update README.md
+
+publish: $(READY)  ## once per finished piece of work: fill the embedded remote and stage it
+	dvc push
+	git add --all dvc-remote dvc.lock data.dvc models.dvc metrics plots
+
+venv: $(READY)
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $(READY)

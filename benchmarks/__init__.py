@@ -1,0 +1,1 @@
+"""Speed, as ratios of two ways measured side by side in one run: `python -m benchmarks`."""

@@ -1,0 +1,34 @@
+"""Run all benchmarks, or those named on the command line."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import large_audit, nothing_to_do, prediction, sampling, training
+from trustmia import files
+
+RESULTS = Path(__file__).with_name("results.json")
+BENCHMARKS: dict[str, Callable[[], str]] = {
+    "training": training.report,
+    "prediction": prediction.report,
+    "sampling": sampling.report,
+    "audit": large_audit.report,
+    "repro": nothing_to_do.report,
+}
+
+
+def main() -> None:
+    """Print one line per benchmark and keep it in `results.json`, for the README."""
+    names = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        sys.exit(f"benchmarks: {unknown[0]!r} is unknown; allowed: {', '.join(BENCHMARKS)}")
+    results = files.read_json(RESULTS) if RESULTS.exists() else {}
+    for name in names:
+        results[name] = BENCHMARKS[name]()
+        print(results[name], flush=True)
+    files.write_json(RESULTS, {name: results[name] for name in BENCHMARKS if name in results})
+
+
+if __name__ == "__main__":
+    main()

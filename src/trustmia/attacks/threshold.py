@@ -1,0 +1,37 @@
+"""The threshold attack: a large maximum score speaks for a member (Salem et al. 2019)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import roc_curve
+
+from trustmia.attacks.base import Attack, AttackSettings, Bool, Float32
+
+
+@dataclass(frozen=True)
+class ThresholdAttack:
+    """Calls an image a member if its maximum prediction score is above a threshold."""
+
+    threshold: float
+
+    def score(self, scores: Float32) -> Float32:
+        """See `FittedAttack.score`: the maximum prediction score."""
+        maximum: Float32 = scores.max(axis=1)
+        return maximum
+
+    def decide(self, attack_scores: Float32) -> Bool:
+        """See `FittedAttack.decide`."""
+        return attack_scores > np.float32(self.threshold)
+
+    def parameters(self) -> dict[str, float]:
+        """See `FittedAttack.parameters`."""
+        return {"threshold": self.threshold}
+
+
+def fit(scores: Float32, member: Bool, settings: AttackSettings) -> ThresholdAttack:
+    """Choose the point of the shadow ROC curve with the largest TPR − FPR."""
+    fpr, tpr, thresholds = roc_curve(member, scores.max(axis=1))
+    return ThresholdAttack(float(thresholds[np.argmax(tpr - fpr)]))
+
+
+THRESHOLD = Attack("Threshold Attack", fit)

@@ -1,0 +1,76 @@
+"""Runs attacks on a shadow's and a target's prediction scores: no image, no model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trustmia.attacks import ATTACKS, AttackSettings
+from trustmia.attacks.base import Float32
+from trustmia.errors import UserError
+from trustmia.evaluation import Judged, Roc, full_roc, membership_metrics, thin_roc
+from trustmia.score_files import ScoreSet
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What the attacks reached.
+
+    Attributes:
+        parameters: What each attack learned from the shadow model.
+        sets: Non-member set → attack → metric (see `membership_metrics`).
+        rocs: Attack → non-member set → thinned ROC curve.
+        sizes: Number of images in `members` and in each non-member set.
+    """
+
+    parameters: dict[str, float]
+    sets: dict[str, dict[str, Metrics]]
+    rocs: dict[str, dict[str, Roc]]
+    sizes: dict[str, int]
+
+
+def run_audit(
+    shadow: ScoreSet, target: ScoreSet, methods: Sequence[str], settings: AttackSettings
+) -> AuditResult:
+    """Fit attacks on the shadow and let them judge what the target was shown.
+
+    Args:
+        shadow: Scores of the shadow model on its members and non-members.
+        target: Scores of the target model on its members and every non-member set.
+        methods: Names of attacks, in the order of the results.
+        settings: Settings of the attacks.
+
+    Raises:
+        UserError: An attack is unknown, the number of classes differs between shadow and
+            target, or a setting does not fit.
+    """
+    unknown = [name for name in methods if name not in ATTACKS]
+    if unknown:
+        raise UserError(f"attack {unknown[0]!r} is unknown; allowed: {', '.join(ATTACKS)}")
+    classes = shadow.scores.shape[1], target.scores.shape[1]
+    if classes[0] != classes[1]:
+        raise UserError(f"the shadow has {classes[0]} classes, the target {classes[1]}")
+    rows = target.nonmember_sets()
+    result = AuditResult(
+        parameters={},
+        sets={name: {} for name in rows},
+        rocs={},
+        sizes={"members": int(target.member.sum())} | {n: len(r) for n, r in rows.items()},
+    )
+    max_scores: Float32 = target.scores.max(axis=1)
+    for name in methods:
+        fitted = ATTACKS[name].fit(shadow.scores, shadow.member, settings)
+        attack_scores = fitted.score(target.scores)
+        decisions = fitted.decide(attack_scores)
+        result.parameters.update(fitted.parameters())
+        judged = Judged(attack_scores, decisions, max_scores)
+        members = judged.take(np.flatnonzero(target.member))
+        result.rocs[name] = {}
+        for set_name, index in rows.items():
+            nonmembers = judged.take(index)
+            roc = full_roc(members, nonmembers)
+            result.sets[set_name][name] = membership_metrics(members, nonmembers, roc)
+            result.rocs[name][set_name] = thin_roc(roc)
+    return result

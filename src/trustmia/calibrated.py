@@ -1,0 +1,31 @@
+"""A fitted calibration as files."""
+
+from pathlib import Path
+
+from torch import nn
+
+from trustmia import checkpoints
+from trustmia.calibration import METHODS, Calibration
+from trustmia.checkpoints import Checkpoint
+
+
+def save(folder: Path, method: str, calibration: Calibration) -> None:
+    """Write `calibration.safetensors` and a card with the method's name."""
+    card = {"kind": "calibration", "method": method, "versions": checkpoints.versions()}
+    checkpoints.save(folder / "calibration", Checkpoint(calibration.tensors(), card))
+
+
+def load(folder: Path, head: nn.Linear) -> Calibration:
+    """Read a calibration of the model whose last layer is `head`.
+
+    Raises:
+        UserError: A file is missing or unreadable.
+    """
+    checkpoint = checkpoints.load(folder / "calibration")
+    return METHODS[checkpoint.card["method"]].load(head, checkpoint.tensors)
+
+
+def fitted_values(calibration: Calibration) -> dict[str, float]:
+    """Return the single numbers among what was fitted, e.g. the temperature."""
+    tensors = calibration.tensors().items()
+    return {name: float(tensor) for name, tensor in tensors if tensor.numel() == 1}

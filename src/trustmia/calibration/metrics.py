@@ -1,0 +1,66 @@
+"""How well prediction scores tell the truth about themselves."""
+
+import numpy as np
+import numpy.typing as npt
+
+BINS = 15
+SMALLEST = np.finfo(np.float32).tiny
+
+
+def calibration_metrics(
+    scores: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]
+) -> dict[str, float]:
+    """Return accuracy, NLL, ECE and overconfidence error.
+
+    Args:
+        scores: float [N, K], rows sum to 1.
+        labels: int64 [N].
+
+    Returns:
+        `accuracy` in [0, 1]; `nll` in nats, at least 0; `ece`, the expected calibration
+        error Σ n_b/N·|acc_b − conf_b| (Naeini et al. 2015); `overconfidence_error`,
+        Σ n_b/N·conf_b·max(conf_b − acc_b, 0) (Thulasidasan et al. 2019); `mmps`, the mean
+        maximum prediction score. Sums run over 15 bins of equal width, lower edges
+        excluded.
+    """
+    table = reliability_table(scores, labels)
+    weight = table["count"] / len(labels)
+    gap = table["confidence"] - table["accuracy"]
+    confidence = scores.max(axis=1)
+    true_scores = scores[np.arange(len(labels)), labels].astype(np.float64)
+    return {
+        "accuracy": float((scores.argmax(axis=1) == labels).mean()),
+        "nll": float(-np.log(np.maximum(true_scores, SMALLEST)).mean()),
+        "ece": float((weight * np.abs(gap)).sum()),
+        "overconfidence_error": float((weight * table["confidence"] * np.maximum(gap, 0)).sum()),
+        "mmps": float(confidence.mean(dtype=np.float64)),
+    }
+
+
+def reliability_table(
+    scores: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], bins: int = BINS
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return mean confidence and accuracy of the images in each bin of confidence.
+
+    Args:
+        scores: float [N, K], rows sum to 1.
+        labels: int64 [N].
+        bins: Number of bins of equal width over [0, 1], lower edges excluded.
+
+    Returns:
+        float64 [bins] each: `lower` and `upper` edge, `count`, `confidence`, `accuracy`
+        (both 0 in an empty bin).
+    """
+    confidence = scores.max(axis=1).astype(np.float64)
+    correct = scores.argmax(axis=1) == labels
+    edges = np.linspace(0, 1, bins + 1)
+    index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    count = np.bincount(index, minlength=bins).astype(np.float64)
+    divisor = np.maximum(count, 1)
+    return {
+        "lower": edges[:-1],
+        "upper": edges[1:],
+        "count": count,
+        "confidence": np.bincount(index, confidence, bins) / divisor,
+        "accuracy": np.bincount(index, correct, bins) / divisor,
+    }

@@ -1,0 +1,58 @@
+"""Temperature scaling (Guo et al. 2017); at temperature 1, no calibration at all."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trustmia.calibration.base import FitInputs, Method
+
+LOG_BOUNDS = (np.log(1e-3), np.log(1e3))
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """Divides the logits by a temperature above 0 before the softmax."""
+
+    temperature: float
+
+    def scores(self, features: Tensor, logits: Tensor) -> Tensor:
+        """See `Calibration.scores`."""
+        return torch.softmax(logits / self.temperature, dim=1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `Calibration.tensors`."""
+        return {"temperature": torch.tensor(self.temperature, dtype=torch.float64)}
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """Return the temperature in [1e-3, 1e3] with the smallest negative log-likelihood.
+
+    Args:
+        logits: float [N, K] of images the model was not trained on.
+        labels: int64 [N].
+    """
+    exact = logits.double()
+
+    def nll(log_temperature: float) -> float:
+        return float(F.cross_entropy(exact / np.exp(log_temperature), labels))
+
+    result = minimize_scalar(nll, bounds=LOG_BOUNDS, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(result.x))
+
+
+def _fit(inputs: FitInputs) -> Temperature:
+    if inputs.temperature == "fit":
+        return Temperature(fit_temperature(inputs.validation_logits, inputs.validation_labels))
+    return Temperature(float(inputs.temperature))
+
+
+def _load(head: nn.Linear, tensors: dict[str, Tensor]) -> Temperature:
+    return Temperature(float(tensors["temperature"]))
+
+
+TEMPERATURE = Method(fit=_fit, load=_load)
+NONE = Method(fit=lambda inputs: Temperature(1.0), load=_load)

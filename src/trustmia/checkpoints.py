@@ -1,0 +1,138 @@
+"""Trained weights as safetensors, each with a JSON model card beside it."""
+
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trustmia import files
+from trustmia.datasets import Images
+from trustmia.errors import UserError
+
+Card = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights and where they come from.
+
+    Attributes:
+        tensors: State dict.
+        card: `kind`, `params` (what trained it), `data` (name and digest of the training
+            images), `metrics`, `history` (one entry per epoch), `versions`; in `models/`
+            also `date` and `sha256` of the weights.
+    """
+
+    tensors: dict[str, Tensor]
+    card: Card
+
+
+def paths(stem: Path) -> tuple[Path, Path]:
+    """Return the weights' and the card's path, e.g. of `outputs/classifiers/target/model`."""
+    return stem.with_suffix(".safetensors"), stem.with_suffix(".json")
+
+
+def save(stem: Path, checkpoint: Checkpoint) -> None:
+    """Write weights and card; the same checkpoint gives the same bytes."""
+    weights, card = paths(stem)
+    with files.atomic_file(weights) as temporary:
+        save_file({k: t.contiguous() for k, t in checkpoint.tensors.items()}, temporary)
+    files.write_json(card, checkpoint.card)
+
+
+def load(stem: Path) -> Checkpoint:
+    """Read weights and card.
+
+    Raises:
+        UserError: One of the two is missing or unreadable, or the weights do not have
+            the SHA-256 that the card gives.
+    """
+    weights, card_path = paths(stem)
+    for path in (card_path, weights):
+        if not path.is_file():
+            raise UserError(
+                f"{path}: not found; run `dvc pull` for models/, or `dvc repro` for outputs/"
+            )
+    try:
+        card = files.read_json(card_path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{card_path}: not readable ({error}); run `dvc checkout`") from error
+    try:
+        tensors = load_file(weights)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise UserError(f"{weights}: not readable ({error}); run `dvc checkout`") from error
+    if card.get("sha256") not in (None, files.sha256(weights)):
+        raise UserError(f"{weights}: is not what {card_path.name} describes; run `dvc checkout`")
+    return Checkpoint(tensors, card)
+
+
+def data_card(name: str, images: Images) -> Card:
+    """Describe training images: data set, number, SHA-256 of pixels and labels."""
+    digest = hashlib.sha256(images.pixels.tobytes())
+    digest.update(images.labels.tobytes())
+    return {"dataset": name, "images": len(images), "sha256": digest.hexdigest()}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes weights."""
+    return {name: importlib.metadata.version(name) for name in ("torch", "numpy", "trustmia")}
+
+
+def differences(card: Card, params: Mapping[str, Any], data: Card) -> list[str]:
+    """Say why a checkpoint is not what these parameters and images would train.
+
+    Returns:
+        One phrase per difference, empty where there is none.
+    """
+    trained = card["params"]
+    phrases = [
+        f"{key} {trained.get(key)!r} rather than {value!r}"
+        for key, value in params.items()
+        if trained.get(key) != value
+    ]
+    if card["data"]["sha256"] != data["sha256"]:
+        phrases.append("other training images")
+    return phrases
+
+
+def load_fitting(
+    stems: list[Path], what: str, params: Mapping[str, Any], data: Card, source_key: str
+) -> Checkpoint:
+    """Load the first pretrained checkpoint that these parameters would train.
+
+    A checkpoint trained on other images would make the truth about membership wrong, so
+    none is used that does not fit.
+
+    Args:
+        stems: Where to look, in this order.
+        what: What is looked for, for people.
+        params: The parameters that decide about the weights, by their full keys.
+        data: `data_card` of the training images.
+        source_key: Key of the parameter that asks for training from scratch.
+
+    Raises:
+        UserError: None fits; the message says in what the nearest one differs.
+    """
+    candidates = []
+    for stem in stems:
+        checkpoint = load(stem)
+        found = differences(checkpoint.card, params, data)
+        if not found:
+            return checkpoint
+        candidates.append((len(found), str(stem.parent), found))
+    if not candidates:
+        raise UserError(
+            f"no pretrained {what} in models/: run `dvc pull models.dvc`, or set "
+            f"{source_key}=scratch"
+        )
+    _, place, found = min(candidates)
+    raise UserError(
+        f"params.yaml: {source_key}: no pretrained {what} fits; the nearest, {place}, was trained "
+        f"with {', '.join(found)}. Restore these or set {source_key}=scratch"
+    )

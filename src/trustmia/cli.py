@@ -1,0 +1,142 @@
+"""The command `trustmia`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from trustmia import __version__, entry
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and run the command."""
+    options = parser().parse_args(arguments)
+    entry.run("trustmia", lambda: options.run(options))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    result = argparse.ArgumentParser(
+        prog="trustmia",
+        description="Can a membership inference attack be trusted? "
+        "The experiment itself runs with `dvc repro`.",
+    )
+    result.add_argument("--version", action="version", version=__version__)
+    commands = result.add_subparsers(required=True, metavar="COMMAND")
+    _add_audit(commands)
+    _add_fetch(commands)
+    _add_results(commands)
+    _add_export(commands)
+    return result
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_audit(commands: Commands) -> None:
+    command = commands.add_parser("audit", help="run the attacks on score files of any classifier")
+    command.add_argument(
+        "--shadow",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="scores of a model whose membership is known (NPZ, CSV or Parquet)",
+    )
+    command.add_argument(
+        "--target",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="scores of the model under audit, with a column `set`",
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
+    command.add_argument(
+        "--attacks",
+        default="threshold,entropy,salem",
+        metavar="NAME,…",
+        help="attacks to run (default: %(default)s)",
+    )
+    command.add_argument(
+        "--salem-k",
+        type=int,
+        default=3,
+        metavar="K",
+        help="largest scores that the Salem attack sees (default: %(default)s)",
+    )
+    command.add_argument("--seed", type=int, default=42, help="(default: %(default)s)")
+    command.set_defaults(run=_audit)
+
+
+def _audit(options: argparse.Namespace) -> None:
+    from trustmia.audit_command import audit
+
+    names = [name.strip() for name in options.attacks.split(",") if name.strip()]
+    print(audit(options.shadow, options.target, options.out, names, options.salem_k, options.seed))
+
+
+def _add_fetch(commands: Commands) -> None:
+    command = commands.add_parser(
+        "fetch", help="get data sets from their publishers and verify them"
+    )
+    command.add_argument("names", nargs="+", metavar="NAME", help="e.g. fashion_mnist")
+    command.set_defaults(run=_fetch)
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from trustmia import layout
+    from trustmia.datasets import DATASETS
+    from trustmia.errors import UserError
+
+    for name in options.names:
+        if name not in DATASETS:
+            raise UserError(f"fetch: {name!r} is unknown; allowed: {', '.join(DATASETS)}")
+    for name in options.names:
+        print(f"fetch {name} …", file=sys.stderr)
+        source = DATASETS[name].fetch(layout.DATA)
+        print(f"{name}: verified, from {source}. To version it: `dvc add data`, `dvc push`")
+
+
+def _add_results(commands: Commands) -> None:
+    command = commands.add_parser("results", help="print the result table of the last run")
+    command.add_argument(
+        "--format",
+        choices=("simple", "github"),
+        default="simple",
+        help="table style (default: %(default)s)",
+    )
+    command.add_argument(
+        "--update",
+        type=Path,
+        metavar="FILE",
+        help="write the tables into this Markdown file, between its markers",
+    )
+    command.set_defaults(run=_results)
+
+
+def _results(options: argparse.Namespace) -> None:
+    from trustmia import readme
+
+    if options.update:
+        readme.update(options.update)
+    else:
+        print(readme.result_table(options.format))
+
+
+def _add_export(commands: Commands) -> None:
+    command = commands.add_parser(
+        "export-models", help="keep the last run's models as pretrained checkpoints in models/"
+    )
+    command.add_argument("name", help="name of the classifier pair, e.g. standard")
+    command.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from trustmia.export import export_models
+
+    for place in export_models(options.name):
+        print(place)
+
+
+if __name__ == "__main__":
+    main()

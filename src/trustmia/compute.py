@@ -1,0 +1,58 @@
+"""Where and how precisely models compute."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal, TypeVar
+
+import torch
+
+Precision = Literal["auto", "fp32", "bf16"]
+ModuleT = TypeVar("ModuleT", bound=torch.nn.Module)
+
+
+def pick_device() -> torch.device:
+    """Return CUDA where PyTorch sees it, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def use_bf16(precision: Precision, device: torch.device) -> bool:
+    """Say whether to compute in bfloat16; `auto` asks the processor.
+
+    On a processor without bfloat16 arithmetic PyTorch emulates it, which is slower
+    than float32, so `auto` chooses it only where it is native.
+    """
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def place(module: ModuleT, device: torch.device) -> ModuleT:
+    """Move a module to a device, its weights channels last, as convolutions are fastest."""
+    module.to(device)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Return the autocast context for `precision` on `device`."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=use_bf16(precision, device))
+
+
+@contextlib.contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """Seed PyTorch's global generator and insist on deterministic kernels inside.
+
+    The state before is restored, so that seeding one computation leaves no trace in
+    the next.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    devices = range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices=list(devices)):
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)

@@ -1,0 +1,123 @@
+"""Stratified, seeded index sets that never overlap."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from trustmia.datasets.base import Int64
+from trustmia.errors import UserError
+from trustmia.seeding import derive_seed
+
+ROLES = ("target", "shadow")
+
+
+@dataclass(frozen=True)
+class SplitSizes:
+    """Numbers of images; target and shadow each get their own.
+
+    Attributes:
+        pool: Images set aside for target and shadow together.
+        generator_holdout: Images kept from the generator to judge it with.
+        train: Training images of a model.
+        validation: Held-out images of a model that calibration is fitted on.
+        test: Held-out images of a model for its accuracy.
+        attack_members: Training images in a model's attack set.
+        attack_nonmembers: Test images in a model's attack set.
+    """
+
+    pool: int
+    generator_holdout: int
+    train: int
+    validation: int
+    test: int
+    attack_members: int
+    attack_nonmembers: int
+
+
+Split = dict[str, dict[str, Int64]]
+
+
+def split_indices(labels: Int64, sizes: SplitSizes, pool_seed: int, seed: int) -> Split:
+    """Divide a data set between target, shadow and generator.
+
+    The pool is drawn first, with a seed of its own. What is left belongs to the
+    generator, so that a generator trained once stays disjoint from target and shadow
+    whatever their seed and sizes within the pool.
+
+    Args:
+        labels: int64 [N], the class of every image.
+        sizes: How many images each part gets.
+        pool_seed: Seed of the pool and of the generator's held-out images.
+        seed: Seed of the parts of target and shadow.
+
+    Returns:
+        Sorted int64 indices into `labels`. `target` and `shadow` have `train`,
+        `validation`, `test`, and their attack sets `members` (of `train`) and
+        `non_members` (of `test`); `generator` has `train` and `holdout`. No image is in
+        two of these but for the attack sets. Every part has the classes in the
+        proportions of the whole.
+
+    Raises:
+        UserError: A part needs more images than what it is drawn from has.
+    """
+    _check_sizes(len(labels), sizes)
+    everything = np.arange(len(labels), dtype=np.int64)
+    pool, rest = _take(labels, everything, sizes.pool, derive_seed(pool_seed, "split", "pool"))
+    holdout, generator_train = _take(
+        labels, rest, sizes.generator_holdout, derive_seed(pool_seed, "split", "holdout")
+    )
+    split: Split = {"generator": {"train": generator_train, "holdout": holdout}}
+    for role in ROLES:
+        split[role], pool = _take_role(labels, pool, sizes, derive_seed(seed, "split", role))
+    return split
+
+
+def _take_role(
+    labels: Int64, pool: Int64, sizes: SplitSizes, seed: int
+) -> tuple[dict[str, Int64], Int64]:
+    """Draw the parts of one model; return them and what is left of the pool."""
+    parts: dict[str, Int64] = {}
+    for part in ("train", "validation", "test"):
+        parts[part], pool = _take(labels, pool, getattr(sizes, part), derive_seed(seed, part))
+    for name, source, size in (
+        ("members", "train", sizes.attack_members),
+        ("non_members", "test", sizes.attack_nonmembers),
+    ):
+        parts[name] = _take(labels, parts[source], size, derive_seed(seed, name))[0]
+    return parts, pool
+
+
+def _take(labels: Int64, pool: Int64, size: int, seed: int) -> tuple[Int64, Int64]:
+    """Draw `size` of `pool`, stratified; return them and the rest, both sorted."""
+    if size == len(pool):
+        return pool, pool[:0]
+    try:
+        taken, rest = train_test_split(
+            pool, train_size=size, stratify=labels[pool], random_state=seed % 2**32
+        )
+    except ValueError as error:
+        raise UserError(
+            f"params.yaml: split: cannot draw {size} of {len(pool)} images with every class "
+            f"in proportion; allowed: at least one image of each class on both sides ({error})"
+        ) from error
+    return np.sort(taken), np.sort(rest)
+
+
+def _check_sizes(available: int, sizes: SplitSizes) -> None:
+    needed = len(ROLES) * (sizes.train + sizes.validation + sizes.test)
+    for key, wanted, source, size in (
+        (
+            "pool_size + generator_holdout_size",
+            sizes.pool + sizes.generator_holdout,
+            "all but one of the data set's images",
+            available - 1,
+        ),
+        ("train_size + validation_size + test_size, twice,", needed, "pool_size", sizes.pool),
+        ("attack_members", sizes.attack_members, "train_size", sizes.train),
+        ("attack_nonmembers", sizes.attack_nonmembers, "test_size", sizes.test),
+    ):
+        if wanted > size:
+            raise UserError(
+                f"params.yaml: split.{key} is {wanted}; allowed: at most {size} ({source})"
+            )

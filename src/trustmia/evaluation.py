@@ -1,0 +1,119 @@
+"""Metrics of an attack, from its scores, its decisions and the truth."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import auc, roc_curve
+
+from trustmia.attacks.base import Bool, Float32, Float64
+
+TPR_OF_INTEREST = 0.95
+ROC_POINTS_PER_AXIS = 200
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What an attack said of some images.
+
+    Attributes:
+        attack_scores: float32 [N], higher is more likely a member.
+        decisions: bool [N], called a member.
+        max_scores: float32 [N], the target's maximum prediction score.
+    """
+
+    attack_scores: Float32
+    decisions: Bool
+    max_scores: Float32
+
+    def __len__(self) -> int:
+        return len(self.decisions)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "Judged":
+        """Return the rows with these numbers."""
+        return Judged(self.attack_scores[rows], self.decisions[rows], self.max_scores[rows])
+
+
+@dataclass(frozen=True)
+class Roc:
+    """A ROC curve, from (0, 0) to (1, 1): float64 [P] each, both non-decreasing."""
+
+    fpr: Float64
+    tpr: Float64
+
+
+def full_roc(members: Judged, nonmembers: Judged) -> Roc:
+    """Return the ROC curve with one point per distinct attack score, and (0, 0)."""
+    truth = np.zeros(len(members) + len(nonmembers), dtype=np.bool_)
+    truth[: len(members)] = True
+    attack_scores = np.concatenate([members.attack_scores, nonmembers.attack_scores])
+    fpr, tpr, _ = roc_curve(truth, attack_scores, drop_intermediate=False)
+    return Roc(fpr, tpr)
+
+
+def membership_metrics(members: Judged, nonmembers: Judged, roc: Roc) -> dict[str, float]:
+    """Return the metrics of members against one non-member set.
+
+    Args:
+        members: The attack set's members, at least one.
+        nonmembers: The non-member set, at least one.
+        roc: Their `full_roc`.
+
+    Returns:
+        Fractions in [0, 1]. `precision`, `recall`, `tpr`, `fpr` and `accuracy` follow from
+        the decisions; precision without positives is 0. `auroc` and `aupr` are
+        trapezoidal areas, the latter under scikit-learn's precision-recall curve.
+        `fpr_at_95tpr` is the FPR at the first ROC point with a TPR of at least 0.95.
+        `tp_mmps`, `fp_mmps`, `fn_mmps` and `tn_mmps` are the mean maximum prediction
+        scores of the true and false positives and negatives, 0 for an empty group.
+    """
+    true_positives = int(members.decisions.sum())
+    false_positives = int(nonmembers.decisions.sum())
+    positives = true_positives + false_positives
+    recall = true_positives / len(members)
+    correct = true_positives + len(nonmembers) - false_positives
+    return {
+        "precision": true_positives / positives if positives else 0.0,
+        "recall": recall,
+        "auroc": float(auc(roc.fpr, roc.tpr)),
+        "aupr": _aupr(roc, len(members), len(nonmembers)),
+        "fpr_at_95tpr": float(roc.fpr[np.argmax(roc.tpr >= TPR_OF_INTEREST)]),
+        "fpr": false_positives / len(nonmembers),
+        "tpr": recall,
+        "tp_mmps": _mean(members.max_scores[members.decisions]),
+        "fp_mmps": _mean(nonmembers.max_scores[nonmembers.decisions]),
+        "fn_mmps": _mean(members.max_scores[~members.decisions]),
+        "tn_mmps": _mean(nonmembers.max_scores[~nonmembers.decisions]),
+        "accuracy": correct / (len(members) + len(nonmembers)),
+    }
+
+
+def _mean(values: Float32) -> float:
+    return float(values.mean(dtype=np.float64)) if len(values) else 0.0
+
+
+def _aupr(roc: Roc, members: int, nonmembers: int) -> float:
+    """Return the area under the precision-recall curve that the ROC curve implies.
+
+    The curve of scikit-learn's `precision_recall_curve` has the same points: one per
+    distinct score, and (recall 0, precision 1). Taking them from the ROC curve saves
+    sorting the scores again.
+    """
+    true_positives = roc.tpr[1:] * members
+    called = true_positives + roc.fpr[1:] * nonmembers
+    precision = np.concatenate([[1.0], true_positives / called])
+    return float(auc(roc.tpr, precision))
+
+
+def thin_roc(roc: Roc) -> Roc:
+    """Keep the points of a ROC curve that a plot can show, linear or logarithmic.
+
+    Kept are the first and last point, the outermost point for each step of a grid over
+    FPR (evenly and logarithmically spaced) and the first for each step over TPR.
+    """
+    even = np.linspace(0, 1, ROC_POINTS_PER_AXIS)
+    grid = np.union1d(even, np.geomspace(1e-7, 1, ROC_POINTS_PER_AXIS))
+    last_at_fpr = np.searchsorted(roc.fpr, grid, side="right") - 1
+    first_at_tpr = np.searchsorted(roc.tpr, even, side="left")
+    keep = np.union1d(np.union1d(last_at_fpr, first_at_tpr), [0, len(roc.fpr) - 1])
+    return Roc(roc.fpr[keep], roc.tpr[keep])

@@ -1,0 +1,1 @@
+"""Generative models of fake images: training, sampling, quality."""

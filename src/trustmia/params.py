@@ -1,0 +1,238 @@
+"""`params.yaml` as typed, validated models: the one place that knows its keys."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from trustmia.attacks import ATTACKS
+from trustmia.calibration import METHODS
+from trustmia.compute import Precision
+from trustmia.datasets import DATASETS
+from trustmia.datasets.image_sets import IMAGE_SETS
+from trustmia.datasets.splits import SplitSizes
+from trustmia.errors import UserError
+from trustmia.models import ARCHITECTURES
+
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Source = Literal["pretrained", "scratch"]
+
+
+def _member_of(registry: Callable[[], Any]) -> BeforeValidator:
+    """Allow the names of a registry, and no other."""
+
+    def check(name: object) -> object:
+        if not isinstance(name, str) or name not in registry():
+            raise ValueError(f"one of {', '.join(registry())}")
+        return name
+
+    return BeforeValidator(check)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    if len(set(names)) != len(names):
+        raise ValueError("no name twice")
+    return names
+
+
+Distinct = AfterValidator(_distinct)
+
+
+class Section(BaseModel):
+    """A part of `params.yaml`: no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DatasetParams(Section):
+    """What target and shadow are trained on."""
+
+    name: Annotated[str, _member_of(lambda: DATASETS)]
+
+
+class SplitParams(Section):
+    """How many images each part of the split gets."""
+
+    pool_size: Count
+    pool_seed: Annotated[int, Field(ge=0, lt=2**32)]
+    generator_holdout_size: Annotated[int, Field(ge=2, le=10**9)]
+    train_size: Count
+    validation_size: Count
+    test_size: Count
+    attack_members: Count
+    attack_nonmembers: Count
+
+    def sizes(self) -> SplitSizes:
+        """Return the sizes as the split functions take them."""
+        return SplitSizes(
+            pool=self.pool_size,
+            generator_holdout=self.generator_holdout_size,
+            train=self.train_size,
+            validation=self.validation_size,
+            test=self.test_size,
+            attack_members=self.attack_members,
+            attack_nonmembers=self.attack_nonmembers,
+        )
+
+
+class TrainParams(Section):
+    """Training of target and shadow."""
+
+    source: Source
+    arch: Annotated[str, _member_of(lambda: ARCHITECTURES)]
+    epochs: Count
+    batch_size: Count
+    lr: Rate
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    precision: Precision
+
+
+class CalibrationParams(Section):
+    """What is done to a trained model's scores."""
+
+    method: Annotated[str, _member_of(lambda: METHODS)]
+    temperature: Literal["fit"] | Annotated[float, Field(gt=0, le=1e6)]
+
+
+class GeneratorParams(Section):
+    """The generative model of the fake images."""
+
+    source: Source
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2, le=10**6)]
+    lr: Rate
+    latent_dim: Count
+    width: Count
+    discriminator_width: Count
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    judge_epochs: Count
+    precision: Precision
+
+
+class GenerateParams(Section):
+    """The fake images."""
+
+    num_images: Annotated[int, Field(ge=2, le=10**7)]
+    truncation: Annotated[float, Field(gt=0, le=10)]
+    batch_size: Count
+    precision: Precision
+
+
+class PredictParams(Section):
+    """What is shown to the models."""
+
+    nonmember_sets: Annotated[
+        list[Annotated[str, _member_of(lambda: IMAGE_SETS)]], Field(min_length=1), Distinct
+    ]
+    num_patches: Count
+    batch_size: Count
+    precision: Precision
+
+
+class AttackParams(Section):
+    """The attacks."""
+
+    methods: Annotated[
+        list[Annotated[str, _member_of(lambda: ATTACKS)]], Field(min_length=1), Distinct
+    ]
+    salem_k: Annotated[int, Field(ge=1, le=1000)]
+    salem_lr: Rate
+    salem_batch_size: Count
+    salem_max_epochs: Count
+
+
+class Params(Section):
+    """The whole of `params.yaml`."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    dataset: DatasetParams
+    split: SplitParams
+    train: TrainParams
+    calibration: CalibrationParams
+    generator: GeneratorParams
+    generate: GenerateParams
+    predict: PredictParams
+    attack: AttackParams
+
+
+# pydantic's words where they would not help the person who reads them
+WORDING = {
+    "too_short": "at least one name",
+    "model_type": "a section with keys of its own",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "a name",
+    "list_type": "a list of names",
+    "invalid_key": "keys that are text",
+}
+
+
+def _names(model: type[BaseModel]) -> set[str]:
+    """Return the names of all keys; pydantic's locations hold other words beside them."""
+    names = set(model.model_fields)
+    for field in model.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names |= _names(field.annotation)
+    return names
+
+
+NAMES = _names(Params)
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and validate the parameters.
+
+    Raises:
+        UserError: The file is missing, is not YAML, or a key is unknown, missing, of the
+            wrong type or out of range. The message names the key and what is allowed.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: not found; run from the root of the repository, or `git restore {path}`"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        reason = " ".join(str(error).replace('"<unicode string>"', "the file").split())
+        raise UserError(f"{path}: not valid YAML: {reason}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds no parameters; `git restore {path}` brings back its keys")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error.errors())}") from error
+
+
+def _explain(details: list[ErrorDetails]) -> str:
+    """Say in words which keys are wrong and what is allowed."""
+    problems: dict[str, str] = {}
+    for detail in details:
+        location = [part for part in detail["loc"] if str(part) in NAMES or isinstance(part, int)]
+        key = ".".join(str(part) for part in location)
+        if detail["type"] == "extra_forbidden":
+            *section, _ = detail["loc"]
+            key = ".".join(str(part) for part in detail["loc"])
+            problems[key] = f"unknown key; allowed: {', '.join(_allowed_keys(section))}"
+        elif detail["type"] == "missing":
+            problems[key] = "missing; `git diff params.yaml` shows what was removed"
+        else:
+            allowed = WORDING.get(detail["type"]) or detail["msg"]
+            allowed = allowed.removeprefix("Value error, ").removeprefix("Input should be ")
+            before = problems.get(key)
+            got = f"got {detail['input']!r}; allowed: {allowed}"
+            problems[key] = f"{before} or {allowed}" if before else got
+    return "; ".join(f"{key}: {problem}" for key, problem in problems.items())
+
+
+def _allowed_keys(location: list[str | int]) -> list[str]:
+    model: type[BaseModel] = Params
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        model = annotation
+    return list(model.model_fields)

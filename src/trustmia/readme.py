@@ -1,0 +1,115 @@
+"""The tables of README.md, written from the last run's metrics."""
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from trustmia import files, layout
+from trustmia.errors import UserError
+from trustmia.results import as_table
+
+BENCHMARKS = Path("benchmarks/results.json")
+
+
+def result_table(style: str) -> str:
+    """Return the attacks' table of the last run (see `results.as_table`)."""
+    return as_table(_metrics("attack_results"), style)
+
+
+def model_table(style: str) -> str:
+    """Return accuracy and calibration of both models."""
+    headers = ["model", "training accuracy", "test accuracy", "NLL", "ECE", "overconfidence error"]
+    rows = []
+    for role in ("target", "shadow"):
+        trained = _metrics(f"train_{role}")
+        after = _metrics(f"calibration_{role}")["after"]
+        numbers = [trained["train"]["accuracy"], trained["test"]["accuracy"]]
+        numbers += [after[name] for name in ("nll", "ece", "overconfidence_error")]
+        rows.append([role] + [f"{number:.3f}" for number in numbers])
+    return str(tabulate(rows, headers, tablefmt=style, disable_numparse=True))
+
+
+def generator_table(style: str) -> str:
+    """Return the generator's quality beside that of real held-out images."""
+    headers = ["images", "recognised as their class", "Fréchet distance"]
+    quality = _metrics("generator")
+    rows = [
+        [title, f"{quality[key]['recognised']:.3f}", f"{quality[key]['frechet_distance']:.1f}"]
+        for key, title in (("fake", "fakes"), ("held_out", "real, held out"))
+    ]
+    return str(tabulate(rows, headers, tablefmt=style, disable_numparse=True))
+
+
+def answer(style: str) -> str:
+    """Return the answer in three sentences: how often the attacks are wrong, and right."""
+    metrics = _metrics("attack_results")
+    sets, attacks = metrics["sets"], list(metrics["sets"]["original"])
+
+    def shares(image_set: str, metric: str) -> str:
+        values = [sets[image_set][attack][metric] for attack in attacks]
+        return ", ".join(f"{a} {v:.0%}" for a, v in zip(attacks, values, strict=True))
+
+    spread = max(sets["original"][a]["recall"] - sets["original"][a]["fpr"] for a in attacks)
+    return (
+        "**No, not from prediction scores alone.** Shown images that a GAN drew and no model was "
+        f"ever trained on, the attacks call this share of them members: {shares('fake', 'fpr')}. "
+        f"Of held-out images of the same data set it is {shares('original', 'fpr')}, and of the "
+        f"real members {shares('original', 'recall')}: at best {100 * spread:.0f} percentage "
+        "points separate a member from an image that the model has never seen."
+    )
+
+
+def bench_lines(style: str) -> str:
+    """Return what the last `make bench` found, as a list."""
+    try:
+        lines = files.read_json(BENCHMARKS)
+    except FileNotFoundError as error:
+        raise UserError(f"{BENCHMARKS}: not found; run `make bench`") from error
+    return "\n".join(f"- {line}" for line in lines.values())
+
+
+TABLES = {
+    "answer": answer,
+    "bench": bench_lines,
+    "results": result_table,
+    "models": model_table,
+    "generator": generator_table,
+}
+
+
+def update(path: Path) -> None:
+    """Write every table between its markers `<!-- NAME -->` and `<!-- /NAME -->`.
+
+    Raises:
+        UserError: The file is missing or lacks a marker.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--update: cannot read {path}: {error.strerror}") from error
+    files.write_text(path, with_tables(text, str(path)))
+
+
+def with_tables(text: str, name: str) -> str:
+    """Return a text with its tables made anew; `name` is the file's, for messages."""
+    for marker, table in TABLES.items():
+        pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
+        text, found = pattern.subn(partial(_between, f"{table('github')}\n"), text)
+        if not found:
+            raise UserError(f"{name}: has no <!-- {marker} --> … <!-- /{marker} -->")
+    return text
+
+
+def _between(content: str, match: re.Match[str]) -> str:
+    return f"{match[1]}{content}{match[2]}"
+
+
+def _metrics(name: str) -> dict[str, Any]:
+    path = layout.METRICS / f"{name}.json"
+    try:
+        return files.read_json(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; run `dvc repro`") from error

@@ -1,0 +1,1 @@
+"""One module per stage of `dvc.yaml`: read parameters and files, call functions, write files."""

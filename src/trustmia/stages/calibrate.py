@@ -1,0 +1,71 @@
+"""Stage `calibrate@{target,shadow}`: fit what turns logits into prediction scores."""
+
+import argparse
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from trustmia import calibrated, checkpoints, classifiers, entry, files, layout
+from trustmia.calibration import METHODS, Calibration, FitInputs
+from trustmia.calibration.metrics import calibration_metrics, reliability_table
+from trustmia.compute import pick_device
+from trustmia.datasets import DATASETS
+from trustmia.datasets.splits import ROLES
+from trustmia.params import load_params
+from trustmia.prediction import Prediction, predict
+
+
+def main() -> None:
+    """Write the calibration, `metrics/calibration_{role}.json`, the reliability diagram."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("role", choices=ROLES)
+    role: str = parser.parse_args().role
+    params = load_params()
+    dataset = DATASETS[params.dataset.name]
+    images = dataset.load(layout.DATA)
+    index = files.read_arrays(layout.SPLIT / f"{role}.npz")
+    model = classifiers.restore(dataset, checkpoints.load(layout.CLASSIFIERS / role / "model"))
+    head: nn.Linear = getattr(model, model.head_name)
+    model.to(pick_device())
+    seen: dict[str, Prediction] = {}
+    labels: dict[str, Tensor] = {}
+    for part in ("train", "validation", "test"):
+        shown = images.take(index[part])
+        seen[part] = predict(model, classifiers.prepare(dataset, shown))
+        labels[part] = torch.from_numpy(shown.labels)
+    calibration = METHODS[params.calibration.method].fit(
+        FitInputs(
+            head=head.cpu(),
+            train_features=seen["train"].features,
+            train_labels=labels["train"],
+            validation_features=seen["validation"].features,
+            validation_logits=seen["validation"].logits,
+            validation_labels=labels["validation"],
+            temperature=params.calibration.temperature,
+        )
+    )
+    calibrated.save(layout.CALIBRATED / role, params.calibration.method, calibration)
+    report(role, calibration, seen["test"], labels["test"])
+
+
+def report(role: str, calibration: Calibration, test: Prediction, labels: Tensor) -> None:
+    """Write what the calibration changed on the test images."""
+    scores = {
+        "before": torch.softmax(test.logits, dim=1).numpy(),
+        "after": calibration.scores(test.features, test.logits).numpy(),
+    }
+    truth = labels.numpy()
+    metrics = {name: calibration_metrics(s, truth) for name, s in scores.items()}
+    files.write_json(
+        layout.METRICS / f"calibration_{role}.json", metrics | calibrated.fitted_values(calibration)
+    )
+    tables = []
+    for name, values in scores.items():
+        table = pd.DataFrame(reliability_table(values, truth))
+        tables.append(table[table["count"] > 0].assign(calibration=name))
+    files.write_table(layout.PLOTS / f"reliability_{role}.csv", pd.concat(tables), "%.6f")
+
+
+if __name__ == "__main__":
+    entry.run("calibrate", main)

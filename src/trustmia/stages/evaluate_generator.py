@@ -1,0 +1,48 @@
+"""Stage `evaluate_generator`: do the fakes pass for real images?"""
+
+import numpy as np
+
+from trustmia import checkpoints, classifiers, entry, files, layout
+from trustmia.datasets import DATASETS, Dataset, Images
+from trustmia.generators.quality import Seen, quality
+from trustmia.generators.sampling import load_fakes
+from trustmia.models import Classifier
+from trustmia.params import load_params
+from trustmia.prediction import predict
+
+
+def main() -> None:
+    """Write `metrics/generator.json`: fakes and real held-out images, judged alike.
+
+    The held-out images are divided in two, even and odd ones. Both the fakes and the
+    first half are compared with the second; the judge was trained on none of them. As
+    the distance grows when there are fewer images, both sides have the same number.
+    """
+    params = load_params()
+    dataset = DATASETS[params.dataset.name]
+    index = files.read_arrays(layout.SPLIT / "generator.npz")["holdout"]
+    images = dataset.load(layout.DATA)
+    fakes = load_fakes(layout.FAKES)
+    count = min(len(index) // 2, len(fakes))
+    judge = classifiers.restore(dataset, checkpoints.load(layout.JUDGE / "model"))
+    first, second, drawn = (
+        look(judge, dataset, shown)
+        for shown in (
+            images.take(index[0::2][:count]),
+            images.take(index[1::2][:count]),
+            fakes.take(np.arange(count)),
+        )
+    )
+    metrics = {"fake": quality(drawn, second), "held_out": quality(first, second)}
+    files.write_json(layout.METRICS / "generator.json", metrics)
+
+
+def look(judge: Classifier, dataset: Dataset, images: Images) -> Seen:
+    """Return what the judge sees in images."""
+    prediction = predict(judge, classifiers.prepare(dataset, images))
+    predicted = prediction.logits.argmax(dim=1).numpy()
+    return Seen(prediction.features.numpy(), predicted, images.labels)
+
+
+if __name__ == "__main__":
+    entry.run("evaluate_generator", main)

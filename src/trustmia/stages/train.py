@@ -1,0 +1,88 @@
+"""Stage `train@{target,shadow}`: a classifier on its own half of the data."""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from dvclive.live import Live
+from tqdm import tqdm
+
+from trustmia import checkpoints, classifiers, entry, files, layout
+from trustmia.checkpoints import Card, Checkpoint
+from trustmia.classifiers import Recipe
+from trustmia.compute import pick_device
+from trustmia.datasets import DATASETS, Images
+from trustmia.datasets.splits import ROLES
+from trustmia.params import Params, load_params
+from trustmia.seeding import derive_seed
+from trustmia.training import EpochResult, TrainConfig
+
+CURVES = ("train_loss", "train_accuracy", "test_accuracy")
+
+
+def main() -> None:
+    """Write the checkpoint, `metrics/train_{role}.json` and the curves of training."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("role", choices=ROLES)
+    role: str = parser.parse_args().role
+    params = load_params()
+    dataset = DATASETS[params.dataset.name]
+    images = dataset.load(layout.DATA)
+    index = files.read_arrays(layout.SPLIT / f"{role}.npz")
+    checkpoint = obtain(params, role, images.take(index["train"]), images.take(index["test"]))
+    checkpoints.save(layout.CLASSIFIERS / role / "model", checkpoint)
+    log_with_dvclive(role, checkpoint.card)
+
+
+def obtain(params: Params, role: str, train: Images, test: Images) -> Checkpoint:
+    """Train the classifier, or take the pretrained one that this training would give."""
+    dataset = DATASETS[params.dataset.name]
+    recipe = recipe_of(params, role)
+    if params.train.source == "pretrained":
+        stems = sorted(
+            p.with_suffix("") for p in layout.PRETRAINED_CLASSIFIERS.glob(f"*/{role}.json")
+        )
+        data = checkpoints.data_card(dataset.name, train)
+        return checkpoints.load_fitting(
+            stems, f"{role} classifier", recipe.params, data, "train.source"
+        )
+    epochs = recipe.config.epochs
+    with tqdm(total=epochs, desc=f"train {role}", unit="epoch", mininterval=1.0) as bar:
+
+        def show(result: EpochResult) -> None:
+            bar.set_postfix_str(
+                f"loss {result.train_loss:.4f}, test accuracy {result.test_accuracy:.3f}"
+            )
+            bar.update()
+
+        return classifiers.train(dataset, train, test, recipe, pick_device(), show)
+
+
+def recipe_of(params: Params, role: str) -> Recipe:
+    """Return what decides about the weights of `role`."""
+    values = params.train.model_dump(exclude={"source"})
+    return Recipe(
+        arch=params.train.arch,
+        config=TrainConfig(**{k: v for k, v in values.items() if k != "arch"}),
+        seed=derive_seed(params.seed, "train", role),
+        params={f"train.{key}": value for key, value in values.items()},
+        lr_key="train.lr",
+    )
+
+
+def log_with_dvclive(role: str, card: Card) -> None:
+    """Write the card's history as DVCLive curves, its metrics as the role's metrics."""
+    with tempfile.TemporaryDirectory() as scratch:
+        with Live(scratch, dvcyaml=None, save_dvc_exp=False, monitor_system=False) as live:
+            for epoch in card["history"]:
+                live.step = epoch["epoch"]
+                for curve in CURVES:
+                    live.log_metric(curve, epoch[curve])
+        with files.atomic_folder(layout.PLOTS / "training" / role) as fresh:
+            shutil.copytree(Path(scratch) / "plots" / "metrics", fresh, dirs_exist_ok=True)
+    files.write_json(layout.METRICS / f"train_{role}.json", card["metrics"])
+
+
+if __name__ == "__main__":
+    entry.run("train", main)

@@ -1,0 +1,139 @@
+"""The one training loop of classifiers."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from trustmia.compute import Precision, autocast, place, reproducible
+from trustmia.models import Classifier
+from trustmia.prediction import predict
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Hyperparameters of a classifier's training.
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch_size: Images per step; the last step of an epoch takes what is left.
+        lr: Learning rate of Adam, constant.
+        weight_decay: L2 penalty added to the gradient.
+        label_smoothing: Share of the target distribution spread over all classes.
+        precision: See `compute.use_bf16`.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    label_smoothing: float
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What an epoch reached; accuracies are fractions.
+
+    Attributes:
+        epoch: Number, from 1.
+        train_loss: Mean loss over the epoch's steps, label smoothing included.
+        train_accuracy: Share of training images classified correctly as they were seen.
+        test_accuracy: Accuracy on the test images after the epoch.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
+class Batchable:
+    """Normalised images in memory: float32 [N, C, H, W], channels last; int64 [N] labels."""
+
+    images: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> "Batchable":
+        """Move both to a device."""
+        images = self.images.to(device).contiguous(memory_format=torch.channels_last)
+        return Batchable(images, self.labels.to(device))
+
+
+def train_epoch(
+    model: Classifier,
+    train: Batchable,
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+) -> tuple[float, float]:
+    """Pass once over the training images in random order.
+
+    Returns:
+        Mean loss, and share of images classified correctly as they were seen.
+    """
+    device = train.labels.device
+    model.train()
+    loss_sum = torch.zeros((), device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    for index in torch.randperm(len(train.labels), device=device).split(config.batch_size):
+        images, labels = train.images[index], train.labels[index]
+        with autocast(config.precision, device):
+            logits = model(images)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        loss_sum += loss.detach() * len(index)
+        correct += (logits.detach().argmax(1) == labels).sum()
+    return float(loss_sum) / len(train.labels), int(correct) / len(train.labels)
+
+
+def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return Adam as the paper uses it, its update in one fused kernel."""
+    return torch.optim.Adam(
+        model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True
+    )
+
+
+def train_classifier(
+    build: Callable[[], Classifier],
+    train: Batchable,
+    test: Batchable,
+    config: TrainConfig,
+    seed: int,
+    device: torch.device,
+    on_epoch: Callable[[EpochResult], None],
+) -> Classifier:
+    """Build and train a classifier; the same seed gives the same weights on one machine.
+
+    Args:
+        build: Makes the untrained network.
+        train: Training images.
+        test: Images for the test accuracy after each epoch.
+        config: Hyperparameters.
+        seed: Seed of the initial weights, the order of the images and dropout.
+        device: Where to train.
+        on_epoch: Called after every epoch.
+
+    Returns:
+        The network on the CPU, in evaluation mode.
+
+    Raises:
+        FloatingPointError: The loss is no longer finite.
+    """
+    train, test = train.to(device), test.to(device)
+    with reproducible(seed):
+        model = place(build(), device)
+        optimizer = make_optimizer(model, config)
+        for epoch in range(1, config.epochs + 1):
+            loss, accuracy = train_epoch(model, train, optimizer, config)
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the training loss is not finite in epoch {epoch}")
+            logits = predict(model, test.images, precision=config.precision).logits
+            test_accuracy = (logits.argmax(1) == test.labels.cpu()).float().mean().item()
+            on_epoch(EpochResult(epoch, loss, accuracy, test_accuracy))
+        return model.cpu().eval()

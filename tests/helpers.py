@@ -1,0 +1,99 @@
+"""A clone of the repository to run real DVC in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = {
+    "split.train_size": 300,
+    "split.validation_size": 200,
+    "split.test_size": 300,
+    "split.attack_members": 300,
+    "split.attack_nonmembers": 300,
+    "train.epochs": 3,
+    "generate.num_images": 100,
+    "predict.num_patches": 100,
+    "attack.salem_max_epochs": 20,
+}
+
+
+def environment(repository: Path) -> dict[str, str]:
+    """Return an environment in which commands use the repository's own code."""
+    identity = {
+        f"GIT_{who}_{what}": value
+        for who in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "Tester"), ("EMAIL", "tester@example.org"))
+    }
+    binaries = str(Path(sys.executable).parent)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "GIT_"))}
+    return (
+        kept
+        | identity
+        | {
+            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(repository / "src"),
+            "DVC_NO_ANALYTICS": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+        }
+    )
+
+
+def run(
+    repository: Path, *command: str, code: int = 0, timeout: float = 600
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in the repository and insist on its exit code."""
+    result = subprocess.run(
+        command,
+        cwd=repository,
+        env=environment(repository),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert result.returncode == code, f"{command}\n{result.stdout}\n{result.stderr}"
+    return result
+
+
+def git(repository: Path, *arguments: str) -> str:
+    """Run git and return what it printed."""
+    return run(repository, "git", *arguments).stdout
+
+
+def clone_working_tree(place: Path) -> Path:
+    """Clone the repository; changes that are not committed yet come along as a commit."""
+    git(ROOT, "clone", "--quiet", str(ROOT), str(place))
+    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, listed.split("\0")):
+        source, copy = ROOT / name, place / name
+        if not source.exists():
+            copy.unlink(missing_ok=True)
+        elif not copy.exists() or source.read_bytes() != copy.read_bytes():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.unlink(missing_ok=True)
+            shutil.copy(source, copy)
+    git(place, "add", "--all")
+    if git(place, "status", "--porcelain"):
+        git(place, "commit", "--quiet", "--message", "Working tree")
+    return place
+
+
+def set_params(repository: Path, values: dict[str, object]) -> None:
+    """Change values of `params.yaml`, given by their full keys."""
+    path = repository / "params.yaml"
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        (params[section] if section else params)[name] = value
+    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+def stages_run(output: str) -> list[str]:
+    """Return the stages that a `dvc repro` or `dvc exp run` really ran."""
+    lines = output.splitlines()
+    return [line.split("'")[1] for line in lines if line.startswith("Running stage")]

@@ -1,0 +1,176 @@
+"""Each attack against a slow twin, on arrays alone."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_curve
+
+from trustmia.attacks import ATTACKS, AttackSettings
+from trustmia.attacks.entropy import EntropyAttack, best_theta, entropy
+from trustmia.attacks.salem import MINIMUM_GAIN, WINDOW, Patience
+from trustmia.attacks.threshold import ThresholdAttack
+from trustmia.errors import UserError
+
+Bool = npt.NDArray[np.bool_]
+Float32 = npt.NDArray[np.float32]
+QUICK = AttackSettings(seed=1, salem_max_epochs=3)
+entropies = st.lists(
+    st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 2.25, width=32)),
+    min_size=1,
+    max_size=12,
+).map(lambda values: float32(values))
+maxima = st.lists(
+    st.tuples(st.sampled_from([0.5, 0.6, 0.75, 0.9, 1.0]), st.booleans()), min_size=2, max_size=40
+).filter(lambda rows: len({member for _, member in rows}) == 2)
+
+
+def float32(values: npt.ArrayLike) -> Float32:
+    return np.asarray(values, dtype=np.float32)
+
+
+def two_classes(maximum: npt.ArrayLike) -> Float32:
+    largest = float32(maximum)
+    return np.stack([largest, 1 - largest], axis=1)
+
+
+def confident_members(rows: int = 200, classes: int = 5) -> tuple[Float32, Bool]:
+    rng = np.random.default_rng(0)
+    member = np.arange(rows) % 2 == 0
+    logits = rng.normal(size=(rows, classes))
+    logits[:, 0] += np.where(member, 5, 1)
+    return torch.from_numpy(logits).softmax(1).float().numpy(), member
+
+
+@settings(deadline=None, max_examples=60)
+@given(entropies, entropies)
+def test_best_theta_is_the_first_best_of_all_candidates(
+    members: Float32, nonmembers: Float32
+) -> None:
+    everything = np.concatenate([members, nonmembers])
+    best, best_correct = float("nan"), -1
+    for theta in np.linspace(everything.min(), everything.max(), 10_000, dtype=np.float64):
+        correct = int((members < theta).sum() + (nonmembers >= theta).sum())
+        if correct > best_correct:
+            best, best_correct = float(theta), correct
+    assert best_theta(members, nonmembers) == best
+
+
+def test_best_theta_separates_what_can_be_separated() -> None:
+    theta = best_theta(float32([0.1, 0.2]), float32([0.6, 0.9]))
+    assert 0.2 < theta <= 0.6
+
+
+def test_entropy_is_in_nats_and_finite_at_certainty() -> None:
+    scores = float32([[0.25] * 4, [1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]])
+    assert entropy(scores) == pytest.approx([np.log(4), 0, np.log(2)], abs=1e-5)
+
+
+def test_entropy_calls_only_what_is_below_theta_a_member() -> None:
+    attack = EntropyAttack(theta=0.5)
+    assert attack.decide(float32([-0.49, -0.5, -0.51])).tolist() == [True, False, False]
+
+
+@settings(deadline=None)
+@given(maxima)
+def test_threshold_is_the_best_point_of_the_roc_curve(rows: list[tuple[float, bool]]) -> None:
+    largest, member = (np.asarray(column) for column in zip(*rows))
+    scores = two_classes(largest)
+    fpr, tpr, thresholds = roc_curve(member, scores.max(axis=1))
+    fitted = ATTACKS["threshold"].fit(scores, member, QUICK)
+    assert fitted.parameters() == {"threshold": thresholds[np.argmax(tpr - fpr)]}
+
+
+def test_threshold_calls_only_what_is_strictly_above_a_member() -> None:
+    above = np.nextafter(np.float32(0.7), np.float32(1))
+    attack = ThresholdAttack(threshold=float(np.float32(0.7)))
+    assert attack.decide(float32([above, 0.7, 0.6])).tolist() == [True, False, False]
+
+
+def test_threshold_scores_are_the_maxima() -> None:
+    attack = ThresholdAttack(threshold=0.5)
+    assert attack.score(two_classes([0.9, 0.3])) == pytest.approx([0.9, 0.7])
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_higher_score_speaks_for_a_member_and_decisions_follow_it(name: str) -> None:
+    scores, member = confident_members()
+    fitted = ATTACKS[name].fit(scores, member, AttackSettings(salem_max_epochs=30))
+    attack_scores = fitted.score(scores)
+    called = fitted.decide(attack_scores)
+    assert attack_scores.dtype == np.float32
+    assert attack_scores[member].mean() > attack_scores[~member].mean()
+    assert attack_scores[called].min() > attack_scores[~called].max()
+    assert (called == member).mean() > 0.9
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_order_of_classes_does_not_matter(name: str) -> None:
+    scores, member = confident_members()
+    fitted = ATTACKS[name].fit(scores, member, QUICK)
+    mirrored = np.ascontiguousarray(scores[:, ::-1])
+    assert fitted.score(mirrored) == pytest.approx(fitted.score(scores), abs=1e-6)
+
+
+def test_salem_gives_the_same_scores_for_the_same_seed_alone() -> None:
+    scores, member = confident_members()
+    fit = ATTACKS["salem"].fit
+    first, second = (fit(scores, member, QUICK).score(scores) for _ in range(2))
+    other = fit(scores, member, AttackSettings(seed=2, salem_max_epochs=3)).score(scores)
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_salem_leaves_the_global_generator_alone() -> None:
+    scores, member = confident_members()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    ATTACKS["salem"].fit(scores, member, QUICK)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_salem_calls_a_sigmoid_of_one_half_a_member() -> None:
+    scores, member = confident_members()
+    fitted = ATTACKS["salem"].fit(scores, member, QUICK)
+    assert fitted.decide(float32([0.5, 0.499])).tolist() == [True, False]
+    assert fitted.score(scores).min() >= 0
+    assert fitted.score(scores).max() <= 1
+
+
+def test_salem_sees_the_k_largest_scores_only() -> None:
+    scores, member = confident_members()
+    fitted = ATTACKS["salem"].fit(scores, member, AttackSettings(salem_k=1, salem_max_epochs=2))
+    spread = float32([[0.6, 0.4, 0, 0, 0], [0.6, 0.1, 0.1, 0.1, 0.1]])
+    assert len(set(fitted.score(spread).tolist())) == 1
+
+
+def test_salem_refuses_more_scores_than_classes() -> None:
+    scores, member = confident_members(classes=5)
+    with pytest.raises(UserError, match="salem_k: got 6; allowed: 1 to 5, the number of classes"):
+        ATTACKS["salem"].fit(scores, member, AttackSettings(salem_k=6))
+
+
+def epochs_until_over(losses: list[float]) -> int | None:
+    patience = Patience()
+    return next((n for n, loss in enumerate(losses, start=1) if patience.is_over(loss)), None)
+
+
+def test_patience_ends_one_window_after_the_last_real_gain() -> None:
+    assert epochs_until_over([0.7] * 100) == WINDOW + 1
+    assert epochs_until_over([0.9, 0.8, 0.7] + [0.75] * 100) == 3 + WINDOW
+
+
+def test_patience_lasts_while_the_loss_falls() -> None:
+    assert epochs_until_over([1 - 0.001 * epoch for epoch in range(300)]) is None
+
+
+def test_patience_ignores_gains_that_are_too_small() -> None:
+    too_small = MINIMUM_GAIN / (2 * WINDOW)
+    assert epochs_until_over([1 - too_small * epoch for epoch in range(300)]) == WINDOW + 1
+
+
+def test_patience_waits_for_a_full_window_at_the_start() -> None:
+    assert epochs_until_over([0.5] * WINDOW) is None

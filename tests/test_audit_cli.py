@@ -1,0 +1,361 @@
+"""`trustmia audit`: what it writes, and what it says of input it cannot use."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from tests.helpers import ROOT, run
+from tests.test_score_files import (
+    SHADOW,
+    TARGET,
+    Arrays,
+    frame,
+    scores_of_a_model,
+    without,
+    write_csv,
+    write_npz,
+)
+from trustmia import cli
+from trustmia.results import COLUMNS
+
+ATTACKS = ("threshold", "entropy", "salem")
+METRICS = set(COLUMNS.values()) | {"tpr", "accuracy"}
+ARTIFACTS = {"attack_results.csv", "metrics.json"} | {
+    f"roc_{attack}.{suffix}" for attack in ATTACKS for suffix in ("csv", "png")
+}
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    """Return a folder with a usable `shadow.npz` and `target.npz`."""
+    write_npz(tmp_path / "shadow", without(SHADOW, "set"))
+    write_npz(tmp_path / "target", TARGET)
+    return tmp_path
+
+
+def command(folder: Path, target: str = "target.npz", *more: str) -> list[str]:
+    files = ["--shadow", str(folder / "shadow.npz"), "--target", str(folder / target)]
+    return ["audit", *files, "--out", str(folder / "out"), *more]
+
+
+def complaint(
+    capsys: pytest.CaptureFixture[str], folder: Path, arguments: list[str], name: str
+) -> str:
+    """Run a command that has to fail; return the one line it says, without its prefix."""
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert printed.out == ""
+    assert printed.err.endswith("\n")
+    assert printed.err.count("\n") == 1
+    assert name in printed.err
+    assert "Traceback" not in printed.err
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert not (folder / "out").is_dir()
+    return printed.err.removeprefix("trustmia: ").strip()
+
+
+def test_command_writes_every_artifact_and_prints_the_table(good: Path) -> None:
+    result = run(ROOT, sys.executable, "-m", "trustmia.cli", *command(good))
+    out = good / "out"
+    assert {path.name for path in out.iterdir()} == ARTIFACTS
+    assert {path.name for path in good.iterdir()} == {"shadow.npz", "target.npz", "out"}
+    assert "Traceback" not in result.stderr
+    for word in ("image set", "zebra", "ant", "Threshold FPR", "Entropy AUROC", "Salem Prec."):
+        assert word in result.stdout
+    assert str(out) in result.stdout
+
+    content: dict[str, Any] = json.loads((out / "metrics.json").read_text())
+    assert {"threshold", "entropy_theta"} < set(content["parameters"])
+    assert list(content["sets"]) == ["zebra", "ant"]
+    for attacks in content["sets"].values():
+        assert list(attacks) == list(ATTACKS)
+        for metrics in attacks.values():
+            assert set(metrics) == METRICS
+            assert all(0 <= value <= 1 for value in metrics.values())
+
+    table = pd.read_csv(out / "attack_results.csv")
+    titles = [f"{name.title()} Attack" for name in ATTACKS]
+    columns = [f"{title} {column}" for title in titles for column in COLUMNS]
+    assert list(table.columns) == ["Set", *columns]
+    assert table["Set"].tolist() == ["zebra", "ant"]
+    precision = [content["sets"][name]["threshold"]["precision"] for name in table["Set"]]
+    assert table["Threshold Attack Precision"].tolist() == pytest.approx(precision, abs=1e-6)
+
+    for attack in ATTACKS:
+        points = pd.read_csv(out / f"roc_{attack}.csv")
+        assert list(points.columns) == ["set", "fpr", "tpr"]
+        for _, curve in points.groupby("set"):
+            assert curve[["fpr", "tpr"]].iloc[[0, -1]].to_numpy().tolist() == [[0, 0], [1, 1]]
+        with Image.open(out / f"roc_{attack}.png") as picture:
+            assert picture.size[0] > 500
+
+
+def test_same_input_and_seed_give_the_same_bytes(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+    for _ in range(2):
+        cli.main(command(good))
+        seen.append({path.name: path.read_bytes() for path in (good / "out").iterdir()})
+    assert seen[0] == seen[1]
+    assert set(seen[0]) == ARTIFACTS
+
+
+def test_only_the_chosen_attacks_run_and_other_files_stay(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (good / "out").mkdir()
+    (good / "out" / "notes.txt").write_text("mine")
+    cli.main(command(good, "target.npz", "--attacks", "entropy"))
+    names = {"attack_results.csv", "metrics.json", "roc_entropy.csv", "roc_entropy.png"}
+    assert {path.name for path in (good / "out").iterdir()} == names | {"notes.txt"}
+    assert (good / "out" / "notes.txt").read_text() == "mine"
+
+
+def changed(name: str, change: Callable[[Any], None], dtype: Any = None) -> Arrays:
+    array = TARGET[name].astype(dtype or TARGET[name].dtype)
+    change(array)
+    return TARGET | {name: array}
+
+
+def put(place: Any, value: object) -> Callable[[Any], None]:
+    def change(array: Any) -> None:
+        array[place] = value
+
+    return change
+
+
+MALFORMED: dict[str, tuple[Arrays, str]] = {
+    "labels missing": (without(TARGET, "labels"), "array labels is missing"),
+    "member missing": (without(TARGET, "member"), "array member is missing"),
+    "set missing": (without(TARGET, "set"), "array set is missing"),
+    "scores missing": (without(TARGET, "scores"), "has neither scores nor logits"),
+    "labels shorter": (TARGET | {"labels": TARGET["labels"][:-1]}, r"labels has shape \[119\]"),
+    "member shorter": (TARGET | {"member": TARGET["member"][:-1]}, r"member has shape \[119\]"),
+    "set shorter": (TARGET | {"set": TARGET["set"][:-1]}, r"set has shape \[119\]"),
+    "no rows": ({k: v[:0] for k, v in TARGET.items()}, "has no rows"),
+    "flat scores": (TARGET | {"scores": TARGET["labels"] / 4}, "scores has 1 dimensions"),
+    "text scores": (TARGET | {"scores": TARGET["scores"].astype(str)}, "scores has type .*numbers"),
+    "complex scores": (TARGET | {"scores": TARGET["scores"] * 1j}, "scores has type complex64"),
+    "NaN": (changed("scores", put((3, 1), np.nan)), "row 3 of scores has NaN or infinity"),
+    "infinity": (changed("scores", put((3, 1), np.inf)), "row 3 of scores has NaN or infinity"),
+    "sum": (changed("scores", put(5, 0.2)), "row 5 of scores sums to 0.8; allowed: 1 ± 0.001"),
+    "negative": (changed("scores", put(7, [-0.5, 1, 0.5, 0])), r"row 7 of scores leaves \[0, 1\]"),
+    "above 1": (changed("scores", put(7, [2, 0, 0, 0])), r"row 7 of scores leaves \[0, 1\]"),
+    "one class": (TARGET | {"scores": TARGET["scores"][:, :1]}, r"scores has 1 column\(s\); .* 2"),
+    "no members": (TARGET | {"member": ~(TARGET["labels"] > -2)}, "has no members"),
+    "only members": (TARGET | {"member": TARGET["labels"] > -2}, "has only members"),
+    "member text": (TARGET | {"member": TARGET["set"]}, "member has type .*true/false or 0/1"),
+    "member 2": (TARGET | {"member": TARGET["member"] * 2}, "member has .*true/false or 0/1"),
+    "member float": (TARGET | {"member": TARGET["member"] * 1.0}, "member has type float64"),
+    "label 4": (changed("labels", put(9, 4)), "row 9 of labels is 4; allowed: 0 to 3, or -1"),
+    "label -2": (changed("labels", put(9, -2)), "row 9 of labels is -2; allowed: 0 to 3, or -1"),
+    "float labels": (TARGET | {"labels": TARGET["labels"] / 2}, "labels has type float64"),
+    "objects": (TARGET | {"set": TARGET["set"].astype(object)}, "not a readable npz file: Object"),
+    "member set outside": (
+        TARGET | {"member": TARGET["member"] & (np.arange(120) != 4)},
+        "row 4 is of set members but its member is false",
+    ),
+    "class counts": (scores_of_a_model(1, ("zebra",), classes=5), "5"),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_malformed_npz_is_named(case: str, good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arrays, problem = MALFORMED[case]
+    path = write_npz(good / "bad", arrays)
+    assert re.search(problem, complaint(capsys, good, command(good, path.name), "bad.npz"))
+
+
+def emptied(column: str) -> pd.DataFrame:
+    table = frame(TARGET).astype({column: object})
+    table.loc[6, column] = None
+    return table
+
+
+TABLES: dict[str, tuple[pd.DataFrame, str]] = {
+    "empty score": (emptied("scores_2"), "row 6 of scores_2 is empty"),
+    "empty label": (emptied("labels"), "row 6 of labels is empty"),
+    "empty member": (emptied("member"), "row 6 of member is empty"),
+    "empty set": (frame(TARGET).replace({"set": {"ant": None}}), "row 80 of set is empty"),
+    "gap": (frame(TARGET).drop(columns="scores_1"), "column scores_1 is missing"),
+    "no labels": (frame(TARGET).drop(columns="labels"), "column labels is missing"),
+    "no set": (frame(TARGET).drop(columns="set"), "column set is missing"),
+    "no values": (frame(without(TARGET, "scores"), "logits").iloc[:, 4:], "has neither scores"),
+    "word": (frame(TARGET).assign(scores_0="high"), ": .*scores_0.*"),
+    "no rows": (frame(TARGET)[:0], "has no rows"),
+    "half a label": (frame(TARGET).assign(labels=0.5), "labels has type (float|double)"),
+    "float members": (frame(TARGET).assign(member=0.5), "member has type (float|double)"),
+    "one class": (
+        frame(TARGET)[["scores_0", "labels", "member", "set"]].assign(scores_0=1.0),
+        "scores has 1 column",
+    ),
+    "sum": (frame(TARGET).assign(scores_0=0.9, scores_1=0.4), "row 0 of scores sums to"),
+}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("case", TABLES)
+def test_malformed_table_is_named(
+    case: str, suffix: str, good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, problem = TABLES[case]
+    path = good / f"bad.{suffix}"
+    if suffix == "csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_parquet(path)
+    assert re.search(problem, complaint(capsys, good, command(good, path.name), path.name))
+
+
+@pytest.mark.parametrize("column", ["scores_0", "labels", "member", "set"])
+def test_column_that_is_there_twice_is_named(
+    column: str, good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = frame(TARGET)
+    pd.concat([table, table[[column]]], axis=1).to_csv(good / "bad.csv", index=False)
+    said = complaint(capsys, good, command(good, "bad.csv"), "bad.csv")
+    assert re.search(f": .*{column}", said)
+
+
+def lists(values: list[Any]) -> pa.Table:
+    return pa.table({"scores": values, **without(TARGET, "scores", "logits")})
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ([0.5, 0.5], "row 8 of scores has 2 values, row 0 has 4"),
+        (None, "row 8 of scores is empty"),
+        ([0.5, 0.5, None, 0.0], "row 8 of scores"),
+    ],
+)
+def test_ragged_list_is_named(
+    row: list[float | None] | None,
+    problem: str,
+    good: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    values = TARGET["scores"].tolist()
+    values[8] = row
+    parquet.write_table(lists(values), good / "bad.parquet")
+    said = complaint(capsys, good, command(good, "bad.parquet"), "bad.parquet")
+    assert re.search(problem, said)
+
+
+def test_row_group_of_another_width_is_named(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = TARGET["scores"].tolist()
+    values[60:] = [[0.5, 0.5]] * 60
+    parquet.write_table(lists(values), good / "bad.parquet", row_group_size=60)
+    said = complaint(capsys, good, command(good, "bad.parquet"), "bad.parquet")
+    assert re.search("row.* 60 .*2 values", said)
+
+
+@pytest.mark.parametrize("name", ["bad.npz", "bad.csv", "bad.parquet"])
+@pytest.mark.parametrize("content", [b"", b"\x00\xff\xfe not a table \x80\x81\n\x00"])
+def test_corrupt_file_is_named(
+    name: str, content: bytes, good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (good / name).write_bytes(content)
+    assert complaint(capsys, good, command(good, name), name)
+
+
+@pytest.mark.parametrize("name", ["bad.npz", "bad.parquet"])
+def test_truncated_file_is_named(name: str, good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_npz(good / "bad", TARGET)
+    frame(TARGET).to_parquet(good / "bad.parquet")
+    (good / name).write_bytes((good / name).read_bytes()[:-40])
+    said = complaint(capsys, good, command(good, name), name)
+    assert re.search("not a readable (npz|parquet) file: ", said)
+
+
+def test_damaged_array_in_an_archive_is_named(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = bytearray((good / "target.npz").read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    (good / "bad.npz").write_bytes(content)
+    said = complaint(capsys, good, command(good, "bad.npz"), "bad.npz")
+    assert re.search("not a readable npz file: ", said)
+
+
+def test_single_array_instead_of_an_archive_is_named(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (good / "bad.npz").open("wb") as stream:
+        np.save(stream, TARGET["scores"])
+    assert complaint(capsys, good, command(good, "bad.npz"), "bad.npz")
+
+
+def test_unknown_suffix_is_named(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (good / "bad.xlsx").write_bytes(b"PK")
+    said = complaint(capsys, good, command(good, "bad.xlsx"), "bad.xlsx")
+    assert re.search("unknown format; allowed: .npz, .csv, .parquet", said)
+
+
+@pytest.mark.parametrize("name", ["nowhere.npz", "nowhere.csv", "nowhere.parquet"])
+def test_missing_file_is_named(name: str, good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert re.search("no such file", complaint(capsys, good, command(good, name), name))
+
+
+def test_malformed_shadow_is_named(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_npz(good / "shadow", SHADOW | {"member": SHADOW["labels"] > -2})
+    assert re.search("has only members", complaint(capsys, good, command(good), "shadow.npz"))
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--attacks", "lira"], "--attacks: 'lira' is unknown; allowed: threshold, entropy, salem"),
+        (["--attacks", ","], "--attacks: name at least one attack"),
+        (["--attacks", "salem,salem"], "--attacks: .*none twice"),
+        (["--salem-k", "0"], "--salem-k: got 0; allowed: at least 1"),
+        (["--salem-k", "5"], "salem.k: got 5; allowed: 1 to 4, the number of classes"),
+        (["--seed", "-1"], "--seed: got -1; allowed: 0 to"),
+    ],
+)
+def test_wrong_option_is_named(
+    options: list[str], problem: str, good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert re.search(problem, complaint(capsys, good, command(good, "target.npz", *options), ""))
+
+
+def test_out_that_is_a_file_is_named_and_kept(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (good / "out").write_text("mine")
+    assert re.search(
+        "--out: .* is a file", complaint(capsys, good, command(good), str(good / "out"))
+    )
+
+
+def test_out_inside_a_file_is_named(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inside = str(good / "shadow.npz" / "out")
+    arguments = command(good, "target.npz", "--attacks", "threshold", "--out", inside)
+    assert complaint(capsys, good, arguments, "shadow.npz")
+
+
+@pytest.mark.parametrize("path", ["bad.npz", "bad.csv"])
+def test_process_ends_with_one_line_and_leaves_nothing(path: str, good: Path) -> None:
+    arrays = changed("scores", put((3, 1), np.nan))
+    {".npz": write_npz, ".csv": write_csv}[Path(path).suffix](good / "bad", arrays)
+    result = run(ROOT, sys.executable, "-m", "trustmia.cli", *command(good, path), code=2)
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert path in result.stderr
+    assert {p.name for p in good.iterdir()} == {"shadow.npz", "target.npz", path}

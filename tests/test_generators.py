@@ -1,0 +1,247 @@
+"""The GAN's networks, its training, its images and how they are judged."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import scipy.linalg
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from trustmia.datasets import Images
+from trustmia.errors import UserError
+from trustmia.generators import training
+from trustmia.generators.gan import Discriminator, Generator
+from trustmia.generators.quality import Seen, frechet_distance, quality
+from trustmia.generators.sampling import (
+    SampleConfig,
+    load_fakes,
+    preview,
+    sample,
+    save_fakes,
+    to_uint8,
+)
+from trustmia.generators.training import GanConfig, GanEpoch, train_gan
+
+Features = npt.NDArray[np.float64]
+CPU = torch.device("cpu")
+TINY = GanConfig(
+    epochs=1,
+    batch_size=64,
+    lr=0.001,
+    latent_dim=4,
+    width=2,
+    discriminator_width=2,
+    ema_decay=0.9,
+    precision="fp32",
+)
+DRAWN = SampleConfig(
+    num_images=20, num_classes=3, latent_dim=4, truncation=2.0, batch_size=20, seed=0
+)
+
+
+class Recorder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.latents = torch.empty(0)
+
+    def forward(self, latents: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        self.latents = torch.cat([self.latents, latents.flatten()])
+        return torch.zeros(len(latents), 1, 2, 2)
+
+
+def small_generator() -> Generator:
+    torch.manual_seed(0)
+    return Generator(num_classes=3, image_channels=1, image_size=28, latent_dim=4, width=4).eval()
+
+
+def draw(
+    generator: nn.Module | None = None,
+    on_batch: Callable[[int], None] = lambda new: None,
+    **changes: Any,
+) -> Images:
+    config = replace(DRAWN, **changes)
+    return sample(generator or small_generator(), config, CPU, on_batch)
+
+
+def random_images(count: int = 256) -> Images:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(256, size=(count, 1, 28, 28), dtype=np.uint8)
+    return Images(pixels, rng.integers(3, size=count))
+
+
+def trained(seed: int, config: GanConfig = TINY) -> dict[str, torch.Tensor]:
+    return train_gan(random_images(), 3, config, seed, CPU, lambda epoch: None).state_dict()
+
+
+def features(seed: int, rows: int, columns: int, scale: float) -> Features:
+    rng = np.random.default_rng(seed)
+    return (
+        scale * rng.normal(size=(rows, columns)) @ rng.normal(size=(columns, columns))
+        + rng.normal()
+    )
+
+
+@pytest.mark.parametrize("size", [28, 32, 40])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_networks_fit_every_image_shape(channels: int, size: int) -> None:
+    labels = torch.arange(4) % 3
+    images = Generator(3, channels, size, latent_dim=4, width=2)(torch.randn(4, 4), labels)
+    assert images.shape == (4, channels, size, size)
+    assert float(images.detach().abs().max()) <= 1
+    assert Discriminator(3, channels, width=2)(images, labels).shape == (4,)
+
+
+def test_class_changes_image_and_realness() -> None:
+    generator, discriminator = small_generator(), Discriminator(3, 1, width=4).eval()
+    nn.init.normal_(generator.norm.bias.weight)
+    zeros, ones = torch.zeros(2, dtype=torch.int64), torch.ones(2, dtype=torch.int64)
+    latents = torch.randn(2, 4)
+    images = generator(latents, zeros)
+    assert not torch.equal(images, generator(latents, ones))
+    assert not torch.equal(discriminator(images, zeros), discriminator(images, ones))
+
+
+def test_classes_come_in_turn() -> None:
+    fakes = draw(num_images=8)
+    assert fakes.labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert fakes.labels.dtype == np.int64
+    assert fakes.pixels.shape == (8, 1, 28, 28)
+    assert fakes.pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_batch_size_does_not_change_the_images(batch_size: int) -> None:
+    usual, other = draw(), draw(batch_size=batch_size)
+    assert np.abs(usual.pixels.astype(int) - other.pixels).max() <= 1
+    assert usual.pixels.std() > 0
+
+
+def test_seed_decides_about_the_images() -> None:
+    assert np.array_equal(draw(seed=1).pixels, draw(seed=1).pixels)
+    assert not np.array_equal(draw(seed=1).pixels, draw(seed=2).pixels)
+
+
+def test_latents_are_normal_up_to_where_they_are_cut_off() -> None:
+    recorders = {truncation: Recorder() for truncation in (0.5, 10.0)}
+    for truncation, recorder in recorders.items():
+        draw(recorder, num_images=5000, batch_size=1000, truncation=truncation)
+    assert 0.49 < float(recorders[0.5].latents.abs().max()) <= 0.5
+    assert float(recorders[10.0].latents.std()) == pytest.approx(1, abs=0.02)
+    assert float(recorders[10.0].latents.mean()) == pytest.approx(0, abs=0.02)
+
+
+def test_every_batch_is_announced() -> None:
+    announced: list[int] = []
+    draw(num_images=10, batch_size=4, on_batch=announced.append)
+    assert announced == [4, 4, 2]
+
+
+def test_range_of_the_generator_becomes_all_grey_levels() -> None:
+    assert to_uint8(torch.tensor([-1.0, 0.0, 1.0, -2.0, 2.0])).tolist() == [0, 128, 255, 0, 255]
+
+
+@pytest.mark.parametrize(("channels", "shape"), [(1, (6, 24)), (3, (6, 24, 3))])
+def test_preview_has_a_row_for_each_class(channels: int, shape: tuple[int, ...]) -> None:
+    pixels = np.repeat(np.arange(10, 40, 10, dtype=np.uint8), 4 * channels).reshape(
+        3, channels, 2, 2
+    )
+    sheet = preview(Images(pixels, np.asarray([0, 1, 2])), num_classes=3)
+    assert sheet.shape == shape
+    assert sheet.reshape(6, 24, -1)[::2, 0, 0].tolist() == [10, 20, 30]
+
+
+def test_saved_fakes_come_back(tmp_path: Path) -> None:
+    fakes = draw()
+    save_fakes(tmp_path / "fakes", fakes, {"seed": 0})
+    loaded = load_fakes(tmp_path / "fakes")
+    assert np.array_equal(loaded.pixels, fakes.pixels)
+    assert np.array_equal(loaded.labels, fakes.labels)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "manifest.json"])
+def test_corrupted_fakes_are_named_with_what_to_run(name: str, tmp_path: Path) -> None:
+    save_fakes(tmp_path / "fakes", draw(), {"seed": 0})
+    path = tmp_path / "fakes" / name
+    path.write_bytes(path.read_bytes()[:-3] + b"\x77")
+    with pytest.raises(UserError, match=rf"fakes/{name}: .*`dvc checkout "):
+        load_fakes(tmp_path / "fakes")
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "manifest.json"])
+def test_missing_fakes_are_named_with_what_to_run(name: str, tmp_path: Path) -> None:
+    save_fakes(tmp_path / "fakes", draw(), {"seed": 0})
+    (tmp_path / "fakes" / name).unlink()
+    with pytest.raises(UserError, match=rf"fakes/{name}: not found; run `dvc repro generate`"):
+        load_fakes(tmp_path / "fakes")
+
+
+@pytest.mark.filterwarnings("ignore:Matrix is singular")
+@settings(deadline=None, max_examples=40)
+@given(
+    st.tuples(st.integers(0, 99), st.integers(2, 30), st.floats(0.1, 10)),
+    st.tuples(st.integers(100, 199), st.integers(2, 30), st.floats(0.1, 10)),
+    st.integers(1, 5),
+)
+def test_frechet_distance_is_that_of_the_formula(
+    first: tuple[int, int, float], second: tuple[int, int, float], columns: int
+) -> None:
+    one, two = (features(seed, rows, columns, scale) for seed, rows, scale in (first, second))
+    covariances = [np.atleast_2d(np.cov(part, rowvar=False)) for part in (one, two)]
+    root = np.real(scipy.linalg.sqrtm(covariances[0] @ covariances[1]))
+    difference = one.mean(axis=0) - two.mean(axis=0)
+    expected = difference @ difference + np.trace(sum(covariances) - 2 * root)
+    scale = sum(np.trace(covariance) for covariance in covariances)
+    assert frechet_distance(one, two) == pytest.approx(expected, abs=1e-5 * scale)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 99), st.integers(2, 30), st.integers(1, 5))
+def test_frechet_distance_to_oneself_is_zero(seed: int, rows: int, columns: int) -> None:
+    same = features(seed, rows, columns, 1)
+    assert frechet_distance(same, same) == pytest.approx(0, abs=1e-5 * np.square(same).sum())
+
+
+def test_frechet_distance_grows_with_a_shift() -> None:
+    some = features(0, 30, 4, 1)
+    assert frechet_distance(some, some + 3) == pytest.approx(4 * 9)
+
+
+def test_quality_counts_what_the_judge_recognises() -> None:
+    seen = Seen(features(0, 4, 2, 1), np.asarray([0, 1, 2, 2]), np.asarray([0, 1, 2, 0]))
+    assert quality(seen, seen) == pytest.approx(
+        {"recognised": 0.75, "frechet_distance": 0}, abs=1e-6
+    )
+
+
+@pytest.fixture
+def _few_standing_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "STANDING_BATCHES", 3)
+
+
+@pytest.mark.usefixtures("_few_standing_batches")
+def test_training_is_bitwise_the_same_for_the_same_seed_alone() -> None:
+    first, again, other = trained(1), trained(1), trained(2)
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
+    assert not torch.equal(first["project.weight"], other["project.weight"])
+
+
+@pytest.mark.usefixtures("_few_standing_batches")
+def test_training_reports_every_epoch() -> None:
+    epochs: list[GanEpoch] = []
+    config = replace(TINY, epochs=2)
+    generator = train_gan(random_images(), 3, config, 0, CPU, epochs.append)
+    assert [epoch.epoch for epoch in epochs] == [1, 2]
+    assert not generator.training
+
+
+@pytest.mark.usefixtures("_few_standing_batches")
+def test_training_stops_at_a_loss_that_is_not_finite() -> None:
+    with pytest.raises(FloatingPointError, match="the GAN's loss is not finite in epoch 1"):
+        trained(0, replace(TINY, lr=1e38))

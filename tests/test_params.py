@@ -1,0 +1,150 @@
+"""What `load_params` says of parameters that are wrong."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.helpers import ROOT
+from trustmia.errors import UserError
+from trustmia.params import Params, load_params
+
+COMMITTED = ROOT / "params.yaml"
+ABSENT = object()
+
+
+def with_value(key: str, value: object) -> str:
+    content: dict[str, Any] = copy.deepcopy(yaml.safe_load(COMMITTED.read_text(encoding="utf-8")))
+    section, _, name = key.rpartition(".")
+    place = content[section] if section else content
+    place[name] = value
+    if value is ABSENT:
+        del place[name]
+    return yaml.safe_dump(content)
+
+
+def load_text(folder: Path, text: str | bytes) -> Params:
+    path = folder / "params.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return load_params(path)
+
+
+def message(folder: Path, text: str | bytes) -> str:
+    with pytest.raises(UserError) as caught:
+        load_text(folder, text)
+    return str(caught.value)
+
+
+def test_committed_parameters_are_valid() -> None:
+    params = load_params(COMMITTED)
+    assert params.model_dump() == yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
+
+
+def test_every_key_has_a_comment_on_its_line() -> None:
+    keys = [
+        line
+        for line in COMMITTED.read_text(encoding="utf-8").splitlines()
+        if re.match(r"\s*\w+: *[^ #]", line)
+    ]
+    leaves = sum(
+        len(v) if isinstance(v, dict) else 1 for v in load_params(COMMITTED).model_dump().values()
+    )
+    assert len(keys) == leaves
+    assert [line for line in keys if not re.search(r" # \w+", line)] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("train.epoch", 3, "unknown key; allowed: source, arch, epochs, batch_size"),
+        ("colour", 1, "unknown key; allowed: seed, dataset, split"),
+        ("train.lr", ABSENT, "missing"),
+        ("train", ABSENT, "missing"),
+        ("seed", ABSENT, "missing"),
+        ("train.epochs", "ten", "got 'ten'; allowed: .*whole number"),
+        ("train.epochs", 1.5, "got 1.5; allowed: .*whole number"),
+        ("train.epochs", True, "got True; allowed: .*whole number"),
+        ("train.lr", "1e-3", "got '1e-3'; allowed: .*number"),
+        ("train.arch", 3, "got 3; allowed: .*salem_cnn"),
+        ("attack.methods", "salem", "got 'salem'; allowed: .*list"),
+        ("train", 3, "got 3; allowed: "),
+        ("seed", -1, "got -1; allowed: greater than or equal to 0"),
+        ("seed", 2**32, "got 4294967296; allowed: less than 4294967296"),
+        ("split.train_size", 0, "got 0; allowed: greater than or equal to 1"),
+        ("train.lr", 0, "got 0; allowed: greater than 0"),
+        ("train.lr", 2, "got 2; allowed: less than or equal to 1"),
+        ("train.label_smoothing", 1, "got 1; allowed: less than 1"),
+        ("generator.ema_decay", 1, "got 1; allowed: less than 1"),
+        ("train.lr", float("nan"), "got nan; allowed: a finite number"),
+        ("train.weight_decay", float("inf"), "got inf; allowed: a finite number"),
+        ("dataset.name", "mnist", "got 'mnist'; allowed: .*fashion_mnist"),
+        ("train.arch", "vgg", "got 'vgg'; allowed: .*salem_cnn, resnet18, efficientnet_b0"),
+        ("train.source", "here", "got 'here'; allowed: 'pretrained' or 'scratch'"),
+        ("train.precision", "fp16", "got 'fp16'; allowed: 'auto', 'fp32' or 'bf16'"),
+        ("calibration.method", "LLLA", "got 'LLLA'; allowed: .*none, temperature, llla"),
+        ("attack.methods", [], r"got \[\]; allowed: .*at least one name"),
+        ("attack.methods", ["salem", "salem"], r"got \['salem', 'salem'\]; allowed: .*twice"),
+        ("calibration.temperature", "fitt", "got 'fitt'; allowed: 'fit' or .*number"),
+        ("calibration.temperature", -1, "got -1; allowed: 'fit' or .*greater than 0"),
+        ("calibration.temperature", float("nan"), "got nan; allowed: 'fit' or a finite number"),
+    ],
+)
+def test_wrong_value_is_named_with_what_is_allowed(
+    key: str, value: object, allowed: str, tmp_path: Path
+) -> None:
+    pattern = rf"{re.escape(str(tmp_path))}/params.yaml: {re.escape(key)}: {allowed}.*"
+    assert re.fullmatch(pattern, message(tmp_path, with_value(key, value)))
+
+
+@pytest.mark.parametrize(
+    ("key", "names", "wrong", "allowed"),
+    [
+        ("attack.methods", ["threshold", "lira"], "lira", "threshold, entropy, salem"),
+        ("predict.nonmember_sets", ["original", "orignal"], "orignal", "original, permuted"),
+    ],
+)
+def test_unknown_name_in_a_list_is_named_with_its_place(
+    key: str, names: list[str], wrong: str, allowed: str, tmp_path: Path
+) -> None:
+    said = message(tmp_path, with_value(key, names))
+    assert re.search(rf": {key}\.1: got '{wrong}'; allowed: .*{allowed}", said)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    text = with_value("train.epochs", 0).replace("salem_k: 3", "salem_k: 0")
+    said = message(tmp_path, text)
+    assert "train.epochs: got 0" in said
+    assert "attack.salem_k: got 0" in said
+
+
+@pytest.mark.parametrize("temperature", ["fit", 2, 0.5])
+def test_temperature_is_fit_or_a_positive_number(temperature: object, tmp_path: Path) -> None:
+    params = load_text(tmp_path, with_value("calibration.temperature", temperature))
+    assert params.calibration.temperature == temperature
+
+
+def test_missing_file_is_named_with_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.yaml: not found; run from the root"):
+        load_params(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("seed: [1", "not valid YAML: .*line 1"),
+        ("seed: 1\ntrain:\n\tlr: 1", "not valid YAML: .*line 3"),
+        (b"\xff\xfe", "not valid YAML: "),
+        ("", "holds no parameters; `git restore "),
+        ("# nothing\n", "holds no parameters; `git restore "),
+        ("- seed", "holds no parameters; `git restore "),
+    ],
+)
+def test_file_without_parameters_is_named(
+    text: str | bytes, complaint: str, tmp_path: Path
+) -> None:
+    said = message(tmp_path, text)
+    assert re.match(rf"{re.escape(str(tmp_path))}/params.yaml: {complaint}", said)
+    assert "\n" not in said

@@ -1,0 +1,251 @@
+"""The experiment, run for real at small size through DVC in a clone."""
+
+import csv
+import hashlib
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import ROOT, git, run, set_params, stages_run
+from trustmia import readme
+from trustmia.attacks import ATTACKS
+from trustmia.results import COLUMNS
+
+pytestmark = pytest.mark.pipeline
+SETS = ["original", "permuted", "scaled", "no_normalization", "fake", "digits", "patches"]
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
+
+
+def experiment(place: Path, name: str, *changes: str) -> str:
+    options = [part for change in changes for part in ("-S", change)]
+    return run(place, "dvc", "exp", "run", "--name", name, *options).stdout
+
+
+def attack_metrics(place: Path) -> dict[str, dict[str, float]]:
+    metrics: dict[str, dict[str, float]] = json.loads((place / "metrics/attack.json").read_text())
+    return metrics
+
+
+@pytest.fixture
+def restored(small: Path) -> Path:
+    """Return the small experiment as it was committed."""
+    git(small, "checkout", "--quiet", "--force", "HEAD")
+    run(small, "dvc", "checkout", "--force")
+    return small
+
+
+def test_pull_from_the_embedded_remote_leaves_nothing_to_do(pulled: Path) -> None:
+    assert "up to date" in run(pulled, "dvc", "status").stdout
+    assert stages_run(run(pulled, "dvc", "repro").stdout) == []
+    assert git(pulled, "status", "--porcelain") == ""
+
+
+def test_pull_brings_data_models_and_outputs(pulled: Path) -> None:
+    for place in (
+        "data/FashionMNIST/LICENSE",
+        "models/generator/model.safetensors",
+        "models/classifiers/standard/target.json",
+        "outputs/fakes/images.npy",
+        "outputs/scores/target.npz",
+    ):
+        assert (pulled / place).is_file(), place
+
+
+def test_readme_tables_are_those_of_the_committed_run(pulled: Path) -> None:
+    before = (pulled / "README.md").read_text(encoding="utf-8")
+    run(pulled, "trustmia", "results", "--update", "README.md")
+    assert (pulled / "README.md").read_text(encoding="utf-8") == before
+
+
+def test_result_table_has_every_attack_and_set(small: Path) -> None:
+    with (small / "metrics/attack_results.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["Set"] for row in rows] == SETS
+    expected = [f"{attack.title} {column}" for attack in ATTACKS.values() for column in COLUMNS]
+    assert list(rows[0]) == ["Set", *expected]
+    printed = run(small, "trustmia", "results").stdout
+    for name in [*SETS, *(attack.title.split()[0] for attack in ATTACKS.values())]:
+        assert name in printed
+
+
+def test_an_attack_parameter_reruns_the_attack_alone(restored: Path) -> None:
+    assert stages_run(experiment(restored, "k2", "attack.salem_k=2")) == ["attack"]
+
+
+def test_a_training_parameter_spares_generator_and_split(restored: Path) -> None:
+    ran = stages_run(experiment(restored, "lr", "train.lr=0.002"))
+    roles = ("target", "shadow")
+    expected = {f"{stage}@{role}" for stage in ("train", "calibrate", "predict") for role in roles}
+    assert set(ran) == expected | {"attack"}
+
+
+def test_generated_images_come_back_identical(restored: Path) -> None:
+    fakes = restored / "outputs/fakes"
+    before = digest(fakes)
+    (fakes / "labels.npy").unlink()
+    (fakes / "images.npy").write_bytes(b"spoilt")
+    refused = run(restored, "python", "-m", "trustmia.stages.predict", "target", code=2)
+    assert "outputs/fakes/images.npy" in refused.stderr and "dvc checkout" in refused.stderr
+    run(restored, "dvc", "checkout", "--force", "outputs/fakes")
+    assert digest(fakes) == before
+    (fakes / "images.npy").unlink()
+    run(restored, "dvc", "repro", "generate")
+    assert digest(fakes) == before
+
+
+def test_the_same_seed_gives_the_same_bytes(restored: Path) -> None:
+    folders = [restored / "outputs" / name for name in ("classifiers/shadow", "fakes", "split")]
+    before = [digest(folder) for folder in folders]
+    scores = digest(restored / "outputs/scores")
+    run(restored, "dvc", "repro", "--force", "--single-item", "split", "generate")
+    run(restored, "dvc", "repro", "--force", "--single-item", "train@shadow")
+    run(restored, "dvc", "repro", "--force", "--single-item", "predict@target", "attack")
+    assert [digest(folder) for folder in folders] == before
+    assert digest(restored / "outputs/scores") == scores
+    assert git(restored, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("method", ["temperature", "llla"])
+def test_calibration_changes_scores_but_no_training(restored: Path, method: str) -> None:
+    ran = stages_run(experiment(restored, method, f"calibration.method={method}"))
+    assert not [stage for stage in ran if stage.startswith("train")]
+    metrics = json.loads((restored / "metrics/calibration_target.json").read_text())
+    assert metrics["after"]["nll"] != metrics["before"]["nll"]
+    assert set(metrics["after"]) >= {"accuracy", "nll", "ece", "overconfidence_error"}
+
+
+def test_generator_and_judge_train_from_scratch(restored: Path) -> None:
+    changes = ["source=scratch", "epochs=1", "judge_epochs=1", "width=8", "discriminator_width=8"]
+    changes = [f"generator.{change}" for change in changes]
+    ran = stages_run(
+        experiment(
+            restored, "gan", *changes, "split.pool_size=66000", "split.generator_holdout_size=1000"
+        )
+    )
+    assert {"train_generator", "train_judge", "generate", "evaluate_generator"} <= set(ran)
+    card = json.loads((restored / "outputs/generator/model.json").read_text())
+    assert card["data"]["images"] == 3000
+    assert len(card["history"]) == 1
+    quality = json.loads((restored / "metrics/generator.json").read_text())
+    assert quality["held_out"]["frechet_distance"] < quality["fake"]["frechet_distance"]
+
+
+def test_pretrained_classifiers_that_do_not_fit_are_refused(restored: Path) -> None:
+    failed = run(restored, "dvc", "exp", "run", "-S", "train.source=pretrained", code=255)
+    message = next(line for line in failed.stderr.splitlines() if line.startswith("train:"))
+    assert "train.source" in message and "train.epochs 100 rather than 3" in message
+    assert "other training images" in message and "Traceback" not in failed.stderr
+
+
+def test_pretrained_classifiers_are_those_of_the_default_experiment(
+    pulled: Path, tmp_path: Path
+) -> None:
+    git(pulled, "clone", "--quiet", str(pulled), str(tmp_path / "clone"))
+    place = tmp_path / "clone"
+    run(place, "dvc", "cache", "dir", str(pulled / ".dvc/cache"), "--local")
+    run(place, "dvc", "checkout")
+    set_params(place, {"train.source": "pretrained"})
+    ran = stages_run(run(place, "dvc", "repro").stdout)
+    assert {"train@target", "train@shadow"} <= set(ran)
+    weights = [
+        place / name
+        for name in (
+            "outputs/classifiers/target/model.safetensors",
+            "models/classifiers/standard/target.safetensors",
+        )
+    ]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    for file in ("metrics/attack.json", "metrics/train_target.json"):
+        assert (place / file).read_bytes() == (pulled / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("train.lr=-1", ["train.lr", "-1", "greater than 0"]),
+        ("train.epochs=many", ["train.epochs", "'many'", "whole number"]),
+        ("train.arch=vgg", ["train.arch", "salem_cnn, resnet18, efficientnet_b0"]),
+        ("split.train_size=9000", ["split", "at most 15000"]),
+        ("+train.momentum=0.9", ["train.momentum", "unknown key", "weight_decay"]),
+    ],
+)
+def test_a_bad_parameter_stops_a_stage_before_it_works(
+    restored: Path, change: str, words: list[str]
+) -> None:
+    failed = run(restored, "dvc", "exp", "run", "-S", change, code=255)
+    message = next(line for line in failed.stderr.splitlines() if "params.yaml:" in line)
+    assert all(word in message for word in words), message
+    assert "Traceback" not in failed.stderr
+
+
+def test_missing_data_names_the_command_that_gets_it(restored: Path) -> None:
+    run(restored, "mv", "data", "elsewhere")
+    try:
+        failed = run(restored, "python", "-m", "trustmia.stages.split", code=2)
+    finally:
+        run(restored, "mv", "elsewhere", "data")
+    assert "dvc pull data.dvc" in failed.stderr and "trustmia fetch fashion_mnist" in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
+
+
+def wait_for_queue(place: Path) -> None:
+    deadline = time.monotonic() + 300
+    while re.search("Queued|Running", run(place, "dvc", "queue", "status").stdout):
+        assert time.monotonic() < deadline, "the queue did not finish in five minutes"
+        time.sleep(2)
+
+
+def readme_commands() -> list[str]:
+    """Return the commands of the README's section about DVC, in order."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"<!-- tested -->\n```bash\n(.*?)```", text, flags=re.DOTALL)
+    lines = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def test_readme_shows_every_way_of_using_dvc() -> None:
+    shown = "\n".join(readme_commands())
+    for command in (
+        "dvc pull",
+        "dvc repro",
+        "dvc exp run -S train.label_smoothing=0.1 -n smoothing",
+        "dvc exp run --queue",
+        "dvc queue start",
+        "dvc exp show",
+        "dvc metrics diff",
+        "dvc plots diff",
+        "dvc remote add",
+        "dvc push",
+    ):
+        assert command in shown
+
+
+def test_readme_commands_work_as_printed(restored: Path, tmp_path: Path) -> None:
+    other = tmp_path / "team-remote"
+    for command in readme_commands():
+        run(restored, *command.replace("/mnt/team/trustmia", str(other)).split())
+        if command.startswith("dvc queue start"):
+            wait_for_queue(restored)
+    shown = json.loads(run(restored, "dvc", "exp", "show", "--json").stdout)
+    names = {e["name"] for group in shown for e in (group["experiments"] or [])}
+    assert "smoothing" in names and len(names) >= 3
+    assert "Failed" not in run(restored, "dvc", "queue", "status").stdout
+    before = git(restored, "branch", "--show-current").strip()
+    git(restored, "checkout", "--quiet", "-b", "pushed")
+    git(restored, "commit", "--quiet", "--all", "--message", "What was pushed")
+    elsewhere = tmp_path / "clone"
+    git(restored, "clone", "--quiet", str(restored), str(elsewhere))
+    git(restored, "checkout", "--quiet", before)
+    run(elsewhere, "dvc", "pull", "outputs/scores/target.npz")
+    assert (elsewhere / "outputs/scores/target.npz").is_file()
+
+
+def test_with_tables_refuses_a_text_without_markers() -> None:
+    with pytest.raises(Exception, match="has no <!-- results -->"):
+        readme.with_tables("nothing here", "README.md")

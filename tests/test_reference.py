@@ -1,0 +1,96 @@
+"""The attacks against numbers that the paper's published code gives on the same scores."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.helpers import ROOT
+from trustmia.attacks import ATTACKS, AttackSettings
+from trustmia.audit import AuditResult, run_audit
+from trustmia.calibration.metrics import calibration_metrics
+from trustmia.score_files import ScoreSet, read_scores
+
+REFERENCE = ROOT.parent / "shared" / "reference"
+OUR_NAMES = {
+    "attack_acc": "accuracy",
+    "fpr_at_tpr95": "fpr_at_95tpr",
+    "ece15": "ece",
+    "overconfidence15": "overconfidence_error",
+}
+COMPLEMENTS = {"tnr": "fpr", "fnr": "tpr"}
+TOLERANCE = 1e-3
+# One more seed falls outside the range of five others in one case of three; the margin is
+# about half of a range's median width.
+SALEM_MARGIN = 0.02
+
+pytestmark = pytest.mark.skipif(
+    not (REFERENCE / "fashion_cnn_expected.json").is_file(),
+    reason=f"no reference numbers in {REFERENCE}",
+)
+
+
+def scores_of(role: str) -> ScoreSet:
+    return read_scores(REFERENCE / f"fashion_cnn_{role}.npz", needs_sets=role == "target")
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((REFERENCE / "fashion_cnn_expected.json").read_text())
+    return content
+
+
+@pytest.fixture(scope="module")
+def result() -> AuditResult:
+    return run_audit(scores_of("shadow"), scores_of("target"), list(ATTACKS), AttackSettings())
+
+
+def ours(metrics: dict[str, float], name: str) -> float:
+    if name in COMPLEMENTS:
+        return 1 - metrics[COMPLEMENTS[name]]
+    return metrics[OUR_NAMES.get(name, name)]
+
+
+def test_non_member_sets_are_those_of_the_reference(
+    expected: dict[str, Any], result: AuditResult
+) -> None:
+    assert set(result.sets) == set(expected["sets"]) != set()
+
+
+@pytest.mark.parametrize("attack", ["threshold", "entropy"])
+def test_attack_matches_the_published_code(
+    attack: str, expected: dict[str, Any], result: AuditResult
+) -> None:
+    for name, attacks in expected["sets"].items():
+        published = attacks[attack]
+        reached = {metric: ours(result.sets[name][attack], metric) for metric in published}
+        assert reached == pytest.approx(published, abs=TOLERANCE), name
+
+
+def test_learned_parameters_match_the_published_code(
+    expected: dict[str, Any], result: AuditResult
+) -> None:
+    learned = {name: result.parameters[name] for name in expected["parameters"]}
+    assert learned == pytest.approx(expected["parameters"], abs=1e-6)
+
+
+def test_salem_attack_lands_near_the_range_of_five_seeds(
+    expected: dict[str, Any], result: AuditResult
+) -> None:
+    outside = {
+        (name, metric): (reached, bounds)
+        for name, attacks in expected["sets"].items()
+        for metric, bounds in attacks["salem_5_seeds"].items()
+        for reached in [ours(result.sets[name]["salem"], metric)]
+        if not bounds["min"] - SALEM_MARGIN <= reached <= bounds["max"] + SALEM_MARGIN
+    }
+    assert outside == {}
+
+
+def test_calibration_errors_match_the_reference(expected: dict[str, Any]) -> None:
+    target = scores_of("target")
+    rows = target.nonmember_sets()["original"]
+    metrics = calibration_metrics(target.scores[rows], target.labels[rows])
+    published = expected["calibration"]
+    reached = {name: ours(metrics, name) for name in published}
+    assert reached == pytest.approx(published, abs=1e-5)

@@ -1,0 +1,157 @@
+"""Properties that every split has, whatever its sizes and seeds."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trustmia.datasets.splits import ROLES, Split, SplitSizes, split_indices
+from trustmia.errors import UserError
+
+Labels = npt.NDArray[np.int64]
+SIZES = SplitSizes(
+    pool=240,
+    generator_holdout=30,
+    train=60,
+    validation=20,
+    test=40,
+    attack_members=30,
+    attack_nonmembers=20,
+)
+LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(4), 100))
+part = st.integers(16, 30)
+ROUNDINGS = 5  # one for each draw on the way to a part
+
+
+@st.composite
+def possible_sizes(draw: st.DrawFn) -> SplitSizes:
+    train, validation, test = (draw(part) for _ in range(3))
+    return SplitSizes(
+        pool=2 * (train + validation + test) + draw(st.integers(16, 30)),
+        generator_holdout=draw(part),
+        train=train,
+        validation=validation,
+        test=test,
+        attack_members=draw(st.integers(8, train - 8)),
+        attack_nonmembers=draw(st.integers(8, test - 8)),
+    )
+
+
+@st.composite
+def uneven_labels(draw: st.DrawFn) -> Labels:
+    counts = draw(st.lists(st.integers(130, 200), min_size=2, max_size=3))
+    order = np.random.default_rng(draw(st.integers(0, 99)))
+    return order.permutation(np.repeat(np.arange(len(counts)), counts))
+
+
+def equal(first: Split, second: Split) -> bool:
+    return all(
+        np.array_equal(first[owner][name], second[owner][name])
+        for owner in first
+        for name in first[owner]
+    )
+
+
+@settings(deadline=None, max_examples=30)
+@given(uneven_labels(), possible_sizes(), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_parts_are_disjoint_and_together_never_more_than_all(
+    labels: Labels, sizes: SplitSizes, pool_seed: int, seed: int
+) -> None:
+    split = split_indices(labels, sizes, pool_seed, seed)
+    parts = [split["generator"]["train"], split["generator"]["holdout"]]
+    parts += [split[role][name] for role in ROLES for name in ("train", "validation", "test")]
+    together = np.concatenate(parts)
+    assert len(np.unique(together)) == len(together)
+    assert set(together.tolist()) <= set(range(len(labels)))
+
+
+@settings(deadline=None, max_examples=30)
+@given(uneven_labels(), possible_sizes(), st.integers(0, 2**32 - 1))
+def test_parts_have_the_wanted_sizes_and_attack_sets_lie_inside(
+    labels: Labels, sizes: SplitSizes, seed: int
+) -> None:
+    split = split_indices(labels, sizes, 0, seed)
+    generator = split.pop("generator")
+    assert len(generator["holdout"]) == sizes.generator_holdout
+    assert len(generator["train"]) == len(labels) - sizes.pool - sizes.generator_holdout
+    for parts in split.values():
+        assert {name: len(index) for name, index in parts.items()} == {
+            "train": sizes.train,
+            "validation": sizes.validation,
+            "test": sizes.test,
+            "members": sizes.attack_members,
+            "non_members": sizes.attack_nonmembers,
+        }
+        assert set(parts["members"]) <= set(parts["train"])
+        assert set(parts["non_members"]) <= set(parts["test"])
+
+
+@settings(deadline=None, max_examples=30)
+@given(uneven_labels(), possible_sizes(), st.integers(0, 2**32 - 1))
+def test_every_part_has_the_classes_in_proportion(
+    labels: Labels, sizes: SplitSizes, seed: int
+) -> None:
+    share = np.bincount(labels) / len(labels)
+    for parts in split_indices(labels, sizes, 0, seed).values():
+        for index in parts.values():
+            counts = np.bincount(labels[index], minlength=len(share))
+            assert np.abs(counts - share * len(index)).max() < ROUNDINGS
+
+
+@settings(deadline=None, max_examples=30)
+@given(possible_sizes(), st.integers(0, 2**32 - 1), st.integers(0, 99))
+def test_generator_keeps_its_images_whatever_the_seed_and_sizes_of_models(
+    sizes: SplitSizes, seed: int, pool_seed: int
+) -> None:
+    sizes = replace(sizes, pool=SIZES.pool, generator_holdout=SIZES.generator_holdout)
+    changed = split_indices(LABELS, sizes, pool_seed, seed)["generator"]
+    usual = split_indices(LABELS, SIZES, pool_seed, 0)["generator"]
+    assert equal({"generator": changed}, {"generator": usual})
+
+
+def test_pool_seed_changes_the_images_of_the_generator() -> None:
+    first, second = (split_indices(LABELS, SIZES, seed, 0)["generator"] for seed in (0, 1))
+    assert not np.array_equal(first["train"], second["train"])
+
+
+def test_same_seeds_give_the_same_split_and_another_seed_another() -> None:
+    first, again, other = (split_indices(LABELS, SIZES, 0, seed) for seed in (7, 7, 8))
+    assert equal(first, again)
+    for role in ROLES:
+        assert not np.array_equal(first[role]["train"], other[role]["train"])
+
+
+def test_indices_are_sorted_int64() -> None:
+    for parts in split_indices(LABELS, SIZES, 0, 0).values():
+        for index in parts.values():
+            assert index.dtype == np.int64
+            assert np.array_equal(index, np.sort(index))
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"pool": 371}, r"split\.pool_size \+ generator_holdout_size is 401; .* at most 399 "),
+        (
+            {"train": 61},
+            r"split\.train_size \+ validation_size \+ test_size, twice, is 242; .* 240 \(pool_size",
+        ),
+        ({"attack_members": 61}, r"split\.attack_members is 61; .* at most 60 \(train_size\)"),
+        ({"attack_nonmembers": 41}, r"split\.attack_nonmembers is 41; .* 40 \(test_size\)"),
+        ({"attack_members": 1}, "split: cannot draw 1 of 60 images with every class"),
+    ],
+)
+def test_impossible_sizes_are_named_with_what_is_allowed(
+    changes: dict[str, int], complaint: str
+) -> None:
+    with pytest.raises(UserError, match=f"params.yaml: {complaint}"):
+        split_indices(LABELS, replace(SIZES, **changes), 0, 0)
+
+
+def test_sizes_that_use_up_everything_are_possible() -> None:
+    sizes = replace(SIZES, pool=240, train=60, attack_members=60, attack_nonmembers=40)
+    split = split_indices(LABELS, sizes, 0, 0)
+    assert equal({"": {"": split["target"]["members"]}}, {"": {"": split["target"]["train"]}})
