@@ -118,7 +118,7 @@ def colours(sets: list[str]) -> dict[str, str]:
 def draw_rocs(path: Path, title: str, rocs: dict[str, Roc]) -> None:
     """Draw one attack's ROC curves, linear and logarithmic, as a PNG."""
     with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False}):
-        figure = Figure(figsize=(9.5, 4.4), layout="constrained")
+        figure = Figure(figsize=(10.5, 4.4), layout="constrained")
         linear, logarithmic = figure.subplots(1, 2)
         palette = colours(list(rocs))
         for name, roc in rocs.items():
@@ -131,7 +131,7 @@ def draw_rocs(path: Path, title: str, rocs: dict[str, Roc]) -> None:
             axes.set_xlabel("false-positive rate")
         linear.set_ylabel("true-positive rate")
         logarithmic.set(xscale="log", yscale="log", xlim=(1e-4, 1), ylim=(1e-4, 1.05))
-        linear.legend(title="non-members", frameon=False, fontsize=9)
+        figure.legend(title="non-members", loc="outside right upper", frameon=False, fontsize=9)
         figure.suptitle(title)
         with files.atomic_file(path) as temporary:
             figure.savefig(temporary, dpi=120, metadata={"Software": None})
