@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from trustmia import __version__, entry
 
@@ -15,9 +15,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     entry.run("trustmia", lambda: options.run(options))
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error of this program."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2."""
+        self.exit(2, f"{self.prog}: {message}; run `{self.prog} --help`\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    result = argparse.ArgumentParser(
+    result = OneLineParser(
         prog="trustmia",
         description="Can a membership inference attack be trusted? "
         "The experiment itself runs with `dvc repro`.",
@@ -31,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
 
 
 def _add_audit(commands: Commands) -> None:

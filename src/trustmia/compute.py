@@ -1,6 +1,7 @@
 """Where and how precisely models compute."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Literal, TypeVar
 
@@ -42,16 +43,17 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
 
 @contextlib.contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """Seed PyTorch's global generator and insist on deterministic kernels inside.
+    """Seed PyTorch's global generator and ask for deterministic kernels inside.
 
-    The state before is restored, so that seeding one computation leaves no trace in
-    the next.
+    On a GPU, where some operations have none, PyTorch warns and takes what there is. The
+    state before is restored, so that seeding one computation leaves no trace in the next.
     """
     before = torch.are_deterministic_algorithms_enabled()
-    devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices=list(devices)):
+    # cuBLAS reads this when it starts, and is not deterministic without it.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
         torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
         try:
             yield
         finally:

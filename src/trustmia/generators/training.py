@@ -80,10 +80,10 @@ class GanTrainer:
         """Pass once over the real images, the remainder of the last batch left out."""
         batch = self.config.batch_size
         order = torch.randperm(len(self.real), device=self.device)
-        losses = torch.zeros(2)
+        losses = torch.zeros(2, device=self.device)
         steps = len(order) // batch
         for index in order[: steps * batch].view(steps, batch):
-            losses += torch.stack(self.step(self.real[index], self.labels[index])).cpu()
+            losses += torch.stack(self.step(self.real[index], self.labels[index]))
         discriminator_loss, generator_loss = (losses / steps).tolist()
         return GanEpoch(number, discriminator_loss, generator_loss)
 

@@ -47,6 +47,8 @@ class MBConv(nn.Module):
         super().__init__()
         width = expansion * inputs
         self.expansion, self.drop = expansion, drop
+        # Not used where nothing is expanded, but there, as in the well-known models, so
+        # that their state dicts fit.
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(
