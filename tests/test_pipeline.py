@@ -247,5 +247,5 @@ def test_readme_commands_work_as_printed(restored: Path, tmp_path: Path) -> None
 
 
 def test_with_tables_refuses_a_text_without_markers() -> None:
-    with pytest.raises(Exception, match="has no <!-- results -->"):
+    with pytest.raises(Exception, match="has no <!-- answer -->"):
         readme.with_tables("nothing here", "README.md")
