@@ -8,8 +8,9 @@ from PIL import Image
 
 from benchmarks.timing import side_by_side
 from trustmia.compute import pick_device
+from trustmia.generators.fakes import save_fakes
 from trustmia.generators.gan import Generator
-from trustmia.generators.sampling import SampleConfig, sample, save_fakes
+from trustmia.generators.sampling import SampleConfig, sample
 
 IMAGES = 1000
 BATCH = 125

@@ -1,5 +1,7 @@
 """Calibrations, and the numbers that tell how well they work."""
 
+import copy
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -159,6 +161,17 @@ def test_calibration_read_back_gives_the_same_scores(
     read = calibrated.load(tmp_path, inputs.head)
     shown = inputs.validation_features, inputs.validation_logits
     assert torch.equal(read.scores(*shown), fitted.scores(*shown))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_calibration_keeps_its_own_copy_of_the_head(method: str, inputs: FitInputs) -> None:
+    head = copy.deepcopy(inputs.head)
+    fitted = METHODS[method].fit(replace(inputs, head=head))
+    shown = inputs.validation_features, inputs.validation_logits
+    before = fitted.scores(*shown)
+    with torch.no_grad():
+        head.weight.zero_()
+    assert torch.equal(fitted.scores(*shown), before)
 
 
 def test_single_fitted_numbers_are_reported(inputs: FitInputs) -> None:

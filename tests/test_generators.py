@@ -17,16 +17,10 @@ from torch import nn
 from trustmia.datasets import Images
 from trustmia.errors import UserError
 from trustmia.generators import training
+from trustmia.generators.fakes import load_fakes, save_fakes
 from trustmia.generators.gan import Discriminator, Generator
 from trustmia.generators.quality import Seen, frechet_distance, quality
-from trustmia.generators.sampling import (
-    SampleConfig,
-    load_fakes,
-    preview,
-    sample,
-    save_fakes,
-    to_uint8,
-)
+from trustmia.generators.sampling import SampleConfig, preview, sample, to_uint8
 from trustmia.generators.training import GanConfig, GanEpoch, train_gan
 
 Features = npt.NDArray[np.float64]

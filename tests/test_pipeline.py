@@ -249,3 +249,9 @@ def test_readme_commands_work_as_printed(restored: Path, tmp_path: Path) -> None
 def test_with_tables_refuses_a_text_without_markers() -> None:
     with pytest.raises(Exception, match="has no <!-- answer -->"):
         readme.with_tables("nothing here", "README.md")
+
+
+def test_results_before_any_run_name_what_to_run(tmp_path: Path) -> None:
+    for arguments in (["results"], ["export-models", "mine"]):
+        failed = run(tmp_path, "trustmia", *arguments, code=2)
+        assert failed.stderr.count("\n") == 1 and "run `dvc" in failed.stderr

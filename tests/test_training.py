@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from trustmia import checkpoints, classifiers
+from trustmia import checkpoints, recipes
 from trustmia.checkpoints import Checkpoint
-from trustmia.classifiers import Recipe
 from trustmia.datasets import DATASETS, Images
 from trustmia.errors import UserError
 from trustmia.models.salem_cnn import SalemCNN
+from trustmia.recipes import Recipe
 from trustmia.training import Batchable, EpochResult, TrainConfig, train_classifier
 
 CPU = torch.device("cpu")
@@ -94,9 +94,7 @@ def test_loss_that_is_not_finite_is_told_with_the_parameter_to_lower() -> None:
     )
     recipe = Recipe("salem_cnn", replace(CONFIG, lr=1e38), 0, {}, "train.lr")
     with pytest.raises(UserError, match=r"with train\.lr=1e\+38; choose a smaller train\.lr"):
-        classifiers.train(
-            DATASETS["fashion_mnist"], images, images, recipe, CPU, lambda epoch: None
-        )
+        recipes.train(DATASETS["fashion_mnist"], images, images, recipe, CPU, lambda epoch: None)
 
 
 def test_saved_checkpoint_comes_back(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trustmia.arrays import Float32
 from trustmia.attacks import ATTACKS, AttackSettings
-from trustmia.attacks.base import Float32
 from trustmia.errors import UserError
 from trustmia.evaluation import Judged, Roc, full_roc, membership_metrics, thin_roc
 from trustmia.score_files import ScoreSet

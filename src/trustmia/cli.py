@@ -4,23 +4,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
 from trustmia import __version__, entry
+from trustmia.entry import OneLineParser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and run the command."""
     options = parser().parse_args(arguments)
     entry.run("trustmia", lambda: options.run(options))
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as every other error of this program."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with code 2."""
-        self.exit(2, f"{self.prog}: {message}; run `{self.prog} --help`\n")
 
 
 def parser() -> argparse.ArgumentParser:

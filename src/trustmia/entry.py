@@ -1,13 +1,23 @@
 """How programs end: one line and exit code 2 for a user's mistake."""
 
+import argparse
 import logging
 import sys
 import warnings
 from collections.abc import Callable
+from typing import NoReturn
 
 from trustmia.errors import UserError
 
 INTERRUPTED = 130
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error of this program."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2."""
+        self.exit(2, f"{self.prog}: {message}; run `{self.prog} --help`\n")
 
 
 def run(name: str, main: Callable[[], None]) -> None:

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import auc, roc_curve
 
-from trustmia.attacks.base import Bool, Float32, Float64
+from trustmia.arrays import Bool, Float32, Float64, Int64
 
 TPR_OF_INTEREST = 0.95
 ROC_POINTS_PER_AXIS = 200
@@ -29,7 +28,7 @@ class Judged:
     def __len__(self) -> int:
         return len(self.decisions)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> "Judged":
+    def take(self, rows: Int64) -> "Judged":
         """Return the rows with these numbers."""
         return Judged(self.attack_scores[rows], self.decisions[rows], self.max_scores[rows])
 

@@ -8,6 +8,7 @@ from trustmia import checkpoints, files, layout
 from trustmia.checkpoints import Card, Checkpoint
 from trustmia.datasets.splits import ROLES
 from trustmia.errors import UserError
+from trustmia.results import read_metrics
 
 
 def export_models(name: str) -> list[Path]:
@@ -31,7 +32,7 @@ def export_models(name: str) -> list[Path]:
     for role in ROLES:
         stem = layout.PRETRAINED_CLASSIFIERS / name / role
         written.append(_export(layout.CLASSIFIERS / role / "model", stem, {}))
-    quality = {"metrics": files.read_json(layout.METRICS / "generator.json")}
+    quality = {"metrics": read_metrics("generator")}
     generator = layout.PRETRAINED_GENERATOR / "model"
     written.append(_export(layout.GENERATOR / "model", generator, quality))
     written.append(_export(layout.JUDGE / "model", layout.PRETRAINED_JUDGE / "model", {}))

@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
+from trustmia.arrays import UInt8
+
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -88,7 +90,7 @@ def write_table(path: Path, table: pd.DataFrame, float_format: str | None = None
         table.to_csv(temporary, index=False, float_format=float_format, lineterminator="\n")
 
 
-def write_image(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+def write_image(path: Path, pixels: UInt8) -> None:
     """Write a PNG of grey [H, W] or colour [H, W, 3] pixels."""
     with atomic_file(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")

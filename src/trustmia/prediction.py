@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from trustmia.arrays import Float32, UInt8
 from trustmia.compute import Precision, autocast
-from trustmia.datasets.base import UInt8
 from trustmia.models import Classifier
 
 
@@ -20,9 +19,7 @@ class Prediction:
     logits: Tensor
 
 
-def normalize(
-    pixels: UInt8, factor: npt.NDArray[np.float32], offset: npt.NDArray[np.float32]
-) -> Tensor:
+def normalize(pixels: UInt8, factor: Float32, offset: Float32) -> Tensor:
     """Turn pixels into a model's input: pixel · factor + offset, by channel.
 
     Args:

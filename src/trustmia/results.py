@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from trustmia import files
+from trustmia import files, layout
 from trustmia.attacks import ATTACKS
 from trustmia.audit import AuditResult
+from trustmia.errors import UserError
 from trustmia.evaluation import Roc
 
 # Columns of the paper's result files, and the metric each shows.
@@ -44,6 +45,21 @@ SET_COLOURS = {
 OTHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 
 Sets = dict[str, dict[str, dict[str, float]]]
+
+
+def read_metrics(name: str) -> dict[str, Any]:
+    """Return what the last run wrote to `metrics/NAME.json`.
+
+    Raises:
+        UserError: There is no such file yet, or it is not JSON.
+    """
+    path = layout.METRICS / f"{name}.json"
+    try:
+        return files.read_json(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; run `dvc repro`") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not readable ({error}); run `dvc checkout`") from error
 
 
 def as_metrics(result: AuditResult) -> dict[str, Any]:

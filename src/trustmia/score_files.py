@@ -15,7 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from trustmia import files
-from trustmia.attacks.base import Bool, Float32
+from trustmia.arrays import Bool, Float32, Int64
 from trustmia.errors import UserError
 
 MEMBERS = "members"
@@ -37,12 +37,12 @@ class ScoreSet:
     """
 
     scores: Float32
-    labels: npt.NDArray[np.int64]
+    labels: Int64
     member: Bool
     set_names: tuple[str, ...]
     set_codes: npt.NDArray[np.int32]
 
-    def nonmember_sets(self) -> dict[str, npt.NDArray[np.int64]]:
+    def nonmember_sets(self) -> dict[str, Int64]:
         """Return the rows of each set that are no members, in order of first appearance.
 
         Sets without such rows are left out; row numbers are int64.
@@ -410,7 +410,7 @@ def _kind(array: Array) -> str:
     return "text" if array.dtype.kind in "OUS" else str(array.dtype)
 
 
-def _check_labels(path: Path, labels: Array, classes: int) -> npt.NDArray[np.int64]:
+def _check_labels(path: Path, labels: Array, classes: int) -> Int64:
     if labels.dtype.kind not in "iu":
         raise UserError(f"{path}: labels has type {_kind(labels)}; allowed: integers")
     bad = (labels < -1) | (labels >= classes)

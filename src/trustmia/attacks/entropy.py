@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch.distributions import Categorical
 
-from trustmia.attacks.base import Attack, AttackSettings, Bool, Float32
+from trustmia.arrays import Bool, Float32
+from trustmia.attacks.base import Attack, AttackSettings
 
 CANDIDATES = 10_000
 ROWS_AT_ONCE = 1 << 18

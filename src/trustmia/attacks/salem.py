@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trustmia.attacks.base import Attack, AttackSettings, Bool, Float32
+from trustmia.arrays import Bool, Float32
+from trustmia.attacks.base import Attack, AttackSettings
 from trustmia.errors import UserError
 from trustmia.seeding import numpy_generator
 

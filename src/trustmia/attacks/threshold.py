@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from trustmia.attacks.base import Attack, AttackSettings, Bool, Float32
+from trustmia.arrays import Bool, Float32
+from trustmia.attacks.base import Attack, AttackSettings
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Hessian. That layer is a model of its own whose inputs are the penultimate featu
 images are not shown to the network again.
 """
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -52,7 +53,8 @@ def _posterior(head: nn.Linear) -> "KronLaplace":
     declare_missing_operators()
     from laplace import KronLaplace
 
-    return KronLaplace(head, "classification")
+    # A copy of its own: the model may move to another device afterwards.
+    return KronLaplace(copy.deepcopy(head).cpu(), "classification")
 
 
 def _loader(features: Tensor, labels: Tensor) -> DataLoader[tuple[Tensor, ...]]:

@@ -3,13 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
+from trustmia.arrays import Float64, Int64
+
 BINS = 15
 SMALLEST = np.finfo(np.float32).tiny
 
 
-def calibration_metrics(
-    scores: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]
-) -> dict[str, float]:
+def calibration_metrics(scores: npt.NDArray[np.floating], labels: Int64) -> dict[str, float]:
     """Return accuracy, NLL, ECE and overconfidence error.
 
     Args:
@@ -38,8 +38,8 @@ def calibration_metrics(
 
 
 def reliability_table(
-    scores: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], bins: int = BINS
-) -> dict[str, npt.NDArray[np.float64]]:
+    scores: npt.NDArray[np.floating], labels: Int64, bins: int = BINS
+) -> dict[str, Float64]:
     """Return mean confidence and accuracy of the images in each bin of confidence.
 
     Args:

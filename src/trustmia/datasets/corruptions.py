@@ -1,9 +1,8 @@
 """Corruptions of normalised images, as in the paper (section 5)."""
 
 import numpy as np
-import numpy.typing as npt
 
-from trustmia.datasets.base import UInt8
+from trustmia.arrays import Float32, UInt8
 
 SCALE = 255.0
 
@@ -27,7 +26,7 @@ def permute_pixels(pixels: UInt8, rng: np.random.Generator) -> UInt8:
 
 def normalization(
     mean: tuple[float, ...], std: tuple[float, ...], image_set: str
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+) -> tuple[Float32, Float32]:
     """Return the affine map from uint8 pixels to a model's input for an image set.
 
     Ordinary images become (x/255 − mean)/std. `scaled` images are those times 255, and

@@ -128,11 +128,13 @@ def unpack(archives: Path, raw: Path) -> None:
     """Verify the four published archives and decompress them into `raw`.
 
     Raises:
-        UserError: An archive's MD5 is not the published one.
+        UserError: An archive is missing or its MD5 is not the published one.
     """
     raw.mkdir(parents=True)
     for name, published in ARCHIVES.items():
         archive = archives / f"{name}.gz"
+        if not archive.is_file():
+            raise UserError(f"Fashion-MNIST: {archive.name} is missing from its source")
         content = archive.read_bytes()
         found = md5(content)
         if found != published.md5 and md5(published_form(name, content)) != published.md5:

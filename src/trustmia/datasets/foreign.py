@@ -5,7 +5,8 @@ import torch
 from sklearn.datasets import load_digits, load_sample_images
 from torch.nn import functional as F
 
-from trustmia.datasets.base import Images, UInt8
+from trustmia.arrays import UInt8
+from trustmia.datasets.base import Images
 
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601, as in Pillow's mode "L"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from trustmia.datasets.base import Int64
+from trustmia.arrays import Int64
 from trustmia.errors import UserError
 from trustmia.seeding import derive_seed
 

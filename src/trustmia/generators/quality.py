@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
+from trustmia.arrays import Int64
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,8 @@ class Seen:
     """What the judge saw: features float [N, F], predicted and true classes int64 [N]."""
 
     features: npt.NDArray[np.floating]
-    predicted: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
+    predicted: Int64
+    labels: Int64
 
 
 def quality(images: Seen, reference: Seen) -> dict[str, float]:

@@ -1,19 +1,16 @@
-"""Draws fake images from a generator, and keeps them with their checksums."""
+"""Draws fake images from a generator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trustmia import files
+from trustmia.arrays import UInt8
 from trustmia.compute import Precision, autocast, place
-from trustmia.datasets.base import Images, UInt8
-from trustmia.errors import UserError
+from trustmia.datasets.base import Images
 
-IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 PREVIEW_COLUMNS = 12
 
 
@@ -92,44 +89,3 @@ def preview(images: Images, num_classes: int) -> UInt8:
         rows.append(np.concatenate(padded.transpose(0, 2, 3, 1), axis=1))
     sheet = np.concatenate(rows)
     return sheet[..., 0] if sheet.shape[2] == 1 else sheet
-
-
-def save_fakes(folder: Path, fakes: Images, origin: dict[str, object]) -> None:
-    """Write images, labels, and a manifest with their SHA-256 sums.
-
-    Args:
-        folder: Replaced as a whole.
-        fakes: The images.
-        origin: What drew them, for the manifest.
-    """
-    with files.atomic_folder(folder) as fresh:
-        np.save(fresh / IMAGES, fakes.pixels, allow_pickle=False)
-        np.save(fresh / LABELS, fakes.labels, allow_pickle=False)
-        sums = {name: files.sha256(fresh / name) for name in (IMAGES, LABELS)}
-        manifest = {"num_images": len(fakes), **origin, "sha256": sums}
-        files.write_json(fresh / MANIFEST, manifest)
-
-
-def load_fakes(folder: Path) -> Images:
-    """Read the images after checking them against the manifest.
-
-    Raises:
-        UserError: A file is missing or is not what the manifest describes.
-    """
-    try:
-        sums = files.read_json(folder / MANIFEST)["sha256"]
-        for name, expected in sums.items():
-            if files.sha256(folder / name) != expected:
-                raise UserError(
-                    f"{folder / name}: does not match {MANIFEST}; run `dvc checkout {folder}`"
-                )
-        return Images(
-            np.load(folder / IMAGES, allow_pickle=False),
-            np.load(folder / LABELS, allow_pickle=False),
-        )
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: not found; run `dvc repro generate`") from error
-    except (ValueError, KeyError) as error:
-        raise UserError(
-            f"{folder / MANIFEST}: not readable ({error}); run `dvc checkout {folder}`"
-        ) from error

@@ -1,7 +1,5 @@
 """Stage `calibrate@{target,shadow}`: fit what turns logits into prediction scores."""
 
-import argparse
-
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -11,20 +9,18 @@ from trustmia.calibration import METHODS, Calibration, FitInputs
 from trustmia.calibration.metrics import calibration_metrics, reliability_table
 from trustmia.compute import pick_device
 from trustmia.datasets import DATASETS
-from trustmia.datasets.splits import ROLES
 from trustmia.params import load_params
 from trustmia.prediction import Prediction, predict
+from trustmia.stages.inputs import read_role, read_split
 
 
 def main() -> None:
     """Write the calibration, `metrics/calibration_{role}.json`, the reliability diagram."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("role", choices=ROLES)
-    role: str = parser.parse_args().role
+    role = read_role(__doc__)
     params = load_params()
     dataset = DATASETS[params.dataset.name]
     images = dataset.load(layout.DATA)
-    index = files.read_arrays(layout.SPLIT / f"{role}.npz")
+    index = read_split(role)
     model = classifiers.restore(dataset, checkpoints.load(layout.CLASSIFIERS / role / "model"))
     head: nn.Linear = getattr(model, model.head_name)
     model.to(pick_device())
@@ -36,7 +32,7 @@ def main() -> None:
         labels[part] = torch.from_numpy(shown.labels)
     calibration = METHODS[params.calibration.method].fit(
         FitInputs(
-            head=head.cpu(),
+            head=head,
             train_features=seen["train"].features,
             train_labels=labels["train"],
             validation_features=seen["validation"].features,

@@ -4,11 +4,12 @@ import numpy as np
 
 from trustmia import checkpoints, classifiers, entry, files, layout
 from trustmia.datasets import DATASETS, Dataset, Images
+from trustmia.generators.fakes import load_fakes
 from trustmia.generators.quality import Seen, quality
-from trustmia.generators.sampling import load_fakes
 from trustmia.models import Classifier
 from trustmia.params import load_params
 from trustmia.prediction import predict
+from trustmia.stages.inputs import read_split
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     """
     params = load_params()
     dataset = DATASETS[params.dataset.name]
-    index = files.read_arrays(layout.SPLIT / "generator.npz")["holdout"]
+    index = read_split("generator")["holdout"]
     images = dataset.load(layout.DATA)
     fakes = load_fakes(layout.FAKES)
     count = min(len(index) // 2, len(fakes))

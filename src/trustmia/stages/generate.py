@@ -6,8 +6,9 @@ from trustmia import checkpoints, entry, files, layout
 from trustmia.checkpoints import Checkpoint
 from trustmia.compute import pick_device
 from trustmia.datasets import DATASETS, Dataset
+from trustmia.generators.fakes import save_fakes
 from trustmia.generators.gan import Generator
-from trustmia.generators.sampling import SampleConfig, preview, sample, save_fakes
+from trustmia.generators.sampling import SampleConfig, preview, sample
 from trustmia.params import load_params
 from trustmia.seeding import derive_seed
 

@@ -1,30 +1,27 @@
 """Stage `predict@{target,shadow}`: every image set through the model, once."""
 
-import argparse
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
-from trustmia import calibrated, checkpoints, classifiers, entry, files, layout
+from trustmia import calibrated, checkpoints, classifiers, entry, layout
+from trustmia.arrays import Float32, Int64
 from trustmia.calibration import Calibration
 from trustmia.compute import pick_device
 from trustmia.datasets import DATASETS, Dataset, Images
 from trustmia.datasets.image_sets import IMAGE_SETS, ImageSetInputs
-from trustmia.datasets.splits import ROLES
-from trustmia.generators.sampling import load_fakes
+from trustmia.generators.fakes import load_fakes
 from trustmia.models import Classifier
 from trustmia.params import Params, load_params
 from trustmia.prediction import predict
 from trustmia.score_files import MEMBERS, ScoreSet, write_scores
+from trustmia.stages.inputs import read_role, read_split
 
 
 def main() -> None:
     """Write `outputs/scores/{role}.npz`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("role", choices=ROLES)
-    role: str = parser.parse_args().role
+    role = read_role(__doc__)
     params = load_params()
     dataset = DATASETS[params.dataset.name]
     model = classifiers.restore(dataset, checkpoints.load(layout.CLASSIFIERS / role / "model"))
@@ -46,7 +43,7 @@ def image_sets(params: Params, dataset: Dataset, role: str) -> Iterator[tuple[st
     The shadow, on which attacks are fitted, is shown its held-out images alone.
     """
     images = dataset.load(layout.DATA)
-    index = files.read_arrays(layout.SPLIT / f"{role}.npz")
+    index = read_split(role)
     yield MEMBERS, images.take(index["members"])
     inputs = ImageSetInputs(
         dataset=dataset,
@@ -66,19 +63,19 @@ def show(
     name: str,
     images: Images,
     params: Params,
-) -> npt.NDArray[np.float32]:
+) -> Float32:
     """Return the calibrated prediction scores of an image set, float32 [N, K]."""
     inputs = classifiers.prepare(dataset, images, name)
     settings = params.predict
     seen = predict(model, inputs, settings.batch_size, settings.precision)
-    scores: npt.NDArray[np.float32] = calibration.scores(seen.features, seen.logits).numpy()
+    scores: Float32 = calibration.scores(seen.features, seen.logits).numpy()
     return scores
 
 
 def collect(
     names: list[str],
-    labels: list[npt.NDArray[np.int64]],
-    scores: list[npt.NDArray[np.float32]],
+    labels: list[Int64],
+    scores: list[Float32],
 ) -> ScoreSet:
     """Put the image sets one after the other; the first one is the members."""
     codes = np.repeat(np.arange(len(names), dtype=np.int32), [len(part) for part in labels])

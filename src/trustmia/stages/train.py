@@ -1,6 +1,5 @@
 """Stage `train@{target,shadow}`: a classifier on its own half of the data."""
 
-import argparse
 import shutil
 import tempfile
 from pathlib import Path
@@ -8,14 +7,14 @@ from pathlib import Path
 from dvclive.live import Live
 from tqdm import tqdm
 
-from trustmia import checkpoints, classifiers, entry, files, layout
+from trustmia import checkpoints, entry, files, layout, recipes
 from trustmia.checkpoints import Card, Checkpoint
-from trustmia.classifiers import Recipe
 from trustmia.compute import pick_device
 from trustmia.datasets import DATASETS, Images
-from trustmia.datasets.splits import ROLES
 from trustmia.params import Params, load_params
+from trustmia.recipes import Recipe
 from trustmia.seeding import derive_seed
+from trustmia.stages.inputs import read_role, read_split
 from trustmia.training import EpochResult, TrainConfig
 
 CURVES = ("train_loss", "train_accuracy", "test_accuracy")
@@ -23,13 +22,11 @@ CURVES = ("train_loss", "train_accuracy", "test_accuracy")
 
 def main() -> None:
     """Write the checkpoint, `metrics/train_{role}.json` and the curves of training."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("role", choices=ROLES)
-    role: str = parser.parse_args().role
+    role = read_role(__doc__)
     params = load_params()
     dataset = DATASETS[params.dataset.name]
     images = dataset.load(layout.DATA)
-    index = files.read_arrays(layout.SPLIT / f"{role}.npz")
+    index = read_split(role)
     checkpoint = obtain(params, role, images.take(index["train"]), images.take(index["test"]))
     checkpoints.save(layout.CLASSIFIERS / role / "model", checkpoint)
     log_with_dvclive(role, checkpoint.card)
@@ -56,7 +53,7 @@ def obtain(params: Params, role: str, train: Images, test: Images) -> Checkpoint
             )
             bar.update()
 
-        return classifiers.train(dataset, train, test, recipe, pick_device(), show)
+        return recipes.train(dataset, train, test, recipe, pick_device(), show)
 
 
 def recipe_of(params: Params, role: str) -> Recipe:

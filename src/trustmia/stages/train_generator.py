@@ -4,20 +4,21 @@ from dataclasses import asdict
 
 from tqdm import tqdm
 
-from trustmia import checkpoints, entry, files, layout
+from trustmia import checkpoints, entry, layout
 from trustmia.checkpoints import Checkpoint
 from trustmia.compute import pick_device
 from trustmia.datasets import DATASETS, Images
 from trustmia.errors import UserError
 from trustmia.generators.training import GanConfig, GanEpoch, train_gan
 from trustmia.params import Params, load_params
+from trustmia.stages.inputs import read_split
 
 
 def main() -> None:
     """Write `outputs/generator/model.safetensors` and its card."""
     params = load_params()
     images = DATASETS[params.dataset.name].load(layout.DATA)
-    index = files.read_arrays(layout.SPLIT / "generator.npz")
+    index = read_split("generator")
     checkpoint = obtain(params, images.take(index["train"]))
     checkpoints.save(layout.GENERATOR / "model", checkpoint)
 

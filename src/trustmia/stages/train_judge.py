@@ -2,13 +2,14 @@
 
 from tqdm import tqdm
 
-from trustmia import checkpoints, classifiers, entry, files, layout
+from trustmia import checkpoints, entry, layout, recipes
 from trustmia.checkpoints import Checkpoint
-from trustmia.classifiers import Recipe
 from trustmia.compute import pick_device
 from trustmia.datasets import DATASETS, Images
 from trustmia.params import Params, load_params
+from trustmia.recipes import Recipe
 from trustmia.seeding import derive_seed
+from trustmia.stages.inputs import read_split
 from trustmia.training import EpochResult, TrainConfig
 
 ARCH = "salem_cnn"
@@ -18,7 +19,7 @@ def main() -> None:
     """Write `outputs/judge/model.safetensors` and its card."""
     params = load_params()
     images = DATASETS[params.dataset.name].load(layout.DATA)
-    index = files.read_arrays(layout.SPLIT / "generator.npz")
+    index = read_split("generator")
     checkpoint = obtain(params, images.take(index["train"]), images.take(index["holdout"]))
     checkpoints.save(layout.JUDGE / "model", checkpoint)
 
@@ -37,7 +38,7 @@ def obtain(params: Params, train: Images, holdout: Images) -> Checkpoint:
             bar.set_postfix_str(f"held-out accuracy {result.test_accuracy:.3f}")
             bar.update()
 
-        return classifiers.train(dataset, train, holdout, recipe, pick_device(), show)
+        return recipes.train(dataset, train, holdout, recipe, pick_device(), show)
 
 
 def recipe_of(params: Params) -> Recipe:
