@@ -294,12 +294,17 @@ def test_damaged_array_in_an_archive_is_named(
     assert re.search("not a readable npz file: ", said)
 
 
-def test_single_array_instead_of_an_archive_is_named(
-    good: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("content", ["single array", "text", "nothing"])
+def test_file_that_is_no_archive_is_named_and_no_pickle_recommended(
+    content: str, good: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with (good / "bad.npz").open("wb") as stream:
-        np.save(stream, TARGET["scores"])
-    assert complaint(capsys, good, command(good, "bad.npz"), "bad.npz")
+        if content == "single array":
+            np.save(stream, TARGET["scores"])
+        elif content == "text":
+            stream.write(b"hello")
+    said = complaint(capsys, good, command(good, "bad.npz"), "bad.npz")
+    assert "not an archive of named arrays" in said and "pickle" not in said
 
 
 def test_unknown_suffix_is_named(good: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,13 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Read an NPZ; raises ValueError for other files and for arrays of Python objects."""
-    archive = np.load(path, allow_pickle=False)
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise ValueError("holds a single array, not an archive of named ones")
-    with archive:
-        return dict(archive)
+    with path.open("rb") as stream:
+        # NumPy takes any other file for a pickle, and its message recommends to load that.
+        if not zipfile.is_zipfile(stream):
+            raise ValueError("not an archive of named arrays, as numpy.savez writes it")
+        stream.seek(0)
+        with np.load(stream, allow_pickle=False) as archive:
+            return dict(archive)
 
 
 def write_table(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
