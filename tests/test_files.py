@@ -1,6 +1,7 @@
 """Files are as before or complete, never in between."""
 
 import json
+import struct
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -112,6 +113,14 @@ def test_arrays_come_back_and_give_the_same_bytes_twice(tmp_path: Path) -> None:
         name: array.tolist() for name, array in arrays.items()
     }
     assert files.sha256(tmp_path / "first.npz") == files.sha256(tmp_path / "second.npz")
+
+
+def test_archive_has_the_plain_headers_that_every_python_writes_alike(tmp_path: Path) -> None:
+    files.write_arrays(tmp_path / "a.npz", {"a": np.arange(9)})
+    header = (tmp_path / "a.npz").read_bytes()[:30]
+    signature, version, flags, method, time, date = struct.unpack("<IHHHHH", header[:14])
+    assert (signature, version, flags, method) == (0x04034B50, 20, 0, 0)
+    assert (time, date) == (0, 0b100001)
 
 
 def test_arrays_of_python_objects_are_neither_read_nor_written(tmp_path: Path) -> None:

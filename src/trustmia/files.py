@@ -71,9 +71,20 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write an uncompressed NPZ; the same arrays give the same bytes."""
-    with atomic_file(path) as temporary:
-        np.savez(temporary, allow_pickle=False, **dict(arrays))
+    """Write an uncompressed NPZ; the same arrays give the same bytes.
+
+    `numpy.savez` asks for ZIP64 headers, which Python 3.11.4 began to write differently;
+    here members have them only where their size needs them.
+
+    Raises:
+        ValueError: An array holds Python objects.
+    """
+    with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy")
+            member.file_size = array.nbytes
+            with archive.open(member, "w") as stream:
+                np.lib.format.write_array(stream, array, allow_pickle=False)
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
