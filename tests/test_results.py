@@ -1,0 +1,87 @@
+"""What is made of an audit's result: summaries, histograms, colours, the README's answer."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trustmia import readme
+from trustmia.arrays import Float32
+from trustmia.attacks import ATTACKS, AttackSettings
+from trustmia.audit import AuditResult, run_audit
+from trustmia.results import OTHER_COLOURS, SET_COLOURS, as_metrics, as_summary, colours
+from trustmia.score_files import ScoreSet
+from trustmia.stages.attack import HISTOGRAM_BINS, histograms
+
+SETS = ("members", "original", "fake")
+
+
+def score_set(seed: int) -> ScoreSet:
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(3, dtype=np.int32), (40, 30, 20))
+    sharpness = np.array([6.0, 3.0, 2.0])[codes, None]
+    logits = rng.normal(size=(90, 4)) * sharpness
+    scores: Float32 = np.exp(logits).astype(np.float32)
+    scores /= scores.sum(axis=1, keepdims=True)
+    return ScoreSet(scores, np.zeros(90, dtype=np.int64), codes == 0, SETS, codes)
+
+
+@pytest.fixture(scope="module")
+def result() -> AuditResult:
+    return run_audit(score_set(0), score_set(1), list(ATTACKS), AttackSettings(salem_max_epochs=3))
+
+
+def test_summary_has_the_quality_on_the_first_set_and_the_fpr_on_all(result: AuditResult) -> None:
+    summary = as_summary(result)
+    assert list(summary) == list(ATTACKS)
+    for attack, found in summary.items():
+        for name in ("auroc", "precision", "recall"):
+            assert found[name] == result.sets["original"][attack][name]
+        assert found["fpr"] == {name: result.sets[name][attack]["fpr"] for name in SETS[1:]}
+
+
+def test_histograms_are_those_of_a_loop_over_images() -> None:
+    target = score_set(2)
+    table = histograms(target)
+    width = (1 - 1 / 4) / HISTOGRAM_BINS
+    for (set_name, group), rows in table.groupby(["set", "group"]):
+        counts = [0] * HISTOGRAM_BINS
+        chosen = "members" if group == "members" else set_name
+        for scores, code in zip(target.scores, target.set_codes):
+            if SETS[code] == chosen:
+                counts[min(int((scores.max() - 1 / 4) / width), HISTOGRAM_BINS - 1)] += 1
+        assert np.allclose(rows["share"], np.array(counts) / sum(counts))
+        middles = 1 / 4 + (np.arange(HISTOGRAM_BINS) + 0.5) * width
+        assert np.allclose(rows["maximum score"], middles)
+    assert set(table["set"]) == set(SETS[1:])
+
+
+def test_known_sets_keep_their_colour_and_others_get_one() -> None:
+    palette = colours(["fake", "holiday", "original", "pets"])
+    assert palette["fake"] == SET_COLOURS["fake"] and palette["original"] == SET_COLOURS["original"]
+    assert {palette["holiday"], palette["pets"]} <= set(OTHER_COLOURS)
+    assert palette["holiday"] != palette["pets"]
+    assert len(set(SET_COLOURS.values())) == len(SET_COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("fake_fpr", "verdict"), [(0.75, "No, not from"), (0.5, "No, not from"), (0.1, "Only some")]
+)
+def test_answer_follows_from_the_fakes_called_members(
+    fake_fpr: float,
+    verdict: str,
+    result: AuditResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    metrics = json.loads(json.dumps(as_metrics(result)))
+    for attack in ATTACKS:
+        metrics["sets"]["fake"][attack]["fpr"] = fake_fpr
+        metrics["sets"]["original"][attack] |= {"fpr": 0.6, "recall": 0.9}
+    Path("metrics").mkdir()
+    Path("metrics/attack_results.json").write_text(json.dumps(metrics), encoding="utf-8")
+    answer = readme.answer("github")
+    assert answer.startswith(f"**{verdict}")
+    assert f"threshold {fake_fpr:.0%}" in answer and "at best 30 percentage points" in answer
