@@ -10,9 +10,9 @@ from benchmarks.timing import seconds
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.audit import run_audit
 from trustmia.compute import place
-from trustmia.datasets.corruptions import normalization
+from trustmia.images.corruptions import normalization
 from trustmia.models import ARCHITECTURES
-from trustmia.prediction import normalize, predict
+from trustmia.prediction import as_inputs, predict
 from trustmia.score_files import ScoreSet
 from trustmia.torchvision_compat import declare_missing_operators
 
@@ -55,7 +55,7 @@ def report() -> str:
     sets = [rng.integers(256, size=(IMAGES, 1, 28, 28), dtype=np.uint8) for _ in range(SETS + 1)]
 
     def score(count: int) -> ScoreSet:
-        logits = [predict(model, normalize(s, FACTOR, OFFSET)).logits for s in sets[:count]]
+        logits = [predict(model, as_inputs(s, FACTOR, OFFSET)).logits for s in sets[:count]]
         codes = np.repeat(np.arange(count, dtype=np.int32), IMAGES)
         scores = torch.softmax(torch.cat(logits), dim=1).numpy()
         names = ("members", *(f"set {i}" for i in range(1, count)))

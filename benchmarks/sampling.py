@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from benchmarks.timing import side_by_side
-from trustmia.compute import pick_device
+from trustmia.compute import pick_device, place
 from trustmia.generators.fakes import save_fakes
 from trustmia.generators.gan import Generator
 from trustmia.generators.sampling import SampleConfig, sample
@@ -19,7 +19,7 @@ ROUNDS = 3
 
 def config(images: int, batch_size: int, seed: int) -> SampleConfig:
     """Return the default experiment's sampling of a number of images."""
-    return SampleConfig(images, 10, 64, 1.8, batch_size, seed, precision="auto")
+    return SampleConfig(images, 10, 64, 1.8, 28, batch_size, seed, precision="auto")
 
 
 def report() -> str:
@@ -28,7 +28,8 @@ def report() -> str:
     The other way calls the generator once per image and writes one PNG file per image.
     """
     torch.manual_seed(0)
-    generator, device = Generator(10, 1, 28, 64, 32).eval(), pick_device()
+    device = pick_device()
+    generator = place(Generator(10, 1, 28, 64, 32).eval(), device)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
 

@@ -1,12 +1,15 @@
 """The training loop against its bare arithmetic."""
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
 from benchmarks.timing import side_by_side
 from trustmia.compute import autocast, pick_device, place
+from trustmia.images.corruptions import normalization
 from trustmia.models import ARCHITECTURES
-from trustmia.training import Batchable, TrainConfig, make_optimizer, train_epoch
+from trustmia.prediction import as_inputs
+from trustmia.training import Labelled, TrainConfig, make_optimizer, train_epoch
 
 IMAGES = 2500
 ROUNDS = 15
@@ -17,11 +20,13 @@ def report() -> str:
     config = TrainConfig(1, 64, 0.001, 0.0, 0.0, "auto")
     device = pick_device()
     torch.manual_seed(0)
-    images = torch.randn(IMAGES, 1, 28, 28)
-    data = Batchable(images, torch.randint(10, (IMAGES,))).to(device)
+    pixels = np.random.default_rng(0).integers(256, size=(IMAGES, 1, 28, 28), dtype=np.uint8)
+    inputs = as_inputs(pixels, *normalization((0.2860,), (0.3530,), "original"))
+    data = Labelled(inputs, torch.randint(10, (IMAGES,))).to(device)
     model = place(ARCHITECTURES["salem_cnn"](1, 28, 10), device)
     optimizer = make_optimizer(model, config)
-    batches = list(zip(data.images.split(64), data.labels.split(64)))
+    images = data.images.batch(torch.arange(IMAGES))
+    batches = list(zip(images.split(64), data.labels.split(64)))
 
     def bare() -> None:
         for x, y in batches:

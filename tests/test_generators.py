@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from trustmia.datasets import Images
 from trustmia.errors import UserError
 from trustmia.generators import training
 from trustmia.generators.fakes import load_fakes, save_fakes
@@ -22,6 +21,7 @@ from trustmia.generators.gan import Discriminator, Generator
 from trustmia.generators.quality import Seen, frechet_distance, quality
 from trustmia.generators.sampling import SampleConfig, preview, sample, to_uint8
 from trustmia.generators.training import GanConfig, GanEpoch, train_gan
+from trustmia.images import Images
 
 Features = npt.NDArray[np.float64]
 CPU = torch.device("cpu")
@@ -36,7 +36,7 @@ TINY = GanConfig(
     precision="fp32",
 )
 DRAWN = SampleConfig(
-    num_images=20, num_classes=3, latent_dim=4, truncation=2.0, batch_size=20, seed=0
+    num_images=20, num_classes=3, latent_dim=4, truncation=2.0, size=28, batch_size=20, seed=0
 )
 
 
@@ -146,7 +146,7 @@ def test_preview_has_a_row_for_each_class(channels: int, shape: tuple[int, ...])
     pixels = np.repeat(np.arange(10, 40, 10, dtype=np.uint8), 4 * channels).reshape(
         3, channels, 2, 2
     )
-    sheet = preview(Images(pixels, np.asarray([0, 1, 2])), num_classes=3)
+    sheet = preview(Images(pixels, np.asarray([0, 1, 2])), num_rows=3, max_side=2)
     assert sheet.shape == shape
     assert sheet.reshape(6, 24, -1)[::2, 0, 0].tolist() == [10, 20, 30]
 

@@ -59,7 +59,7 @@ def test_every_key_has_a_comment_on_its_line() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [
-        ("train.epoch", 3, "unknown key; allowed: source, arch, epochs, batch_size"),
+        ("train.epoch", 3, "unknown key; allowed: source, arch, initial_weights"),
         ("colour", 1, "unknown key; allowed: seed, dataset, split"),
         ("train.lr", ABSENT, "missing"),
         ("train", ABSENT, "missing"),
@@ -81,6 +81,15 @@ def test_every_key_has_a_comment_on_its_line() -> None:
         ("train.lr", float("nan"), "got nan; allowed: a finite number"),
         ("train.weight_decay", float("inf"), "got inf; allowed: a finite number"),
         ("dataset.name", "mnist", "got 'mnist'; allowed: .*fashion_mnist"),
+        ("dataset.size", 4, "got 4; allowed: greater than or equal to 8"),
+        ("dataset.fit", "pad", "got 'pad'; allowed: 'stretch' or 'crop'"),
+        ("split.method", "random", "got 'random'; allowed: 'stratified' or 'published'"),
+        ("train.augmentation", "flip", "got 'flip'; allowed: .*none, rotate_crop_flip"),
+        ("train.initial_weights", "../w.pth", "got '../w.pth'; allowed: .*without folders"),
+        ("generator.source", "stylegan", "got 'stylegan'; allowed: .*'stylegan2_ada'"),
+        ("generator.stylegan2_ada_sha256", "abc", "got 'abc'; allowed: .*64 hexadecimal digits"),
+        ("generate.truncation_psi", 1.5, "got 1.5; allowed: less than or equal to 1"),
+        ("predict.max_images", 0, "got 0; allowed: greater than or equal to 1"),
         ("train.arch", "vgg", "got 'vgg'; allowed: .*salem_cnn, resnet18, efficientnet_b0"),
         ("train.source", "here", "got 'here'; allowed: 'pretrained' or 'scratch'"),
         ("train.precision", "fp16", "got 'fp16'; allowed: 'auto', 'fp32' or 'bf16'"),
@@ -118,6 +127,41 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     said = message(tmp_path, text)
     assert "train.epochs: got 0" in said
     assert "attack.salem_k: got 0" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"dataset.name": "svhn", "predict.nonmember_sets": ["original", "svhn"]},
+            "predict.nonmember_sets: 'svhn' has members among its images",
+        ),
+        (
+            {"dataset.name": "afhq", "predict.nonmember_sets": ["afhq_cats"]},
+            "predict.nonmember_sets: 'afhq_cats' has members among its images",
+        ),
+        (
+            {"split.method": "published"},
+            "split.method: got 'published' for fashion_mnist; allowed for cifar10, stanford_dogs",
+        ),
+        (
+            {"generator.source": "stylegan2_ada"},
+            "generator.stylegan2_ada_repo: got null; needed where generator.source is stylegan2_ada",
+        ),
+        (
+            {"generator.source": "stylegan2_ada", "generator.stylegan2_ada_repo": "clone"},
+            "generator.stylegan2_ada_pickle: got null; needed where",
+        ),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_named(
+    changes: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        section, name = key.split(".")
+        content[section][name] = value
+    assert said in message(tmp_path, yaml.safe_dump(content))
 
 
 @pytest.mark.parametrize("temperature", ["fit", 2, 0.5])

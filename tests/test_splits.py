@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trustmia.datasets.splits import ROLES, Split, SplitSizes, split_indices
 from trustmia.errors import UserError
+from trustmia.images.splits import ROLES, Split, SplitSizes, split_indices
 
 Labels = npt.NDArray[np.int64]
 SIZES = SplitSizes(
@@ -134,7 +134,7 @@ def test_indices_are_sorted_int64() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"pool": 371}, r"split\.pool_size \+ generator_holdout_size is 401; .* at most 399 "),
+        ({"pool": 371}, r"split\.pool_size \+ generator_holdout_size is 401; .* at most 400 "),
         (
             {"train": 61},
             r"split\.train_size \+ validation_size \+ test_size, twice, is 242; .* 240 \(pool_size",

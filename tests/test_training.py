@@ -11,13 +11,15 @@ import torch
 
 from trustmia import checkpoints, recipes
 from trustmia.checkpoints import Checkpoint
-from trustmia.datasets import DATASETS, Images
 from trustmia.errors import UserError
+from trustmia.images import Dataset, Images
 from trustmia.models.salem_cnn import SalemCNN
-from trustmia.recipes import Recipe
-from trustmia.training import Batchable, EpochResult, TrainConfig, train_classifier
+from trustmia.prediction import Inputs, as_inputs
+from trustmia.recipes import Recipe, TrainingData
+from trustmia.training import EpochResult, Labelled, TrainConfig, train_classifier
 
 CPU = torch.device("cpu")
+TOY = Dataset("toy", tuple("0123456789"), 1, 28, (0.5,), (0.25,))
 CONFIG = TrainConfig(
     epochs=2, batch_size=16, lr=0.001, weight_decay=0.0, label_smoothing=0.0, precision="fp32"
 )
@@ -26,11 +28,12 @@ PARAMS = {"train.epochs": 2, "train.lr": 0.001}
 DATA = {"dataset": "toy", "images": 3, "sha256": "abc"}
 
 
-def toy(rows: int, seed: int) -> Batchable:
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(rows) % 3
-    images = torch.randn(rows, 1, 8, 8, generator=generator) + labels.view(-1, 1, 1, 1)
-    return Batchable(images, labels)
+def toy(rows: int, seed: int) -> Labelled[Inputs]:
+    labels = np.arange(rows) % 3
+    noise = np.random.default_rng(seed).normal(size=(rows, 1, 8, 8))
+    pixels = (32 * (noise + labels[:, None, None, None]) + 96).clip(0, 255).astype(np.uint8)
+    inputs = as_inputs(pixels, *(np.asarray([v], np.float32) for v in (1 / 32, -3)))
+    return Labelled(inputs, torch.from_numpy(labels))
 
 
 def trained(
@@ -94,7 +97,7 @@ def test_loss_that_is_not_finite_is_told_with_the_parameter_to_lower() -> None:
     )
     recipe = Recipe("salem_cnn", replace(CONFIG, lr=1e38), 0, {}, "train.lr")
     with pytest.raises(UserError, match=r"with train\.lr=1e\+38; choose a smaller train\.lr"):
-        recipes.train(DATASETS["fashion_mnist"], images, images, recipe, CPU, lambda epoch: None)
+        recipes.train(TOY, TrainingData(images, images), recipe, CPU, lambda epoch: None)
 
 
 def test_saved_checkpoint_comes_back(tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trustmia import files
-from trustmia.datasets import Images
 from trustmia.errors import UserError
+from trustmia.images import Images
 
 Card = dict[str, Any]
 
@@ -46,6 +47,20 @@ def save(stem: Path, checkpoint: Checkpoint) -> None:
     files.write_json(card, checkpoint.card)
 
 
+def load_card(stem: Path) -> Card:
+    """Read a card.
+
+    Raises:
+        UserError: It is missing or unreadable.
+    """
+    path = paths(stem)[1]
+    _require(path)
+    try:
+        return files.read_json(path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: not readable ({error}); run `dvc checkout`") from error
+
+
 def load(stem: Path) -> Checkpoint:
     """Read weights and card.
 
@@ -54,15 +69,8 @@ def load(stem: Path) -> Checkpoint:
             the SHA-256 that the card gives.
     """
     weights, card_path = paths(stem)
-    for path in (card_path, weights):
-        if not path.is_file():
-            raise UserError(
-                f"{path}: not found; run `dvc pull` for models/, or `dvc repro` for outputs/"
-            )
-    try:
-        card = files.read_json(card_path)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{card_path}: not readable ({error}); run `dvc checkout`") from error
+    card = load_card(stem)
+    _require(weights)
     try:
         tensors = load_file(weights)
     except (SafetensorError, ValueError, OSError) as error:
@@ -72,10 +80,17 @@ def load(stem: Path) -> Checkpoint:
     return Checkpoint(tensors, card)
 
 
+def _require(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(
+            f"{path}: not found; run `dvc pull` for models/, or `dvc repro` for outputs/"
+        )
+
+
 def data_card(name: str, images: Images) -> Card:
     """Describe training images: data set, number, SHA-256 of pixels and labels."""
-    digest = hashlib.sha256(images.pixels.tobytes())
-    digest.update(images.labels.tobytes())
+    digest = hashlib.sha256(np.ascontiguousarray(images.pixels).data)
+    digest.update(np.ascontiguousarray(images.labels).data)
     return {"dataset": name, "images": len(images), "sha256": digest.hexdigest()}
 
 
@@ -96,7 +111,14 @@ def differences(card: Card, params: Mapping[str, Any], data: Card) -> list[str]:
         for key, value in params.items()
         if trained.get(key) != value
     ]
-    if card["data"]["sha256"] != data["sha256"]:
+    if card["data"]["sha256"] is None:
+        # Imported: the training images are known by the split that they come from.
+        phrases += [
+            f"split with {key} {value!r} rather than {data['split'].get(key)!r}"
+            for key, value in card["data"]["split"].items()
+            if data["split"].get(key) != value
+        ]
+    elif card["data"]["sha256"] != data["sha256"]:
         phrases.append("other training images")
     return phrases
 

@@ -1,17 +1,15 @@
 """The classifiers of a data set: built, read back, and shown its images."""
 
-from torch import Tensor
-
 from trustmia.checkpoints import Checkpoint
-from trustmia.datasets import Dataset, Images
-from trustmia.datasets.corruptions import normalization
+from trustmia.images import Dataset, Images
+from trustmia.images.corruptions import normalization
 from trustmia.models import ARCHITECTURES, Classifier
-from trustmia.prediction import normalize
+from trustmia.prediction import Inputs, as_inputs
 
 
-def prepare(dataset: Dataset, images: Images, image_set: str = "original") -> Tensor:
-    """Return images as a model sees them: float32 [N, C, H, W] (see `normalization`)."""
-    return normalize(images.pixels, *normalization(dataset.mean, dataset.std, image_set))
+def prepare(dataset: Dataset, images: Images, image_set: str = "original") -> Inputs:
+    """Return images as a model sees them (see `normalization`)."""
+    return as_inputs(images.pixels, *normalization(dataset.mean, dataset.std, image_set))
 
 
 def build(dataset: Dataset, arch: str) -> Classifier:

@@ -1,7 +1,6 @@
 """The command `trustmia`."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -78,24 +77,35 @@ def _audit(options: argparse.Namespace) -> None:
 
 def _add_fetch(commands: Commands) -> None:
     command = commands.add_parser(
-        "fetch", help="get data sets from their publishers and verify them"
+        "fetch", help="get data sets and weights from their publishers and verify them"
     )
-    command.add_argument("names", nargs="+", metavar="NAME", help="e.g. fashion_mnist")
+    command.add_argument("names", nargs="*", metavar="NAME", help="e.g. cifar10 stl10")
+    command.add_argument("--all", action="store_true", help="all that params.yaml needs")
+    command.add_argument(
+        "--mirror", metavar="URL", help="where files have their published names, e.g. a server"
+    )
+    command.add_argument(
+        "--archive",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="file already downloaded, or a folder of them; may be repeated",
+    )
     command.set_defaults(run=_fetch)
 
 
 def _fetch(options: argparse.Namespace) -> None:
     from trustmia import layout
-    from trustmia.datasets import DATASETS
+    from trustmia.datasets.fetching import FetchRequest
     from trustmia.errors import UserError
+    from trustmia.fetch_command import NAMES, fetch, needed
+    from trustmia.params import load_params
 
-    for name in options.names:
-        if name not in DATASETS:
-            raise UserError(f"fetch: {name!r} is unknown; allowed: {', '.join(DATASETS)}")
-    for name in options.names:
-        print(f"fetch {name} …", file=sys.stderr)
-        source = DATASETS[name].fetch(layout.DATA)
-        print(f"{name}: verified, from {source}. To version it: `dvc add data`, `dvc push`")
+    if bool(options.names) == options.all:
+        raise UserError(f"fetch: give --all, or names: {', '.join(NAMES)}")
+    names = needed(load_params()) if options.all else options.names
+    fetch(names, FetchRequest(layout.DOWNLOADS, options.mirror, tuple(options.archive)))
 
 
 def _add_results(commands: Commands) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from trustmia import checkpoints, files, layout
 from trustmia.checkpoints import Card, Checkpoint
-from trustmia.datasets.splits import ROLES
 from trustmia.errors import UserError
+from trustmia.images.splits import ROLES
 from trustmia.results import read_metrics
 
 

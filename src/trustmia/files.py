@@ -122,6 +122,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def md5(path: Path) -> str:
+    """Return the MD5 of a file in hexadecimal: what publishers of data sets still give."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
 @contextlib.contextmanager
 def all_or_nothing(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder; move its files into `folder` once the body succeeds.

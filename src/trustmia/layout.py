@@ -8,6 +8,8 @@ METRICS = Path("metrics")
 PLOTS = Path("plots")
 OUTPUTS = Path("outputs")
 
+DATASET = OUTPUTS / "images" / "dataset"
+IMAGE_SETS = OUTPUTS / "images" / "sets"
 SPLIT = OUTPUTS / "split"
 CLASSIFIERS = OUTPUTS / "classifiers"
 CALIBRATED = OUTPUTS / "calibrated"
@@ -19,3 +21,6 @@ SCORES = OUTPUTS / "scores"
 PRETRAINED_CLASSIFIERS = MODELS / "classifiers"
 PRETRAINED_GENERATOR = MODELS / "generator"
 PRETRAINED_JUDGE = MODELS / "judge"
+STYLEGAN2_ADA = MODELS / "stylegan2_ada"
+INITIAL_WEIGHTS = MODELS / "initial"
+DOWNLOADS = Path("downloads")

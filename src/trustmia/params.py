@@ -12,14 +12,19 @@ from trustmia.attacks import ATTACKS
 from trustmia.calibration import METHODS
 from trustmia.compute import Precision
 from trustmia.datasets import DATASETS
-from trustmia.datasets.image_sets import IMAGE_SETS
-from trustmia.datasets.splits import SplitSizes
+from trustmia.datasets.foreign import BUNDLED_SETS, PUBLISHED_SETS
 from trustmia.errors import UserError
+from trustmia.images.augmentation import AUGMENTATIONS
+from trustmia.images.image_sets import DERIVED_SETS
+from trustmia.images.published_splits import PUBLISHED_SPLITS
+from trustmia.images.resizing import Fit
+from trustmia.images.splits import SplitSizes
 from trustmia.models import ARCHITECTURES
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Source = Literal["pretrained", "scratch"]
+IMAGE_SETS = (*DERIVED_SETS, *BUNDLED_SETS, *PUBLISHED_SETS)
 
 
 def _member_of(registry: Callable[[], Any]) -> BeforeValidator:
@@ -42,6 +47,16 @@ def _distinct(names: list[str]) -> list[str]:
 Distinct = AfterValidator(_distinct)
 
 
+def _plain_name(name: str) -> str:
+    if Path(name).name != name:
+        raise ValueError("the name of a file, without folders")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_plain_name)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Section(BaseModel):
     """A part of `params.yaml`: no unknown keys, no silent conversions."""
 
@@ -52,16 +67,19 @@ class DatasetParams(Section):
     """What target and shadow are trained on."""
 
     name: Annotated[str, _member_of(lambda: DATASETS)]
+    size: Annotated[int, Field(ge=8, le=1024)]
+    fit: Fit
 
 
 class SplitParams(Section):
     """How many images each part of the split gets."""
 
+    method: Literal["stratified", "published"]
     pool_size: Count
     pool_seed: Annotated[int, Field(ge=0, lt=2**32)]
-    generator_holdout_size: Annotated[int, Field(ge=2, le=10**9)]
+    generator_holdout_size: Annotated[int, Field(ge=0, le=10**9)]
     train_size: Count
-    validation_size: Count
+    validation_size: Annotated[int, Field(ge=0, le=10**9)]
     test_size: Count
     attack_members: Count
     attack_nonmembers: Count
@@ -84,6 +102,8 @@ class TrainParams(Section):
 
     source: Source
     arch: Annotated[str, _member_of(lambda: ARCHITECTURES)]
+    initial_weights: FileName | None
+    augmentation: Annotated[str, _member_of(lambda: AUGMENTATIONS)]
     epochs: Count
     batch_size: Count
     lr: Rate
@@ -102,7 +122,10 @@ class CalibrationParams(Section):
 class GeneratorParams(Section):
     """The generative model of the fake images."""
 
-    source: Source
+    source: Source | Literal["stylegan2_ada"]
+    stylegan2_ada_repo: str | None
+    stylegan2_ada_pickle: FileName | None
+    stylegan2_ada_sha256: Sha256 | None
     epochs: Count
     batch_size: Annotated[int, Field(ge=2, le=10**6)]
     lr: Rate
@@ -110,7 +133,7 @@ class GeneratorParams(Section):
     width: Count
     discriminator_width: Count
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
-    judge_epochs: Count
+    judge_epochs: Annotated[int, Field(ge=0, le=10**9)]
     precision: Precision
 
 
@@ -119,6 +142,7 @@ class GenerateParams(Section):
 
     num_images: Annotated[int, Field(ge=2, le=10**7)]
     truncation: Annotated[float, Field(gt=0, le=10)]
+    truncation_psi: Annotated[float, Field(ge=0, le=1)]
     batch_size: Count
     precision: Precision
 
@@ -129,6 +153,7 @@ class PredictParams(Section):
     nonmember_sets: Annotated[
         list[Annotated[str, _member_of(lambda: IMAGE_SETS)]], Field(min_length=1), Distinct
     ]
+    max_images: Count | None
     num_patches: Count
     batch_size: Count
     precision: Precision
@@ -168,6 +193,8 @@ WORDING = {
     "float_type": "a number",
     "string_type": "a name",
     "list_type": "a list of names",
+    "none_required": "null",
+    "string_pattern_mismatch": "64 hexadecimal digits",
     "invalid_key": "keys that are text",
 }
 
@@ -203,9 +230,32 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no parameters; `git restore {path}` brings back its keys")
     try:
-        return Params.model_validate(content)
+        params = Params.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{path}: {_explain(error.errors())}") from error
+    contradiction = _contradiction(params)
+    if contradiction:
+        raise UserError(f"{path}: {contradiction}")
+    return params
+
+
+def _contradiction(params: Params) -> str | None:
+    """Say which parameters, each valid by itself, do not go together."""
+    dataset, generator = params.dataset.name, params.generator
+    for name in params.predict.nonmember_sets:
+        if name in PUBLISHED_SETS and PUBLISHED_SETS[name].dataset == dataset:
+            return (
+                f"predict.nonmember_sets: {name!r} has members among its images, as dataset.name "
+                f"is {dataset}; take it out, or show `original`"
+            )
+    if params.split.method == "published" and dataset not in PUBLISHED_SPLITS:
+        allowed = ", ".join(PUBLISHED_SPLITS)
+        return f"split.method: got 'published' for {dataset}; allowed for {allowed}"
+    if generator.source == "stylegan2_ada":
+        for key in ("stylegan2_ada_repo", "stylegan2_ada_pickle"):
+            if getattr(generator, key) is None:
+                return f"generator.{key}: got null; needed where generator.source is stylegan2_ada"
+    return None
 
 
 def _explain(details: list[ErrorDetails]) -> str:

@@ -5,14 +5,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from trustmia.augmented import AugmentedInputs
 from trustmia.checkpoints import Card, Checkpoint, data_card, versions
 from trustmia.classifiers import build, prepare
-from trustmia.datasets import Dataset, Images
 from trustmia.errors import UserError
+from trustmia.images import Dataset, Images
+from trustmia.images.prepared import Uncropped
 from trustmia.models import Classifier
-from trustmia.prediction import predict
-from trustmia.training import Batchable, EpochResult, TrainConfig, train_classifier
+from trustmia.prediction import Inputs, predict
+from trustmia.training import EpochResult, Labelled, TrainConfig, TrainingImages, train_classifier
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Recipe:
         seed: Seed of this one training.
         params: The parameters that the above came from, by their full keys, for the card.
         lr_key: Key of the learning rate, for messages.
+        initial: Weights that training starts from; what they lack or have in another
+            shape, such as the last layer, starts at random.
     """
 
     arch: str
@@ -32,17 +37,33 @@ class Recipe:
     seed: int
     params: dict[str, Any]
     lr_key: str
+    initial: dict[str, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a classifier is trained and tested on.
+
+    Attributes:
+        train: Training images.
+        test: Held-out images for the accuracy.
+        uncropped: The training images before they are cropped, where they are to be
+            augmented; else None.
+    """
+
+    train: Images
+    test: Images
+    uncropped: Uncropped | None = None
 
 
 def train(
     dataset: Dataset,
-    train_images: Images,
-    test_images: Images,
+    data: TrainingData,
     recipe: Recipe,
     device: torch.device,
     on_epoch: Callable[[EpochResult], None],
 ) -> Checkpoint:
-    """Train a classifier from scratch.
+    """Train a classifier.
 
     Raises:
         UserError: The loss is no longer finite.
@@ -54,13 +75,17 @@ def train(
         on_epoch(result)
 
     train_part, test_part = (
-        Batchable(prepare(dataset, images), torch.from_numpy(images.labels))
-        for images in (train_images, test_images)
+        Labelled(prepare(dataset, images), torch.from_numpy(images.labels))
+        for images in (data.train, data.test)
     )
+    seen: Labelled[TrainingImages] = Labelled(train_part.images, train_part.labels)
+    if data.uncropped is not None:
+        augmented = AugmentedInputs(data.uncropped, dataset.size, train_part.images.normalize)
+        seen = Labelled(augmented, train_part.labels)
     try:
         model = train_classifier(
-            lambda: build(dataset, recipe.arch),
-            train_part,
+            lambda: start(build(dataset, recipe.arch), recipe.initial),
+            seen,
             test_part,
             recipe.config,
             recipe.seed,
@@ -75,7 +100,7 @@ def train(
         "kind": "classifier",
         "arch": recipe.arch,
         "params": recipe.params,
-        "data": data_card(dataset.name, train_images),
+        "data": data_card(dataset.name, data.train),
         "metrics": final_metrics(model, train_part, test_part),
         "history": history,
         "versions": versions(),
@@ -83,8 +108,17 @@ def train(
     return Checkpoint(model.state_dict(), card)
 
 
+def start(model: Classifier, initial: dict[str, Tensor] | None) -> Classifier:
+    """Give a network its initial weights, but for layers of another shape."""
+    if initial is not None:
+        own = model.state_dict()
+        fitting = {k: t for k, t in initial.items() if k in own and t.shape == own[k].shape}
+        model.load_state_dict(own | fitting)
+    return model
+
+
 def final_metrics(
-    model: Classifier, train_part: Batchable, test_part: Batchable
+    model: Classifier, train_part: Labelled[Inputs], test_part: Labelled[Inputs]
 ) -> dict[str, dict[str, float]]:
     """Return loss (without smoothing) and accuracy of the finished model on both parts."""
     metrics = {}

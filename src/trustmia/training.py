@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,7 +11,9 @@ from torch.nn import functional as F
 
 from trustmia.compute import Precision, autocast, place, reproducible
 from trustmia.models import Classifier
-from trustmia.prediction import predict
+from trustmia.prediction import Inputs, predict
+
+ImagesT_co = TypeVar("ImagesT_co", bound="TrainingImages", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -51,22 +54,33 @@ class EpochResult:
     test_accuracy: float
 
 
-@dataclass(frozen=True)
-class Batchable:
-    """Normalised images in memory: float32 [N, C, H, W], channels last; int64 [N] labels."""
+class TrainingImages(Protocol):
+    """Images in random access, as a model sees them."""
 
-    images: Tensor
+    def __len__(self) -> int: ...
+
+    def to(self, device: torch.device) -> Self:
+        """Make batches on a device."""
+
+    def batch(self, index: Tensor) -> Tensor:
+        """Return float32 [K, C, H, W], channels last, of the images at int64 [K]."""
+
+
+@dataclass(frozen=True)
+class Labelled(Generic[ImagesT_co]):
+    """Images with their labels, int64 [N]."""
+
+    images: ImagesT_co
     labels: Tensor
 
-    def to(self, device: torch.device) -> "Batchable":
+    def to(self, device: torch.device) -> "Labelled[ImagesT_co]":
         """Move both to a device."""
-        images = self.images.to(device).contiguous(memory_format=torch.channels_last)
-        return Batchable(images, self.labels.to(device))
+        return Labelled(self.images.to(device), self.labels.to(device))
 
 
 def train_epoch(
     model: Classifier,
-    train: Batchable,
+    train: Labelled[TrainingImages],
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
 ) -> tuple[float, float]:
@@ -80,7 +94,7 @@ def train_epoch(
     loss_sum = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     for index in torch.randperm(len(train.labels), device=device).split(config.batch_size):
-        images, labels = train.images[index], train.labels[index]
+        images, labels = train.images.batch(index), train.labels[index]
         with autocast(config.precision, device):
             logits = model(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
@@ -101,8 +115,8 @@ def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimi
 
 def train_classifier(
     build: Callable[[], Classifier],
-    train: Batchable,
-    test: Batchable,
+    train: Labelled[TrainingImages],
+    test: Labelled[Inputs],
     config: TrainConfig,
     seed: int,
     device: torch.device,

@@ -1,10 +1,19 @@
-"""Registry of data sets, and the image sets shown to the target."""
+"""Registry of published data sets."""
 
-from trustmia.datasets.base import Dataset, Images
-from trustmia.datasets.fashion_mnist import FASHION_MNIST
+from trustmia.datasets import (
+    afhq,
+    cifar10,
+    cifar100,
+    fashion_mnist,
+    stanford_dogs,
+    stl10,
+    svhn,
+)
+from trustmia.datasets.base import DatasetSource
 
-DATASETS: dict[str, Dataset] = {
-    FASHION_MNIST.name: FASHION_MNIST,
+DATASETS: dict[str, DatasetSource] = {
+    module.SOURCE.name: module.SOURCE
+    for module in (fashion_mnist, cifar10, cifar100, stl10, svhn, stanford_dogs, afhq)
 }
 
-__all__ = ["DATASETS", "Dataset", "Images"]
+__all__ = ["DATASETS", "DatasetSource"]

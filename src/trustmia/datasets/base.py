@@ -1,57 +1,142 @@
-"""What the pipeline knows about an image data set."""
+"""What is known about a published data set: how to get, find and read it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
-from trustmia.arrays import Int64, UInt8
+import numpy as np
+from PIL import Image
+
+from trustmia.arrays import Int64
+from trustmia.datasets.fetching import Archive, FetchRequest, Unpack, extract_into, fetch_archives
+from trustmia.errors import UserError
+from trustmia.images.base import Images
+from trustmia.images.resizing import as_picture
+
+Part = Literal["train", "all"]
 
 
 @dataclass(frozen=True)
-class Images:
-    """Images with their labels.
+class ImageFiles:
+    """Images that are files.
 
     Attributes:
-        pixels: uint8 [N, C, H, W].
-        labels: int64 [N]; -1 where an image has no label of the target's classes.
+        paths: One file per image.
+        labels: int64 [N].
     """
 
-    pixels: UInt8
+    paths: tuple[Path, ...]
     labels: Int64
-
-    def __post_init__(self) -> None:
-        if len(self.pixels) != len(self.labels):
-            raise ValueError(f"{len(self.pixels)} images but {len(self.labels)} labels")
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, index: Int64) -> "Images":
-        """Return the images at `index` (int64 [K])."""
-        return Images(self.pixels[index], self.labels[index])
+    def take(self, index: Int64) -> "ImageFiles":
+        """Return the files at `index` (int64 [K])."""
+        return ImageFiles(tuple(self.paths[i] for i in index.tolist()), self.labels[index])
+
+
+Pictures: TypeAlias = Images | ImageFiles
+
+
+def picture(pictures: Pictures, index: int) -> Image.Image:
+    """Open one picture; its pixels may not be decoded yet.
+
+    Raises:
+        UserError: The file is no image, or is damaged.
+    """
+    if isinstance(pictures, Images):
+        return as_picture(pictures.pixels[index])
+    try:
+        return Image.open(pictures.paths[index])
+    except OSError as error:
+        raise unreadable(pictures, index, error) from error
+
+
+def unreadable(pictures: Pictures, index: int, error: OSError) -> UserError:
+    """Return the error of a picture that Pillow cannot read."""
+    place = pictures.paths[index] if isinstance(pictures, ImageFiles) else f"image {index}"
+    return UserError(f"{place}: not a readable image ({error}); fetch the data set again")
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """A data set that target and shadow models are trained on.
+class DatasetSource:
+    """A published data set.
 
     Attributes:
-        name: Name in `params.yaml`.
+        name: Name in `params.yaml` and of `trustmia fetch`.
+        title: Name for people.
         classes: Names of the classes, in the order of the labels.
         channels: Colour channels.
-        size: Height and width in pixels.
         mean: Mean of each channel, of pixels in [0, 1].
         std: Standard deviation of each channel, of pixels in [0, 1].
-        load: Reads the whole data set from the data folder: every published part, one
-            after the other, in a fixed order that split indices refer to.
-        fetch: Gets the data set from its publisher into the data folder and verifies it.
+        files: What of the data folder belongs to it.
+        read: Reads one or all of its parts from the data folder: training images first,
+            in a fixed order that split indices refer to. Raises UserError where it is
+            not complete.
+        archives: What its publisher offers.
+        unpack: Turns the archives into `files`.
+        fetch: Gets it in another way than downloading and unpacking the archives.
+        plain_files: Files whose bytes, after so many, are all pixels of the data set in
+            the order of `read`, so that they need not be stored a second time.
     """
 
     name: str
+    title: str
     classes: tuple[str, ...]
     channels: int
-    size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    load: Callable[[Path], Images]
-    fetch: Callable[[Path], str]
+    files: tuple[str, ...]
+    read: Callable[[Path, Part], Pictures]
+    archives: tuple[Archive, ...]
+    unpack: Unpack = field(default_factory=extract_into)
+    fetch: Callable[[Path, FetchRequest], str] | None = None
+    plain_files: tuple[tuple[str, int], ...] = ()
+
+    def is_present(self, data: Path) -> bool:
+        """Say whether all its files are in the data folder, without reading them."""
+        return all((data / name).exists() for name in self.files)
+
+
+def fetch(source: DatasetSource, data: Path, request: FetchRequest) -> str:
+    """Get a data set from its publisher, verified, into the data folder.
+
+    Returns:
+        Where it came from, for people.
+
+    Raises:
+        UserError: No source has it, a checksum is wrong, or the disk is full; what the
+            data folder held before is still there.
+    """
+    if source.fetch is not None:
+        return source.fetch(data, request)
+    archives, files = source.archives, source.files
+    return fetch_archives(source.title, data, request, archives, files, source.unpack)
+
+
+def incomplete(title: str, name: str, place: Path) -> UserError:
+    """Return the error of a data set that is missing or damaged."""
+    return UserError(f"{title} is not complete in {place}: run `trustmia fetch {name}`")
+
+
+def image_folders(root: Path, classes: int) -> ImageFiles:
+    """List images in one folder per class, both in alphabetical order.
+
+    Args:
+        root: Holds the folders.
+        classes: Number of classes that there must be.
+
+    Raises:
+        FileNotFoundError: There is another number of classes, or one is empty.
+    """
+    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    found = [sorted(p for p in f.iterdir() if p.suffix in SUFFIXES) for f in folders]
+    if len(folders) != classes or not all(found):
+        raise FileNotFoundError(f"{root}: {len(folders)} of {classes} classes")
+    labels = np.repeat(np.arange(classes), [len(paths) for paths in found])
+    return ImageFiles(tuple(p for paths in found for p in paths), labels.astype(np.int64))
+
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".JPEG"}

@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import os
 import shutil
 import struct
 import subprocess
@@ -12,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 
-import numpy as np
-
-from trustmia.datasets.base import Dataset, Images
+from trustmia.arrays import Int64, UInt8
+from trustmia.datasets import fetching
+from trustmia.datasets.base import DatasetSource, Part
+from trustmia.datasets.fetching import FetchRequest, one_line_errors, replace
+from trustmia.datasets.torchvision_files import read_parts, torchvision_class
 from trustmia.errors import UserError
-from trustmia.torchvision_compat import declare_missing_operators
+from trustmia.images.base import Images
 
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 INSTALLED = Path("usr/share/datasets/fashion-mnist")
@@ -67,35 +68,36 @@ class SourceUnavailable(Exception):
     """A source does not have the data set; the next one may."""
 
 
-def load(data: Path) -> Images:
-    """Read the 60,000 training images and, after them, the 10,000 test images.
+def read(data: Path, part: Part) -> Images:
+    """Read the 60,000 training images and, for `all`, the 10,000 test images after them.
 
     Args:
         data: The data folder, in torchvision's layout.
+        part: `train` or `all`.
 
     Raises:
         UserError: The data set is not in the folder.
     """
-    declare_missing_operators()
-    from torchvision.datasets import FashionMNIST
+    fashion_mnist = torchvision_class("FashionMNIST")
 
-    try:
-        parts = [FashionMNIST(str(data), train=train) for train in (True, False)]
-    except (RuntimeError, OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-        raise UserError(
-            f"Fashion-MNIST is not complete in {data}/FashionMNIST/raw: run `dvc pull data.dvc` "
-            "or `trustmia fetch fashion_mnist`"
-        ) from error
-    pixels = np.concatenate([part.data.numpy() for part in parts])
-    labels = np.concatenate([part.targets.numpy() for part in parts])
-    return Images(pixels[:, None], labels.astype(np.int64))
+    def split(train: bool) -> tuple[UInt8, Int64]:
+        content = fashion_mnist(str(data), train=train)
+        return content.data.numpy()[:, None], content.targets.numpy()
+
+    complaint = UserError(
+        f"Fashion-MNIST is not complete in {data}/FashionMNIST/raw: run `dvc pull data.dvc` or "
+        "`trustmia fetch fashion_mnist`"
+    )
+    splits = [True] if part == "train" else [True, False]
+    return read_parts(complaint, [lambda t=train: split(t) for train in splits])  # type: ignore[misc]
 
 
-def fetch(data: Path) -> str:
+def fetch(data: Path, request: FetchRequest) -> str:
     """Get the data set from scratch into `data`, replacing what is there once verified.
 
-    Sources, in this order: the files of Debian's package `dataset-fashion-mnist` where it
-    is installed, the package itself where apt can download it, torchvision's mirrors.
+    Sources are what the request names or, in this order: the files of Debian's package
+    `dataset-fashion-mnist` where it is installed, the package itself where apt can
+    download it, torchvision's mirrors.
 
     Returns:
         The source that was used, for people.
@@ -103,25 +105,40 @@ def fetch(data: Path) -> str:
     Raises:
         UserError: No source has the data set, or a checksum is wrong.
     """
-    refusals = []
-    data.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=data.parent, prefix=".fetch-") as scratch:
-        for name, source in SOURCES.items():
-            try:
-                archives = source(Path(scratch) / "archives")
-                break
-            except SourceUnavailable as reason:
-                refusals.append(f"{name} ({reason})")
-        else:
-            raise UserError(
-                "Fashion-MNIST: no source answered: " + "; ".join(refusals) + ". "
-                f"Install Debian's package {DEBIAN_PACKAGE}, or run again with a network"
-            )
-        ready = Path(scratch) / "FashionMNIST"
-        unpack(archives, ready / "raw")
-        (ready / "LICENSE").write_text(LICENCE, encoding="utf-8")
-        replace_folder(ready, data / "FashionMNIST", Path(scratch) / "previous")
+    with one_line_errors("Fashion-MNIST"):
+        data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=data.parent, prefix=".fetch-") as scratch:
+            name, archives = first_source(Path(scratch) / "archives", request)
+            ready = Path(scratch) / "FashionMNIST"
+            unpack(archives, ready / "raw")
+            (ready / "LICENSE").write_text(LICENCE, encoding="utf-8")
+            replace(ready, data / "FashionMNIST", Path(scratch) / "previous")
     return name
+
+
+def first_source(place: Path, request: FetchRequest) -> tuple[str, Path]:
+    """Return the first source that has the archives, for people, and their folder.
+
+    Args:
+        place: A folder that sources may make and fill.
+        request: What the user wants.
+    """
+    if request.mirror or request.archives:
+        place.mkdir()
+        for name, published in ARCHIVES.items():
+            archive = fetching.Archive(f"{name}.gz", "", published.md5)
+            shutil.copyfile(fetching.obtain(archive, request), place / archive.filename)
+        return request.mirror or ", ".join(map(str, request.archives)), place
+    refusals = []
+    for name, source in SOURCES.items():
+        try:
+            return name, source(place)
+        except SourceUnavailable as reason:
+            refusals.append(f"{name} ({reason})")
+    raise UserError(
+        "Fashion-MNIST: no source answered: " + "; ".join(refusals) + ". "
+        f"Install Debian's package {DEBIAN_PACKAGE}, or run again with a network"
+    )
 
 
 def unpack(archives: Path, raw: Path) -> None:
@@ -163,18 +180,6 @@ def published_form(name: str, content: bytes) -> bytes:
     return content[:3] + b"\x08" + time + content[8:10] + name.encode() + b"\0" + content[10:]
 
 
-def replace_folder(new: Path, place: Path, aside: Path) -> None:
-    """Put `new` at `place`; what was there goes `aside` first and back if that fails."""
-    if place.exists():
-        os.replace(place, aside)
-    try:
-        os.replace(new, place)
-    except OSError:
-        if aside.exists():
-            os.replace(aside, place)
-        raise
-
-
 def _from_installed_package(archives: Path) -> Path:
     folder = Path("/") / INSTALLED
     if not folder.is_dir():
@@ -200,11 +205,8 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def _from_torchvision(archives: Path) -> Path:
-    declare_missing_operators()
-    from torchvision.datasets import FashionMNIST
-
     try:
-        FashionMNIST(str(archives), download=True)
+        torchvision_class("FashionMNIST")(str(archives), download=True)
     except (RuntimeError, URLError, OSError) as error:
         raise SourceUnavailable("its mirrors did not answer") from error
     return archives / "FashionMNIST" / "raw"
@@ -216,8 +218,9 @@ SOURCES: dict[str, Callable[[Path], Path]] = {
     "torchvision's mirrors": _from_torchvision,
 }
 
-FASHION_MNIST = Dataset(
+SOURCE = DatasetSource(
     name="fashion_mnist",
+    title="Fashion-MNIST",
     classes=(
         "T-shirt/top",
         "Trouser",
@@ -231,9 +234,15 @@ FASHION_MNIST = Dataset(
         "Ankle boot",
     ),
     channels=1,
-    size=28,
     mean=(0.2860,),
     std=(0.3530,),
-    load=load,
+    files=tuple(f"FashionMNIST/raw/{name}" for name in ARCHIVES),
+    read=read,
+    archives=(),
     fetch=fetch,
+    # IDX files of images: a header of four 32-bit numbers, then pixels.
+    plain_files=(
+        ("FashionMNIST/raw/train-images-idx3-ubyte", 16),
+        ("FashionMNIST/raw/t10k-images-idx3-ubyte", 16),
+    ),
 )

@@ -1,56 +1,83 @@
-"""Images of other data sets that scikit-learn ships, brought to a model's input shape."""
+"""Registry of the image sets that have nothing to do with the target's data set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import torch
-from sklearn.datasets import load_digits, load_sample_images
-from torch.nn import functional as F
 
-from trustmia.arrays import UInt8
-from trustmia.datasets.base import Images
-
-GREY_WEIGHTS = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601, as in Pillow's mode "L"
+from trustmia.datasets import DATASETS, bundled
+from trustmia.datasets.base import Pictures
+from trustmia.images.base import Images
+from trustmia.seeding import numpy_generator
 
 
-def digits(channels: int, size: int) -> Images:
-    """Return scikit-learn's 1,797 handwritten digits, enlarged bilinearly.
+@dataclass(frozen=True)
+class PublishedSet:
+    """Training images of a published data set, or of some of its classes.
 
-    Args:
-        channels: Channels of the result; the grey value is repeated.
-        size: Height and width of the result.
-
-    Returns:
-        uint8 [1797, channels, size, size]; labels are -1, no class of the target's.
+    Attributes:
+        dataset: Name of the data set.
+        classes: The classes that are shown; all of them if None.
     """
-    grey = torch.from_numpy(load_digits().images).float() * (255 / 16)
-    large = F.interpolate(grey[:, None], (size, size), mode="bilinear", align_corners=False)
-    return _unlabelled(large.round().clamp(0, 255).byte().numpy(), channels)
+
+    dataset: str
+    classes: tuple[str, ...] | None = None
+
+    def read(self, data: Path) -> Pictures:
+        """Read the images or list their files; labels are those of the data set."""
+        source = DATASETS[self.dataset]
+        pictures = source.read(data, "train")
+        if self.classes is None:
+            return pictures
+        shown = [source.classes.index(name) for name in self.classes]
+        return pictures.take(np.flatnonzero(np.isin(pictures.labels, shown)))
 
 
-def patches(count: int, channels: int, size: int, rng: np.random.Generator) -> Images:
-    """Cut grey patches from scikit-learn's two sample photographs at random places.
+@dataclass(frozen=True)
+class BundledSetInputs:
+    """What an image set that comes with a package is made from.
 
-    Args:
-        count: Number of patches, half of them from each photograph.
-        channels: Channels of the result; the grey value is repeated.
-        size: Height and width of a patch in pixels.
-        rng: Source of the places.
-
-    Returns:
-        uint8 [count, channels, size, size]; labels are -1, no class of the target's.
+    Attributes:
+        channels: Channels of the images.
+        size: Height and width of the images.
+        num_patches: Number of patches in `patches`.
+        seed: The experiment's seed.
     """
-    photographs = [
-        np.rint(photo @ np.asarray(GREY_WEIGHTS)).astype(np.uint8)
-        for photo in load_sample_images().images
-    ]
-    parts = []
-    for part, photo in zip(np.array_split(np.arange(count), len(photographs)), photographs):
-        windows = np.lib.stride_tricks.sliding_window_view(photo, (size, size))
-        rows = rng.integers(windows.shape[0], size=len(part))
-        columns = rng.integers(windows.shape[1], size=len(part))
-        parts.append(windows[rows, columns])
-    return _unlabelled(np.concatenate(parts)[:, None], channels)
+
+    channels: int
+    size: int
+    num_patches: int
+    seed: int
 
 
-def _unlabelled(grey: UInt8, channels: int) -> Images:
-    pixels = np.ascontiguousarray(np.repeat(grey, channels, axis=1))
-    return Images(pixels, np.full(len(pixels), -1, dtype=np.int64))
+def _digits(inputs: BundledSetInputs) -> Images:
+    return bundled.digits(inputs.channels, inputs.size)
+
+
+def _patches(inputs: BundledSetInputs) -> Images:
+    rng = numpy_generator(inputs.seed, "patches")
+    return bundled.patches(inputs.num_patches, inputs.channels, inputs.size, rng)
+
+
+BUNDLED_SETS: dict[str, Callable[[BundledSetInputs], Images]] = {
+    "digits": _digits,
+    "patches": _patches,
+}
+
+PUBLISHED_SETS: dict[str, PublishedSet] = {
+    "fashion_mnist": PublishedSet("fashion_mnist"),
+    "cifar10": PublishedSet("cifar10"),
+    "cifar100": PublishedSet("cifar100"),
+    # Without monkeys, the one class that CIFAR-10 does not have.
+    "stl10": PublishedSet(
+        "stl10",
+        ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "ship", "truck"),
+    ),
+    "svhn": PublishedSet("svhn"),
+    "stanford_dogs": PublishedSet("stanford_dogs"),
+    "afhq_dogs": PublishedSet("afhq", ("dog",)),
+    "afhq_cats": PublishedSet("afhq", ("cat",)),
+    "afhq_wilds": PublishedSet("afhq", ("wild",)),
+    "afhq_non_dogs": PublishedSet("afhq", ("cat", "wild")),
+}

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from trustmia import files
-from trustmia.datasets.base import Images
 from trustmia.errors import UserError
+from trustmia.images import Images
 
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 

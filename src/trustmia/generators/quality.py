@@ -17,17 +17,24 @@ class Seen:
     labels: Int64
 
 
-def quality(images: Seen, reference: Seen) -> dict[str, float]:
+def quality(images: Seen, reference: Seen) -> dict[str, float | None]:
     """Return how well images pass for the real images of `reference`.
 
     Returns:
-        `recognised`, the share of images that the judge takes for their class, and
-        `frechet_distance` between their features and those of the reference images.
+        `recognised`, the share of images that the judge takes for their class (None if
+        they have no classes), and `frechet_distance` between their features and those of
+        the reference images.
     """
+    classed = bool((images.labels >= 0).all())
     return {
-        "recognised": float((images.predicted == images.labels).mean()),
+        "recognised": float((images.predicted == images.labels).mean()) if classed else None,
         "frechet_distance": frechet_distance(images.features, reference.features),
     }
+
+
+def unknown_quality() -> dict[str, float | None]:
+    """Return what `quality` returns, where there is no judge."""
+    return {"recognised": None, "frechet_distance": None}
 
 
 def frechet_distance(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> float:

@@ -8,7 +8,7 @@ from trustmia import calibrated, checkpoints, classifiers, entry, files, layout
 from trustmia.calibration import METHODS, Calibration, FitInputs
 from trustmia.calibration.metrics import calibration_metrics, reliability_table
 from trustmia.compute import pick_device
-from trustmia.datasets import DATASETS
+from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.prediction import Prediction, predict
 from trustmia.stages.inputs import read_role, read_split
@@ -18,8 +18,8 @@ def main() -> None:
     """Write the calibration, `metrics/calibration_{role}.json`, the reliability diagram."""
     role = read_role(__doc__)
     params = load_params()
-    dataset = DATASETS[params.dataset.name]
-    images = dataset.load(layout.DATA)
+    prepared = read_prepared(layout.DATASET)
+    dataset, images = prepared.dataset, prepared.images
     index = read_split(role)
     model = classifiers.restore(dataset, checkpoints.load(layout.CLASSIFIERS / role / "model"))
     head: nn.Linear = getattr(model, model.head_name)

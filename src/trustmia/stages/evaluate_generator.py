@@ -3,11 +3,12 @@
 import numpy as np
 
 from trustmia import checkpoints, classifiers, entry, files, layout
-from trustmia.datasets import DATASETS, Dataset, Images
+from trustmia.checkpoints import Checkpoint
 from trustmia.generators.fakes import load_fakes
-from trustmia.generators.quality import Seen, quality
+from trustmia.generators.quality import Seen, quality, unknown_quality
+from trustmia.images import Dataset, Images
+from trustmia.images.prepared import read_prepared
 from trustmia.models import Classifier
-from trustmia.params import load_params
 from trustmia.prediction import predict
 from trustmia.stages.inputs import read_split
 
@@ -18,14 +19,24 @@ def main() -> None:
     The held-out images are divided in two, even and odd ones. Both the fakes and the
     first half are compared with the second; the judge was trained on none of them. As
     the distance grows when there are fewer images, both sides have the same number.
+    Without a judge all numbers are null.
     """
-    params = load_params()
-    dataset = DATASETS[params.dataset.name]
+    checkpoint = checkpoints.load(layout.JUDGE / "model")
+    if checkpoint.card["kind"] == "none":
+        metrics = {"fake": unknown_quality(), "held_out": unknown_quality()}
+    else:
+        metrics = judged(checkpoint)
+    files.write_json(layout.METRICS / "generator.json", metrics)
+
+
+def judged(checkpoint: Checkpoint) -> dict[str, dict[str, float | None]]:
+    """Return what the judge says of fakes and held-out images."""
+    prepared = read_prepared(layout.DATASET)
+    dataset, images = prepared.dataset, prepared.images
     index = read_split("generator")["holdout"]
-    images = dataset.load(layout.DATA)
     fakes = load_fakes(layout.FAKES)
     count = min(len(index) // 2, len(fakes))
-    judge = classifiers.restore(dataset, checkpoints.load(layout.JUDGE / "model"))
+    judge = classifiers.restore(dataset, checkpoint)
     first, second, drawn = (
         look(judge, dataset, shown)
         for shown in (
@@ -34,8 +45,7 @@ def main() -> None:
             fakes.take(np.arange(count)),
         )
     )
-    metrics = {"fake": quality(drawn, second), "held_out": quality(first, second)}
-    files.write_json(layout.METRICS / "generator.json", metrics)
+    return {"fake": quality(drawn, second), "held_out": quality(first, second)}
 
 
 def look(judge: Classifier, dataset: Dataset, images: Images) -> Seen:

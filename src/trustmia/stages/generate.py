@@ -1,47 +1,96 @@
 """Stage `generate`: fake images from the generator."""
 
+from pathlib import Path
+
+from torch import nn
 from tqdm import tqdm
 
 from trustmia import checkpoints, entry, files, layout
-from trustmia.checkpoints import Checkpoint
-from trustmia.compute import pick_device
-from trustmia.datasets import DATASETS, Dataset
+from trustmia.compute import pick_device, place
+from trustmia.errors import UserError
+from trustmia.generators import stylegan2_ada
 from trustmia.generators.fakes import save_fakes
 from trustmia.generators.gan import Generator
 from trustmia.generators.sampling import SampleConfig, preview, sample
-from trustmia.params import load_params
+from trustmia.images import Dataset, Images
+from trustmia.images.prepared import read_dataset
+from trustmia.params import Params, load_params
 from trustmia.seeding import derive_seed
+
+STEM = layout.GENERATOR / "model"
+PREVIEW_ROWS = 10
+PREVIEW_SIDE = 64
 
 
 def main() -> None:
     """Write the images, their labels and manifest to `outputs/fakes`, and a preview."""
     params = load_params()
-    dataset = DATASETS[params.dataset.name]
-    stem = layout.GENERATOR / "model"
-    checkpoint = checkpoints.load(stem)
+    dataset = read_dataset(layout.DATASET)
+    card = checkpoints.load_card(STEM)
+    if card["kind"] == stylegan2_ada.KIND:
+        fakes, digest = from_stylegan2_ada(params, dataset), card["sha256"]
+    else:
+        fakes, digest = from_gan(params, dataset), files.sha256(checkpoints.paths(STEM)[0])
+    origin = {"generator": digest, "seed": derive_seed(params.seed, "generate")}
+    save_fakes(layout.FAKES, fakes, origin)
+    rows = min(len(dataset.classes), PREVIEW_ROWS)
+    files.write_image(layout.PLOTS / "fakes.png", preview(fakes, rows, PREVIEW_SIDE))
+
+
+def from_gan(params: Params, dataset: Dataset) -> Images:
+    """Draw images with this project's own generator."""
+    checkpoint = checkpoints.load(STEM)
+    trained = checkpoint.card["params"]
+    shape = len(dataset.classes), dataset.channels, dataset.size
+    generator = Generator(*shape, trained["generator.latent_dim"], trained["generator.width"])
+    generator.load_state_dict(checkpoint.tensors)
     config = SampleConfig(
         num_images=params.generate.num_images,
         num_classes=len(dataset.classes),
-        latent_dim=checkpoint.card["params"]["generator.latent_dim"],
+        latent_dim=trained["generator.latent_dim"],
         truncation=params.generate.truncation,
+        size=dataset.size,
         batch_size=params.generate.batch_size,
         seed=derive_seed(params.seed, "generate"),
         precision=params.generate.precision,
     )
+    return draw(place(generator.eval(), pick_device()), config)
+
+
+def from_stylegan2_ada(params: Params, dataset: Dataset) -> Images:
+    """Draw images with a generator of NVIDIA's."""
+    repository = Path(params.generator.stylegan2_ada_repo or "")
+    device = pick_device()
+    with stylegan2_ada.importable(repository):
+        own = params.generator.stylegan2_ada_sha256
+        drawable = stylegan2_ada.load(layout.GENERATOR, repository, own)
+        classes, channels = drawable.num_classes, drawable.channels
+        if classes not in (0, len(dataset.classes)) or channels != dataset.channels:
+            raise UserError(
+                f"params.yaml: generator.stylegan2_ada_pickle: draws {classes} classes with "
+                f"{channels} channels, but {dataset.name} has {len(dataset.classes)} classes with "
+                f"{dataset.channels}"
+            )
+        config = SampleConfig(
+            num_images=params.generate.num_images,
+            num_classes=classes,
+            latent_dim=drawable.latent_dim,
+            truncation=None,
+            size=dataset.size,
+            batch_size=params.generate.batch_size,
+            seed=derive_seed(params.seed, "generate"),
+        )
+        options = stylegan2_ada.Options(
+            truncation_psi=params.generate.truncation_psi,
+            force_fp32=device.type == "cpu" or params.generate.precision == "fp32",
+        )
+        return draw(stylegan2_ada.Drawn(drawable, options).to(device), config)
+
+
+def draw(generator: nn.Module, config: SampleConfig) -> Images:
+    """Draw with a progress bar."""
     with tqdm(total=config.num_images, desc="generate", unit="image") as bar:
-        fakes = sample(restore(dataset, checkpoint), config, pick_device(), bar.update)
-    origin = {"generator": files.sha256(checkpoints.paths(stem)[0]), "seed": config.seed}
-    save_fakes(layout.FAKES, fakes, origin)
-    files.write_image(layout.PLOTS / "fakes.png", preview(fakes, config.num_classes))
-
-
-def restore(dataset: Dataset, checkpoint: Checkpoint) -> Generator:
-    """Return the generator of a checkpoint in evaluation mode."""
-    params = checkpoint.card["params"]
-    shape = len(dataset.classes), dataset.channels, dataset.size
-    generator = Generator(*shape, params["generator.latent_dim"], params["generator.width"])
-    generator.load_state_dict(checkpoint.tensors)
-    return generator.eval()
+        return sample(generator, config, pick_device(), bar.update)
 
 
 if __name__ == "__main__":

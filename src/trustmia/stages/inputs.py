@@ -2,9 +2,9 @@
 
 from trustmia import files, layout
 from trustmia.arrays import Int64
-from trustmia.datasets.splits import ROLES
 from trustmia.entry import OneLineParser
 from trustmia.errors import UserError
+from trustmia.images.splits import ROLES
 
 
 def read_role(description: str | None) -> str:

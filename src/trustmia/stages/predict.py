@@ -9,9 +9,10 @@ from trustmia import calibrated, checkpoints, classifiers, entry, layout
 from trustmia.arrays import Float32, Int64
 from trustmia.calibration import Calibration
 from trustmia.compute import pick_device
-from trustmia.datasets import DATASETS, Dataset, Images
-from trustmia.datasets.image_sets import IMAGE_SETS, ImageSetInputs
 from trustmia.generators.fakes import load_fakes
+from trustmia.images import Dataset, Images
+from trustmia.images.image_sets import DERIVED_SETS, ImageSetInputs
+from trustmia.images.prepared import read_images, read_prepared
 from trustmia.models import Classifier
 from trustmia.params import Params, load_params
 from trustmia.prediction import predict
@@ -23,12 +24,13 @@ def main() -> None:
     """Write `outputs/scores/{role}.npz`."""
     role = read_role(__doc__)
     params = load_params()
-    dataset = DATASETS[params.dataset.name]
+    prepared = read_prepared(layout.DATASET)
+    dataset = prepared.dataset
     model = classifiers.restore(dataset, checkpoints.load(layout.CLASSIFIERS / role / "model"))
     calibration = calibrated.load(layout.CALIBRATED / role, getattr(model, model.head_name))
     model.to(pick_device())
     names, labels, scores = [], [], []
-    sets = image_sets(params, dataset, role)
+    sets = image_sets(params, prepared.images, role)
     total = 1 + (len(params.predict.nonmember_sets) if role == "target" else 1)
     for name, images in tqdm(sets, desc=f"predict {role}", unit="set", total=total):
         names.append(name)
@@ -37,23 +39,24 @@ def main() -> None:
     write_scores(layout.SCORES / f"{role}.npz", collect(names, labels, scores))
 
 
-def image_sets(params: Params, dataset: Dataset, role: str) -> Iterator[tuple[str, Images]]:
+def image_sets(params: Params, images: Images, role: str) -> Iterator[tuple[str, Images]]:
     """Yield the members, then what is shown beside them.
 
     The shadow, on which attacks are fitted, is shown its held-out images alone.
     """
-    images = dataset.load(layout.DATA)
     index = read_split(role)
     yield MEMBERS, images.take(index["members"])
     inputs = ImageSetInputs(
-        dataset=dataset,
         non_members=images.take(index["non_members"]),
         fakes=lambda: load_fakes(layout.FAKES),
-        num_patches=params.predict.num_patches,
+        max_images=params.predict.max_images,
         seed=params.seed,
     )
     for name in params.predict.nonmember_sets if role == "target" else ["original"]:
-        yield name, IMAGE_SETS[name](inputs)
+        if name in DERIVED_SETS:
+            yield name, DERIVED_SETS[name](inputs)
+        else:
+            yield name, read_images(layout.IMAGE_SETS / name)
 
 
 def show(

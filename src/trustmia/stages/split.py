@@ -1,16 +1,21 @@
 """Stage `split`: which image belongs to whom."""
 
 from trustmia import entry, files, layout
-from trustmia.datasets import DATASETS
-from trustmia.datasets.splits import split_indices
+from trustmia.images.prepared import read_prepared
+from trustmia.images.published_splits import published_split
+from trustmia.images.splits import split_indices
 from trustmia.params import load_params
 
 
 def main() -> None:
     """Write `outputs/split/{target,shadow,generator}.npz`."""
     params = load_params()
-    labels = DATASETS[params.dataset.name].load(layout.DATA).labels
-    split = split_indices(labels, params.split.sizes(), params.split.pool_seed, params.seed)
+    labels = read_prepared(layout.DATASET).images.labels
+    sizes, pool_seed, seed = params.split.sizes(), params.split.pool_seed, params.seed
+    if params.split.method == "published":
+        split = published_split(params.dataset.name, labels, sizes, pool_seed, seed)
+    else:
+        split = split_indices(labels, sizes, pool_seed, seed)
     for owner, parts in split.items():
         files.write_arrays(layout.SPLIT / f"{owner}.npz", parts)
 

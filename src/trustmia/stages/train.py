@@ -10,9 +10,11 @@ from tqdm import tqdm
 from trustmia import checkpoints, entry, files, layout, recipes
 from trustmia.checkpoints import Card, Checkpoint
 from trustmia.compute import pick_device
-from trustmia.datasets import DATASETS, Images
+from trustmia.images import Dataset
+from trustmia.images.prepared import read_prepared
+from trustmia.initial_weights import read_initial_weights
 from trustmia.params import Params, load_params
-from trustmia.recipes import Recipe
+from trustmia.recipes import Recipe, TrainingData
 from trustmia.seeding import derive_seed
 from trustmia.stages.inputs import read_role, read_split
 from trustmia.training import EpochResult, TrainConfig
@@ -24,25 +26,34 @@ def main() -> None:
     """Write the checkpoint, `metrics/train_{role}.json` and the curves of training."""
     role = read_role(__doc__)
     params = load_params()
-    dataset = DATASETS[params.dataset.name]
-    images = dataset.load(layout.DATA)
+    prepared = read_prepared(layout.DATASET)
     index = read_split(role)
-    checkpoint = obtain(params, role, images.take(index["train"]), images.take(index["test"]))
+    data = TrainingData(
+        train=prepared.images.take(index["train"]),
+        test=prepared.images.take(index["test"]),
+        uncropped=prepared.uncropped and prepared.uncropped.take(index["train"]),
+    )
+    checkpoint = obtain(params, role, prepared.dataset, data)
     checkpoints.save(layout.CLASSIFIERS / role / "model", checkpoint)
     log_with_dvclive(role, checkpoint.card)
 
 
-def obtain(params: Params, role: str, train: Images, test: Images) -> Checkpoint:
+def obtain(params: Params, role: str, dataset: Dataset, data: TrainingData) -> Checkpoint:
     """Train the classifier, or take the pretrained one that this training would give."""
-    dataset = DATASETS[params.dataset.name]
     recipe = recipe_of(params, role)
     if params.train.source == "pretrained":
         stems = sorted(
             p.with_suffix("") for p in layout.PRETRAINED_CLASSIFIERS.glob(f"*/{role}.json")
         )
-        data = checkpoints.data_card(dataset.name, train)
+        card = checkpoints.data_card(dataset.name, data.train)
+        card["split"] = {
+            "dataset": dataset.name,
+            "method": params.split.method,
+            "seed": params.seed,
+            "train_size": params.split.train_size,
+        }
         return checkpoints.load_fitting(
-            stems, f"{role} classifier", recipe.params, data, "train.source"
+            stems, f"{role} classifier", recipe.params, card, "train.source"
         )
     epochs = recipe.config.epochs
     with tqdm(total=epochs, desc=f"train {role}", unit="epoch", mininterval=1.0) as bar:
@@ -53,18 +64,22 @@ def obtain(params: Params, role: str, train: Images, test: Images) -> Checkpoint
             )
             bar.update()
 
-        return recipes.train(dataset, train, test, recipe, pick_device(), show)
+        return recipes.train(dataset, data, recipe, pick_device(), show)
 
 
 def recipe_of(params: Params, role: str) -> Recipe:
     """Return what decides about the weights of `role`."""
     values = params.train.model_dump(exclude={"source"})
+    name, initial = params.train.initial_weights, None
+    if name is not None and params.train.source == "scratch":
+        initial = read_initial_weights(layout.INITIAL_WEIGHTS / name)
     return Recipe(
         arch=params.train.arch,
-        config=TrainConfig(**{k: v for k, v in values.items() if k != "arch"}),
+        config=TrainConfig(**{key: values[key] for key in TrainConfig.__dataclass_fields__}),
         seed=derive_seed(params.seed, "train", role),
         params={f"train.{key}": value for key, value in values.items()},
         lr_key="train.lr",
+        initial=initial,
     )
 
 

@@ -7,30 +7,47 @@ from tqdm import tqdm
 from trustmia import checkpoints, entry, layout
 from trustmia.checkpoints import Checkpoint
 from trustmia.compute import pick_device
-from trustmia.datasets import DATASETS, Images
 from trustmia.errors import UserError
+from trustmia.generators import stylegan2_ada
 from trustmia.generators.training import GanConfig, GanEpoch, train_gan
-from trustmia.params import Params, load_params
+from trustmia.images import Dataset, Images
+from trustmia.images.prepared import read_prepared
+from trustmia.params import GeneratorParams, Params, load_params
 from trustmia.stages.inputs import read_split
 
 
 def main() -> None:
-    """Write `outputs/generator/model.safetensors` and its card."""
+    """Write the generator and its card to `outputs/generator`."""
     params = load_params()
-    images = DATASETS[params.dataset.name].load(layout.DATA)
-    index = read_split("generator")
-    checkpoint = obtain(params, images.take(index["train"]))
+    if params.generator.source == "stylegan2_ada":
+        keep_stylegan2_ada(params.generator)
+        return
+    prepared = read_prepared(layout.DATASET)
+    images = prepared.images.take(read_split("generator")["train"])
+    checkpoint = obtain(params, prepared.dataset, images)
     checkpoints.save(layout.GENERATOR / "model", checkpoint)
 
 
-def obtain(params: Params, images: Images) -> Checkpoint:
+def keep_stylegan2_ada(params: GeneratorParams) -> None:
+    """Keep NVIDIA's pickle as the generator, once its checksum is right."""
+    name, own = str(params.stylegan2_ada_pickle), params.stylegan2_ada_sha256
+    chosen = {"generator.stylegan2_ada_pickle": name}
+    stylegan2_ada.save(layout.GENERATOR, layout.STYLEGAN2_ADA / name, own, chosen)
+
+
+def obtain(params: Params, dataset: Dataset, images: Images) -> Checkpoint:
     """Train the generator, or take the pretrained one that this training would give."""
-    values = params.generator.model_dump(exclude={"source", "judge_epochs"})
+    values = {key: getattr(params.generator, key) for key in GanConfig.__dataclass_fields__}
     decisive = {f"generator.{key}": value for key, value in values.items()}
-    data = checkpoints.data_card(params.dataset.name, images)
+    data = checkpoints.data_card(dataset.name, images)
     if params.generator.source == "pretrained":
         stems = [p.with_suffix("") for p in layout.PRETRAINED_GENERATOR.glob("model.json")]
         return checkpoints.load_fitting(stems, "generator", decisive, data, "generator.source")
+    if len(images) < params.generator.batch_size or dataset.size % 4:
+        raise UserError(
+            f"params.yaml: the GAN has {len(images)} images of {dataset.size} pixels to learn "
+            "from; allowed: at least generator.batch_size images, a dataset.size that 4 divides"
+        )
     history: list[GanEpoch] = []
     with tqdm(total=params.generator.epochs, desc="train generator", unit="epoch") as bar:
 
@@ -42,8 +59,7 @@ def obtain(params: Params, images: Images) -> Checkpoint:
             bar.update()
 
         try:
-            classes = len(DATASETS[params.dataset.name].classes)
-            config = GanConfig(**values)
+            classes, config = len(dataset.classes), GanConfig(**values)
             generator = train_gan(images, classes, config, params.seed, pick_device(), show)
         except FloatingPointError as error:
             raise UserError(f"{error}; choose a smaller generator.lr") from error

@@ -5,9 +5,11 @@ from tqdm import tqdm
 from trustmia import checkpoints, entry, layout, recipes
 from trustmia.checkpoints import Checkpoint
 from trustmia.compute import pick_device
-from trustmia.datasets import DATASETS, Images
+from trustmia.errors import UserError
+from trustmia.images import Dataset
+from trustmia.images.prepared import read_prepared
 from trustmia.params import Params, load_params
-from trustmia.recipes import Recipe
+from trustmia.recipes import Recipe, TrainingData
 from trustmia.seeding import derive_seed
 from trustmia.stages.inputs import read_split
 from trustmia.training import EpochResult, TrainConfig
@@ -16,29 +18,40 @@ ARCH = "salem_cnn"
 
 
 def main() -> None:
-    """Write `outputs/judge/model.safetensors` and its card."""
+    """Write `outputs/judge/model.safetensors` and its card.
+
+    Without epochs there is no judge, and the card says so.
+    """
     params = load_params()
-    images = DATASETS[params.dataset.name].load(layout.DATA)
+    if not params.generator.judge_epochs:
+        checkpoints.save(layout.JUDGE / "model", Checkpoint({}, {"kind": "none"}))
+        return
+    prepared = read_prepared(layout.DATASET)
     index = read_split("generator")
-    checkpoint = obtain(params, images.take(index["train"]), images.take(index["holdout"]))
+    if not len(index["train"]) or not len(index["holdout"]):
+        raise UserError(
+            "params.yaml: split leaves no images for the judge of the fakes; lower split.pool_size "
+            "and raise split.generator_holdout_size, or set generator.judge_epochs=0"
+        )
+    train, holdout = (prepared.images.take(index[part]) for part in ("train", "holdout"))
+    checkpoint = obtain(params, prepared.dataset, TrainingData(train, holdout))
     checkpoints.save(layout.JUDGE / "model", checkpoint)
 
 
-def obtain(params: Params, train: Images, holdout: Images) -> Checkpoint:
+def obtain(params: Params, dataset: Dataset, data: TrainingData) -> Checkpoint:
     """Train the judge, or take the pretrained one that this training would give."""
-    dataset = DATASETS[params.dataset.name]
     recipe = recipe_of(params)
     if params.generator.source == "pretrained":
         stems = [p.with_suffix("") for p in layout.PRETRAINED_JUDGE.glob("model.json")]
-        data = checkpoints.data_card(dataset.name, train)
-        return checkpoints.load_fitting(stems, "judge", recipe.params, data, "generator.source")
+        card = checkpoints.data_card(dataset.name, data.train)
+        return checkpoints.load_fitting(stems, "judge", recipe.params, card, "generator.source")
     with tqdm(total=recipe.config.epochs, desc="train judge", unit="epoch") as bar:
 
         def show(result: EpochResult) -> None:
             bar.set_postfix_str(f"held-out accuracy {result.test_accuracy:.3f}")
             bar.update()
 
-        return recipes.train(dataset, train, holdout, recipe, pick_device(), show)
+        return recipes.train(dataset, data, recipe, pick_device(), show)
 
 
 def recipe_of(params: Params) -> Recipe:

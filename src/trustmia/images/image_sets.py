@@ -1,11 +1,11 @@
-"""Registry of the image sets that the target is shown as non-members."""
+"""Registry of the image sets that are made of held-out or generated images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trustmia.datasets import foreign
-from trustmia.datasets.base import Dataset, Images
-from trustmia.datasets.corruptions import permute_pixels
+from trustmia.images.base import Images
+from trustmia.images.corruptions import permute_pixels
+from trustmia.images.sampling import draw_at_most
 from trustmia.seeding import numpy_generator
 
 
@@ -14,17 +14,15 @@ class ImageSetInputs:
     """What an image set may be made of.
 
     Attributes:
-        dataset: The target's data set.
         non_members: The attack set's held-out images.
         fakes: Reads the generated images.
-        num_patches: Number of patches in `patches`.
+        max_images: How many generated images are shown at most; all if None.
         seed: The experiment's seed.
     """
 
-    dataset: Dataset
     non_members: Images
     fakes: Callable[[], Images]
-    num_patches: int
+    max_images: int | None
     seed: int
 
 
@@ -39,24 +37,16 @@ def _permuted(inputs: ImageSetInputs) -> Images:
 
 
 def _fake(inputs: ImageSetInputs) -> Images:
-    return inputs.fakes()
+    fakes = inputs.fakes()
+    return fakes.take(draw_at_most(len(fakes), inputs.max_images, inputs.seed, "fake"))
 
 
-def _digits(inputs: ImageSetInputs) -> Images:
-    return foreign.digits(inputs.dataset.channels, inputs.dataset.size)
-
-
-def _patches(inputs: ImageSetInputs) -> Images:
-    shape = inputs.dataset.channels, inputs.dataset.size
-    return foreign.patches(inputs.num_patches, *shape, numpy_generator(inputs.seed, "patches"))
-
-
-IMAGE_SETS: dict[str, Callable[[ImageSetInputs], Images]] = {
+# `scaled` and `no_normalization` are held-out images that are normalised in another way
+# (see `corruptions.normalization`).
+DERIVED_SETS: dict[str, Callable[[ImageSetInputs], Images]] = {
     "original": _held_out,
     "permuted": _permuted,
     "scaled": _held_out,
     "no_normalization": _held_out,
     "fake": _fake,
-    "digits": _digits,
-    "patches": _patches,
 }

@@ -20,7 +20,8 @@ class SplitSizes:
         pool: Images set aside for target and shadow together.
         generator_holdout: Images kept from the generator to judge it with.
         train: Training images of a model.
-        validation: Held-out images of a model that calibration is fitted on.
+        validation: Held-out images of a model that calibration is fitted on; with 0 it
+            is fitted on the test images.
         test: Held-out images of a model for its accuracy.
         attack_members: Training images in a model's attack set.
         attack_nonmembers: Test images in a model's attack set.
@@ -55,7 +56,8 @@ def split_indices(labels: Int64, sizes: SplitSizes, pool_seed: int, seed: int) -
         Sorted int64 indices into `labels`. `target` and `shadow` have `train`,
         `validation`, `test`, and their attack sets `members` (of `train`) and
         `non_members` (of `test`); `generator` has `train` and `holdout`. No image is in
-        two of these but for the attack sets. Every part has the classes in the
+        two of these but for the attack sets, and the validation images where none of
+        their own are asked for. Every part has the classes in the
         proportions of the whole.
 
     Raises:
@@ -63,8 +65,8 @@ def split_indices(labels: Int64, sizes: SplitSizes, pool_seed: int, seed: int) -
     """
     _check_sizes(len(labels), sizes)
     everything = np.arange(len(labels), dtype=np.int64)
-    pool, rest = _take(labels, everything, sizes.pool, derive_seed(pool_seed, "split", "pool"))
-    holdout, generator_train = _take(
+    pool, rest = take(labels, everything, sizes.pool, derive_seed(pool_seed, "split", "pool"))
+    holdout, generator_train = take(
         labels, rest, sizes.generator_holdout, derive_seed(pool_seed, "split", "holdout")
     )
     split: Split = {"generator": {"train": generator_train, "holdout": holdout}}
@@ -79,19 +81,34 @@ def _take_role(
     """Draw the parts of one model; return them and what is left of the pool."""
     parts: dict[str, Int64] = {}
     for part in ("train", "validation", "test"):
-        parts[part], pool = _take(labels, pool, getattr(sizes, part), derive_seed(seed, part))
+        parts[part], pool = take(labels, pool, getattr(sizes, part), derive_seed(seed, part))
+    if not sizes.validation:
+        parts["validation"] = parts["test"]
     for name, source, size in (
         ("members", "train", sizes.attack_members),
         ("non_members", "test", sizes.attack_nonmembers),
     ):
-        parts[name] = _take(labels, parts[source], size, derive_seed(seed, name))[0]
+        parts[name] = take(labels, parts[source], size, derive_seed(seed, name))[0]
     return parts, pool
 
 
-def _take(labels: Int64, pool: Int64, size: int, seed: int) -> tuple[Int64, Int64]:
-    """Draw `size` of `pool`, stratified; return them and the rest, both sorted."""
-    if size == len(pool):
-        return pool, pool[:0]
+def take(labels: Int64, pool: Int64, size: int, seed: int) -> tuple[Int64, Int64]:
+    """Draw images with every class in proportion.
+
+    Args:
+        labels: int64 [N], the class of every image.
+        pool: int64 [P], what is drawn from, sorted.
+        size: How many are drawn.
+        seed: Seed of the draw.
+
+    Returns:
+        The images drawn, and the rest, both sorted.
+
+    Raises:
+        UserError: There are too few images for every class to be on both sides.
+    """
+    if size in (0, len(pool)):
+        return (pool, pool[:0]) if size else (pool[:0], pool)
     try:
         taken, rest = train_test_split(
             pool, train_size=size, stratify=labels[pool], random_state=seed % 2**32
@@ -110,8 +127,8 @@ def _check_sizes(available: int, sizes: SplitSizes) -> None:
         (
             "pool_size + generator_holdout_size",
             sizes.pool + sizes.generator_holdout,
-            "all but one of the data set's images",
-            available - 1,
+            "the data set's images",
+            available,
         ),
         ("train_size + validation_size + test_size, twice,", needed, "pool_size", sizes.pool),
         ("attack_members", sizes.attack_members, "train_size", sizes.train),
