@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: run test lint bench publish readme venv
+.PHONY: run test lint bench publish readme configurations venv
 
 run: $(READY)  ## environment, data, the whole experiment, its result table
 	dvc pull data.dvc models.dvc
@@ -26,6 +26,9 @@ bench: $(READY)  ## speed as ratios, measured side by side in one run
 
 readme: $(READY)  ## write the tables of README.md from metrics/
 	trustmia results --update README.md
+
+configurations: $(READY)  ## write the paper's experiments to configurations/ from params.yaml
+	python -m trustmia.paper.configurations
 
 publish: $(READY)  ## once per finished piece of work: fill the embedded remote and stage it
 	dvc push

@@ -21,7 +21,7 @@ from trustmia.generators.gan import Discriminator, Generator
 from trustmia.generators.quality import Seen, frechet_distance, quality
 from trustmia.generators.sampling import SampleConfig, preview, sample, to_uint8
 from trustmia.generators.training import GanConfig, GanEpoch, train_gan
-from trustmia.images import Images
+from trustmia.images.base import Images
 
 Features = npt.NDArray[np.float64]
 CPU = torch.device("cpu")

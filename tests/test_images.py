@@ -16,7 +16,8 @@ from trustmia.datasets.base import DatasetSource, ImageFiles
 from trustmia.datasets.foreign import BUNDLED_SETS, BundledSetInputs
 from trustmia.datasets.preparing import Shape, require, write_dataset, write_images
 from trustmia.errors import UserError
-from trustmia.images import Dataset, Images, augmentation
+from trustmia.images import augmentation
+from trustmia.images.base import Dataset, Images
 from trustmia.images.corruptions import normalization, permute_pixels
 from trustmia.images.image_sets import DERIVED_SETS, ImageSetInputs
 from trustmia.images.prepared import read_dataset, read_images, read_prepared

@@ -146,7 +146,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         ),
         (
             {"generator.source": "stylegan2_ada"},
-            "generator.stylegan2_ada_repo: got null; needed where generator.source is stylegan2_ada",
+            "generator.stylegan2_ada_repo: got null; needed where generator.source is styl",
         ),
         (
             {"generator.source": "stylegan2_ada", "generator.stylegan2_ada_repo": "clone"},

@@ -46,13 +46,19 @@ def imported(path: Path) -> Iterator[Path]:
             yield from filter(None, map(module, names))
 
 
+def only_explains(path: Path) -> bool:
+    """Say whether a package's `__init__` has nothing but a docstring and its version."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return path.name == "__init__.py" and not any(isinstance(n, ast.ImportFrom) for n in body)
+
+
 def deciding_code(stage: Path) -> set[Path]:
     """Return all modules that a stage imports, at any depth, carriers aside."""
     found: set[Path] = set()
     waiting = [stage]
     while waiting:
         path = waiting.pop()
-        if path not in found and path.stem not in CARRIERS and path != PACKAGE / "__init__.py":
+        if path not in found and path.stem not in CARRIERS and not only_explains(path):
             found.add(path)
             waiting.extend(imported(path))
     return found

@@ -12,7 +12,7 @@ import torch
 from trustmia import checkpoints, recipes
 from trustmia.checkpoints import Checkpoint
 from trustmia.errors import UserError
-from trustmia.images import Dataset, Images
+from trustmia.images.base import Dataset, Images
 from trustmia.models.salem_cnn import SalemCNN
 from trustmia.prediction import Inputs, as_inputs
 from trustmia.recipes import Recipe, TrainingData

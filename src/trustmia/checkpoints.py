@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trustmia import files
 from trustmia.errors import UserError
-from trustmia.images import Images
+from trustmia.images.base import Images
 
 Card = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """The classifiers of a data set: built, read back, and shown its images."""
 
 from trustmia.checkpoints import Checkpoint
-from trustmia.images import Dataset, Images
+from trustmia.images.base import Dataset, Images
 from trustmia.images.corruptions import normalization
 from trustmia.models import ARCHITECTURES, Classifier
 from trustmia.prediction import Inputs, as_inputs

@@ -28,6 +28,8 @@ def parser() -> argparse.ArgumentParser:
     _add_fetch(commands)
     _add_results(commands)
     _add_export(commands)
+    _add_import(commands)
+    _add_compare_paper(commands)
     return result
 
 
@@ -147,6 +149,44 @@ def _export(options: argparse.Namespace) -> None:
 
     for place in export_models(options.name):
         print(place)
+
+
+def _add_import(commands: Commands) -> None:
+    command = commands.add_parser(
+        "import-checkpoints", help="turn the paper's published checkpoints into this project's"
+    )
+    command.add_argument("archive", type=Path, metavar="ZIP", help="e.g. pretrained_models.zip")
+    command.set_defaults(run=_import)
+
+
+def _import(options: argparse.Namespace) -> None:
+    from trustmia import layout
+    from trustmia.paper.checkpoints import import_checkpoints
+
+    for place in import_checkpoints(options.archive, layout.PRETRAINED_CLASSIFIERS):
+        print(place)
+    print("train.source=pretrained uses them. To version them: `dvc add models`, `dvc push`")
+
+
+def _add_compare_paper(commands: Commands) -> None:
+    command = commands.add_parser(
+        "compare-paper", help="set the last run beside the paper's published table"
+    )
+    command.add_argument(
+        "--format",
+        choices=("simple", "github"),
+        default="simple",
+        help="table style (default: %(default)s)",
+    )
+    command.add_argument("--out", type=Path, metavar="FILE", help="also write it as CSV")
+    command.set_defaults(run=_compare_paper)
+
+
+def _compare_paper(options: argparse.Namespace) -> None:
+    from trustmia.paper.comparison import compare_paper
+    from trustmia.params import load_params
+
+    print(compare_paper(load_params(), options.format, options.out))
 
 
 if __name__ == "__main__":

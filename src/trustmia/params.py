@@ -154,6 +154,7 @@ class PredictParams(Section):
         list[Annotated[str, _member_of(lambda: IMAGE_SETS)]], Field(min_length=1), Distinct
     ]
     max_images: Count | None
+    max_fakes: Count | None
     num_patches: Count
     batch_size: Count
     precision: Precision

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from trustmia.augmented import AugmentedInputs
 from trustmia.checkpoints import Card, Checkpoint, data_card, versions
-from trustmia.classifiers import build, prepare
+from trustmia.classifiers import build, prepare, restore
 from trustmia.errors import UserError
-from trustmia.images import Dataset, Images
+from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Uncropped
 from trustmia.models import Classifier
 from trustmia.prediction import Inputs, predict
@@ -101,11 +101,31 @@ def train(
         "arch": recipe.arch,
         "params": recipe.params,
         "data": data_card(dataset.name, data.train),
-        "metrics": final_metrics(model, train_part, test_part),
+        "metrics": final_metrics(model.to(device), train_part, test_part),
         "history": history,
         "versions": versions(),
     }
-    return Checkpoint(model.state_dict(), card)
+    return Checkpoint(model.cpu().state_dict(), card)
+
+
+def measured(
+    dataset: Dataset, data: TrainingData, checkpoint: Checkpoint, device: torch.device
+) -> Checkpoint:
+    """Return a checkpoint of unknown history with what can be measured now in its card."""
+    model = restore(dataset, checkpoint).to(device)
+    parts = (
+        Labelled(prepare(dataset, images), torch.from_numpy(images.labels))
+        for images in (data.train, data.test)
+    )
+    metrics = final_metrics(model, *parts)
+    epoch = EpochResult(
+        epoch=checkpoint.card["params"]["train.epochs"],
+        train_loss=metrics["train"]["loss"],
+        train_accuracy=metrics["train"]["accuracy"],
+        test_accuracy=metrics["test"]["accuracy"],
+    )
+    found = {"metrics": metrics, "history": [asdict(epoch)]}
+    return Checkpoint(checkpoint.tensors, checkpoint.card | found)
 
 
 def start(model: Classifier, initial: dict[str, Tensor] | None) -> Classifier:

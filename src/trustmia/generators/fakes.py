@@ -6,7 +6,7 @@ import numpy as np
 
 from trustmia import files
 from trustmia.errors import UserError
-from trustmia.images import Images
+from trustmia.images.base import Images
 
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 

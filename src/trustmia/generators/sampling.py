@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from trustmia.arrays import UInt8
 from trustmia.compute import Precision, autocast
-from trustmia.images import Images
+from trustmia.images.base import Images
 from trustmia.images.resizing import as_picture, as_pixels, fit_square
 
 PREVIEW_COLUMNS = 12

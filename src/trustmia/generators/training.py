@@ -12,7 +12,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from trustmia.compute import Precision, autocast, place, reproducible
 from trustmia.generators.gan import Discriminator, Generator
-from trustmia.images import Images
+from trustmia.images.base import Images
 from trustmia.seeding import derive_seed
 
 STANDING_BATCHES = 200

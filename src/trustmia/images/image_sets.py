@@ -16,13 +16,13 @@ class ImageSetInputs:
     Attributes:
         non_members: The attack set's held-out images.
         fakes: Reads the generated images.
-        max_images: How many generated images are shown at most; all if None.
+        max_fakes: How many generated images are shown at most; all if None.
         seed: The experiment's seed.
     """
 
     non_members: Images
     fakes: Callable[[], Images]
-    max_images: int | None
+    max_fakes: int | None
     seed: int
 
 
@@ -38,7 +38,7 @@ def _permuted(inputs: ImageSetInputs) -> Images:
 
 def _fake(inputs: ImageSetInputs) -> Images:
     fakes = inputs.fakes()
-    return fakes.take(draw_at_most(len(fakes), inputs.max_images, inputs.seed, "fake"))
+    return fakes.take(draw_at_most(len(fakes), inputs.max_fakes, inputs.seed, "fake"))
 
 
 # `scaled` and `no_normalization` are held-out images that are normalised in another way

@@ -6,7 +6,7 @@ from trustmia import checkpoints, classifiers, entry, files, layout
 from trustmia.checkpoints import Checkpoint
 from trustmia.generators.fakes import load_fakes
 from trustmia.generators.quality import Seen, quality, unknown_quality
-from trustmia.images import Dataset, Images
+from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
 from trustmia.models import Classifier
 from trustmia.prediction import predict

@@ -12,7 +12,7 @@ from trustmia.generators import stylegan2_ada
 from trustmia.generators.fakes import save_fakes
 from trustmia.generators.gan import Generator
 from trustmia.generators.sampling import SampleConfig, preview, sample
-from trustmia.images import Dataset, Images
+from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_dataset
 from trustmia.params import Params, load_params
 from trustmia.seeding import derive_seed

@@ -10,7 +10,7 @@ from trustmia.arrays import Float32, Int64
 from trustmia.calibration import Calibration
 from trustmia.compute import pick_device
 from trustmia.generators.fakes import load_fakes
-from trustmia.images import Dataset, Images
+from trustmia.images.base import Dataset, Images
 from trustmia.images.image_sets import DERIVED_SETS, ImageSetInputs
 from trustmia.images.prepared import read_images, read_prepared
 from trustmia.models import Classifier
@@ -49,7 +49,7 @@ def image_sets(params: Params, images: Images, role: str) -> Iterator[tuple[str,
     inputs = ImageSetInputs(
         non_members=images.take(index["non_members"]),
         fakes=lambda: load_fakes(layout.FAKES),
-        max_images=params.predict.max_images,
+        max_fakes=params.predict.max_fakes,
         seed=params.seed,
     )
     for name in params.predict.nonmember_sets if role == "target" else ["original"]:

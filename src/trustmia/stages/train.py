@@ -10,7 +10,7 @@ from tqdm import tqdm
 from trustmia import checkpoints, entry, files, layout, recipes
 from trustmia.checkpoints import Card, Checkpoint
 from trustmia.compute import pick_device
-from trustmia.images import Dataset
+from trustmia.images.base import Dataset
 from trustmia.images.prepared import read_prepared
 from trustmia.initial_weights import read_initial_weights
 from trustmia.params import Params, load_params
@@ -52,9 +52,12 @@ def obtain(params: Params, role: str, dataset: Dataset, data: TrainingData) -> C
             "seed": params.seed,
             "train_size": params.split.train_size,
         }
-        return checkpoints.load_fitting(
+        checkpoint = checkpoints.load_fitting(
             stems, f"{role} classifier", recipe.params, card, "train.source"
         )
+        if checkpoint.card["metrics"]:
+            return checkpoint
+        return recipes.measured(dataset, data, checkpoint, pick_device())
     epochs = recipe.config.epochs
     with tqdm(total=epochs, desc=f"train {role}", unit="epoch", mininterval=1.0) as bar:
 

@@ -10,7 +10,7 @@ from trustmia.compute import pick_device
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada
 from trustmia.generators.training import GanConfig, GanEpoch, train_gan
-from trustmia.images import Dataset, Images
+from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
 from trustmia.params import GeneratorParams, Params, load_params
 from trustmia.stages.inputs import read_split

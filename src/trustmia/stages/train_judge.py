@@ -6,7 +6,7 @@ from trustmia import checkpoints, entry, layout, recipes
 from trustmia.checkpoints import Checkpoint
 from trustmia.compute import pick_device
 from trustmia.errors import UserError
-from trustmia.images import Dataset
+from trustmia.images.base import Dataset
 from trustmia.images.prepared import read_prepared
 from trustmia.params import Params, load_params
 from trustmia.recipes import Recipe, TrainingData

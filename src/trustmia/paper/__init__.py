@@ -1,0 +1,1 @@
+"""What the paper ran, published and found (Hintersdorf, Struppek, Kersting, IJCAI 2022)."""

@@ -1,0 +1,200 @@
+"""The paper's published checkpoints as this project's, with model cards."""
+
+import io
+import pickle
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trustmia import checkpoints, files
+from trustmia.checkpoints import Card, Checkpoint
+from trustmia.classifiers import build
+from trustmia.datasets import DATASETS
+from trustmia.errors import UserError
+from trustmia.images.base import Dataset
+from trustmia.models import Classifier
+from trustmia.paper.configurations import MODELS
+
+# The paper's names of architectures, and its `{arch}_{dataset}` of each of our models.
+PAPER_NAMES = {
+    "resnet18_cifar10": "cifar10_resnet18",
+    "efficient_net_cifar10": "cifar10_efficientnet_b0",
+    "salem_cnn_relu_cifar10": "cifar10_salem_cnn",
+    "resnet50_stanford_dogs": "stanford_dogs_resnet50",
+}
+DEFENCES = {"LS": "train.label_smoothing", "L2": "train.weight_decay"}
+NAME = re.compile(
+    rf"(?P<model>{'|'.join(PAPER_NAMES)})_((?P<defence>LS|L2)_(?P<strength>[0-9.]+)_)?"
+    r"(?P<role>target|shadow)\.pt"
+)
+SEED = 42
+SHOWN_FAULTS = 5
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a file name of the published archive says.
+
+    Attributes:
+        name: Name of the pair, e.g. `resnet18_cifar10_L2_0.0003`.
+        role: `target` or `shadow`.
+        params: `train.*` parameters of the training, by their full keys.
+        split: The training images, in the terms of `checkpoints.differences`.
+        dataset: What the model classifies.
+    """
+
+    name: str
+    role: str
+    params: dict[str, Any]
+    split: Card
+    dataset: Dataset
+
+
+def parse_name(filename: str) -> Published:
+    """Read a file name such as `resnet18_cifar10_LS_0.0083_shadow.pt`.
+
+    Raises:
+        UserError: It is no such name.
+    """
+    match = NAME.fullmatch(filename)
+    if match is None:
+        raise UserError(
+            f"{filename}: not a name of the published checkpoints; allowed: "
+            f"{{{','.join(PAPER_NAMES)}}}_[LS_…_|L2_…_]{{target,shadow}}.pt"
+        )
+    model = PAPER_NAMES[match["model"]]
+    changes = MODELS[model]
+    params: dict[str, Any] = {
+        "train.initial_weights": None,
+        "train.augmentation": "none",
+        "train.weight_decay": 0.0,
+        "train.label_smoothing": 0.0,
+    }
+    params |= {key: value for key, value in changes.items() if key.startswith("train.")}
+    if match["defence"]:
+        params[DEFENCES[match["defence"]]] = float(match["strength"])
+    source = DATASETS[changes["dataset.name"]]
+    size = changes["dataset.size"]
+    return Published(
+        name=filename.removesuffix(f"_{match['role']}.pt"),
+        role=match["role"],
+        params=params,
+        split={
+            "dataset": source.name,
+            "method": "published",
+            "seed": SEED,
+            "train_size": changes["split.train_size"],
+        },
+        dataset=Dataset(
+            source.name, source.classes, source.channels, size, source.mean, source.std
+        ),
+    )
+
+
+def read_state_dict(content: bytes, name: str) -> dict[str, Tensor]:
+    """Read what `torch.save` wrote, without running code.
+
+    Raises:
+        UserError: It is no state dict.
+    """
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise UserError(f"{name}: not readable as weights ({reason}); nothing written") from error
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise UserError(f"{name}: holds no state dict (names and tensors); nothing written")
+    # Models trained on several GPUs carry the wrapper's name.
+    return {key.removeprefix("module."): tensor for key, tensor in state.items()}
+
+
+def faults(model: Classifier, state: dict[str, Tensor]) -> list[str]:
+    """Say which tensors are missing, unexpected or wrongly shaped, one phrase each."""
+    own = model.state_dict()
+    phrases = [f"missing {name}" for name in own if name not in state]
+    phrases += [f"unexpected {name}" for name in state if name not in own]
+    phrases += [
+        f"{name} is {list(state[name].shape)}, not {list(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    return phrases
+
+
+def import_checkpoints(archive: Path, folder: Path) -> list[Path]:
+    """Write every checkpoint of the published ZIP as safetensors with a card.
+
+    Args:
+        archive: The ZIP.
+        folder: `models/classifiers`; a pair goes into a folder of its name. Another
+            pair of the same name is replaced.
+
+    Returns:
+        The weights' paths.
+
+    Raises:
+        UserError: The archive or a checkpoint is not readable, has an unknown name, or
+            does not fit its architecture; nothing was written.
+    """
+    imported: dict[Path, Checkpoint] = {}
+    problems = []
+    for name, content in _published_files(archive):
+        published = parse_name(name)
+        state = read_state_dict(content, name)
+        model = build(published.dataset, published.params["train.arch"])
+        found = faults(model, state)
+        if found:
+            more = f" and {len(found) - SHOWN_FAULTS} more" if len(found) > SHOWN_FAULTS else ""
+            problems.append(f"{name}: {', '.join(found[:SHOWN_FAULTS])}{more}")
+        stem = folder / published.name / published.role
+        imported[stem] = Checkpoint(state, _card(published, archive.name, name))
+    if problems:
+        raise UserError(f"{archive}: {'; '.join(problems)}; nothing written")
+    if not imported:
+        raise UserError(f"{archive}: holds no checkpoints (.pt); nothing written")
+    return [_write(stem, checkpoint) for stem, checkpoint in imported.items()]
+
+
+def _published_files(archive: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield file name and content of every `.pt` in the archive, in whatever folder."""
+    try:
+        with zipfile.ZipFile(archive) as content:
+            for info in content.infolist():
+                name = PurePosixPath(info.filename).name
+                if name.endswith(".pt") and not name.startswith("."):
+                    yield name, content.read(info)
+    except (OSError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{archive}: not a readable ZIP ({reason}); nothing written") from error
+
+
+def _card(published: Published, archive: str, name: str) -> Card:
+    return {
+        "kind": "classifier",
+        "arch": published.params["train.arch"],
+        "params": published.params,
+        "data": {
+            "dataset": published.dataset.name,
+            "images": published.split["train_size"],
+            "sha256": None,
+            "split": published.split,
+        },
+        "metrics": {},
+        "history": [],
+        "source": f"{name} of {archive}, published by the paper's authors",
+        "versions": checkpoints.versions(),
+    }
+
+
+def _write(stem: Path, checkpoint: Checkpoint) -> Path:
+    checkpoints.save(stem, checkpoint)
+    weights = checkpoints.paths(stem)[0]
+    checkpoint.card["sha256"] = files.sha256(weights)
+    files.write_json(checkpoints.paths(stem)[1], checkpoint.card)
+    return weights

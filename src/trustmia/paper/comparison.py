@@ -1,0 +1,194 @@
+"""A finished run beside the table that the paper published for the same configuration."""
+
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from trustmia import files, layout
+from trustmia.attacks import ATTACKS
+from trustmia.errors import UserError
+from trustmia.paper.configurations import configurations
+from trustmia.params import Params
+from trustmia.results import COLUMNS
+
+# What decides which of the paper's tables a run belongs to.
+DECISIVE = (
+    "dataset.name",
+    "train.arch",
+    "train.label_smoothing",
+    "train.weight_decay",
+    "calibration.method",
+)
+METRICS = {
+    "precision": "Precision",
+    "recall": "Recall",
+    "fpr": "FPR",
+    "tp_mmps": "MMPS of true positives",
+    "fp_mmps": "MMPS of false positives",
+}
+KEYS = ["set", "attack"]
+
+
+def published_results() -> pd.DataFrame:
+    """Return the paper's tables.
+
+    Returns:
+        One row per `configuration`, `set` and `attack`; the metrics are fractions with
+        four digits, as published.
+    """
+    with (package_files("trustmia.paper") / "published_results.csv").open() as stream:
+        return pd.read_csv(stream)
+
+
+def configuration_of(params: Params) -> str:
+    """Return the name of the paper's configuration that parameters belong to.
+
+    Raises:
+        UserError: The paper has no table for it.
+    """
+    values = flat(params)
+    published = set(published_results()["configuration"])
+    for name, changes in configurations().items():
+        wanted = {key: changes.get(key, DEFAULTS.get(key)) for key in decisive(values)}
+        if name in published and all(values[key] == value for key, value in wanted.items()):
+            return name
+    described = ", ".join(f"{key}={values[key]}" for key in decisive(values))
+    raise UserError(
+        f"params.yaml: the paper published no table for {described}; it did for the "
+        f"configurations {', '.join(sorted(published))}"
+    )
+
+
+DEFAULTS = {
+    "train.label_smoothing": 0.0,
+    "train.weight_decay": 0.0,
+    "calibration.method": "none",
+    "calibration.temperature": "fit",
+}
+
+
+def decisive(values: dict[str, Any]) -> list[str]:
+    """Return the keys that decide about the table; a temperature counts where it is used."""
+    used = values["calibration.method"] == "temperature"
+    return [*DECISIVE, "calibration.temperature"] if used else list(DECISIVE)
+
+
+def flat(params: Params) -> dict[str, Any]:
+    """Return parameters by their full keys."""
+    result: dict[str, Any] = {}
+    for section, content in params.model_dump().items():
+        if isinstance(content, dict):
+            result |= {f"{section}.{key}": value for key, value in content.items()}
+        else:
+            result[section] = content
+    return result
+
+
+def deviations(params: Params, configuration: str) -> list[str]:
+    """Say in what a run differs from the paper's configuration, one phrase per parameter."""
+    values = flat(params)
+    return [
+        f"{key} {values[key]} instead of {value}"
+        for key, value in configurations()[configuration].items()
+        if values[key] != value
+    ]
+
+
+def read_results(path: Path = layout.METRICS / "attack_results.csv") -> pd.DataFrame:
+    """Read a run's results in the form of `published_results`, without `configuration`.
+
+    Raises:
+        UserError: There are none yet, or the file is another one.
+    """
+    try:
+        table = pd.read_csv(path)
+        rows = [
+            {"set": row["Set"], "attack": attack}
+            | {metric: row[f"{ATTACKS[attack].title} {c}"] for c, metric in COLUMNS.items()}
+            for _, row in table.iterrows()
+            for attack in ATTACKS
+            if f"{ATTACKS[attack].title} Precision" in table
+        ]
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; run `dvc repro`") from error
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path}: not a result table ({error}); run `dvc checkout`") from error
+    return pd.DataFrame(rows)
+
+
+def compare(results: pd.DataFrame, configuration: str) -> pd.DataFrame:
+    """Return a run's results, the paper's, and the differences.
+
+    Args:
+        results: What `read_results` returned.
+        configuration: Name of the paper's configuration.
+
+    Returns:
+        One row per set, attack and metric of `METRICS`, in the paper's order and then the
+        run's: `run`, `paper` and `difference` (run − paper), NaN where one has no such
+        row.
+    """
+    published = published_results().query("configuration == @configuration")
+    both = []
+    for name, table in (("paper", published), ("run", results)):
+        long = table.melt(KEYS, list(METRICS), "metric", name)
+        both.append(long.set_index([*KEYS, "metric"])[name])
+    table = pd.concat(both, axis=1).reset_index()
+    table["difference"] = table["run"] - table["paper"]
+    return table[[*KEYS, "metric", "run", "paper", "difference"]]
+
+
+def as_tables(comparison: pd.DataFrame, style: str) -> str:
+    """Return one table per metric for people, in a format of the package `tabulate`."""
+    parts = []
+    for metric, title in METRICS.items():
+        rows = comparison[comparison["metric"] == metric]
+        attacks = list(dict.fromkeys(rows["attack"]))
+        table = []
+        for name in dict.fromkeys(rows["set"]):
+            cells = [name]
+            for attack in attacks:
+                found = rows[(rows["set"] == name) & (rows["attack"] == attack)]
+                cells += _cells(found.iloc[0]) if len(found) else ["–"] * 3
+            table.append(cells)
+        headers = [title, *(f"{a} {c}" for a in attacks for c in ("run", "paper", "Δ"))]
+        aligned = ["left"] + ["right"] * (len(headers) - 1)
+        parts.append(
+            tabulate(table, headers, tablefmt=style, colalign=aligned, disable_numparse=True)
+        )
+    return "\n\n".join(parts)
+
+
+def _cells(row: "pd.Series[Any]") -> list[str]:
+    shown = [(row["run"], "{:.3f}"), (row["paper"], "{:.3f}"), (row["difference"], "{:+.3f}")]
+    return ["–" if pd.isna(value) else form.format(value) for value, form in shown]
+
+
+def compare_paper(params: Params, style: str, out: Path | None) -> str:
+    """Set the last run beside the paper's table.
+
+    Args:
+        params: The run's parameters.
+        style: A format of the package `tabulate`, e.g. `simple` or `github`.
+        out: Where to write the comparison as CSV, one row per set, attack and metric.
+
+    Raises:
+        UserError: There is no run, the paper has no such table, or `out` cannot be
+            written.
+    """
+    configuration = configuration_of(params)
+    comparison = compare(read_results(), configuration)
+    lines = [f"The paper's configuration: {configuration}"]
+    differing = deviations(params, configuration)
+    if differing:
+        lines.append(f"This run differs from it: {'; '.join(differing)}")
+    if out is not None:
+        try:
+            files.write_table(out, comparison, "%.4f")
+        except OSError as error:
+            raise UserError(f"--out: cannot write {out}: {error.strerror}") from error
+        lines.append(f"Written to {out}")
+    return "\n".join(lines) + f"\n\n{as_tables(comparison, style)}"
