@@ -22,6 +22,8 @@ from trustmia.errors import UserError
 ATTEMPTS = 5
 FIRST_PAUSE = 0.5
 BLOCK = 1 << 20
+# What a broken connection may lose of what has arrived.
+DOWNLOAD_BLOCK = 1 << 16
 TIMEOUT = (30, 120)
 
 
@@ -195,7 +197,7 @@ def _go_on(url: str, part: Path) -> None:
                 unit_scale=True,
             ) as bar,
         ):
-            for block in answer.iter_content(BLOCK):
+            for block in answer.iter_content(DOWNLOAD_BLOCK):
                 stream.write(block)
                 bar.update(len(block))
     if total is not None and part.stat().st_size < total:

@@ -1,0 +1,258 @@
+"""Every published file in its official format, small enough to make in a test."""
+
+import hashlib
+import io
+import pickle
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import torch
+from PIL import Image
+
+from trustmia.arrays import Int64, UInt8
+from trustmia.datasets import DATASETS, afhq, cifar10, cifar100, stanford_dogs, stl10, svhn
+from trustmia.pretrained import PRETRAINED
+from trustmia.torchvision_compat import declare_missing_operators
+
+CIFAR_BATCH, CIFAR100_TRAIN, STL10_TRAIN, SVHN_TRAIN = 120, 200, 100, 60
+DOGS_PER_BREED, AFHQ_PER_CLASS = 4, 30
+# What unpickling the stand-in of a StyleGAN2-ADA network needs, in NVIDIA's packages' place.
+STAND_IN = '''
+import torch
+
+class Generator(torch.nn.Module):
+    """Has the interface of the official `training.networks.Generator`."""
+
+    def __init__(self, z_dim, c_dim, img_resolution, img_channels):
+        super().__init__()
+        self.z_dim, self.c_dim = z_dim, c_dim
+        self.img_resolution, self.img_channels = img_resolution, img_channels
+        self.draw = torch.nn.Linear(z_dim + c_dim, img_channels * img_resolution**2)
+
+    def forward(self, z, c, truncation_psi=1, noise_mode="random", force_fp32=False):
+        assert (c is None) == (self.c_dim == 0)
+        h = truncation_psi * z if c is None else torch.cat([truncation_psi * z, c], 1)
+        side = self.img_resolution
+        images = self.draw(h).view(-1, self.img_channels, side, side)
+        if noise_mode == "random":
+            images = images + torch.randn_like(images)
+        return images.tanh()
+'''
+
+
+def pictures(labels: Int64, side: int, seed: int) -> UInt8:
+    """Return colour noise [N, 3, side, side] around a colour for each class."""
+    rng = np.random.default_rng(seed)
+    colours = np.random.default_rng(0).integers(40, 216, size=(labels.max() + 1, 3, 1, 1))
+    noise = rng.normal(scale=25, size=(len(labels), 3, side, side))
+    return (colours[labels] + noise).clip(0, 255).astype(np.uint8)
+
+
+def turns(count: int, classes: int) -> Int64:
+    """Return labels, classes in turn."""
+    return np.arange(count, dtype=np.int64) % classes
+
+
+def tar(members: Iterable[tuple[str, bytes]], mode: str = "w:gz") -> bytes:
+    """Return a TAR archive of files."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def zipped(members: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return a ZIP archive of files."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def jpeg(pixels: UInt8) -> bytes:
+    """Return [3, H, W] as a JPEG file."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels.transpose(1, 2, 0)).save(stream, format="JPEG")
+    return stream.getvalue()
+
+
+def cifar_batch(count: int, classes: int, key: str, seed: int) -> bytes:
+    labels = turns(count, classes)
+    data = pictures(labels, 32, seed).reshape(count, -1)
+    return pickle.dumps({"data": data, key: labels.tolist()}, protocol=2)
+
+
+def cifar10_files() -> dict[str, bytes]:
+    names = [*cifar10.TRAIN, *cifar10.TEST]
+    files = {n: cifar_batch(CIFAR_BATCH, 10, "labels", i) for i, n in enumerate(names)}
+    meta = {"label_names": list(cifar10.SOURCE.classes)}
+    return files | {"batches.meta": pickle.dumps(meta, protocol=2)}
+
+
+def cifar100_files() -> dict[str, bytes]:
+    files = {
+        "train": cifar_batch(CIFAR100_TRAIN, 100, "fine_labels", 10),
+        "test": cifar_batch(100, 100, "fine_labels", 11),
+    }
+    meta = {"fine_label_names": list(cifar100.SOURCE.classes)}
+    return files | {"meta": pickle.dumps(meta, protocol=2)}
+
+
+def stl10_files() -> dict[str, bytes]:
+    files = {}
+    for name, count in (("train", STL10_TRAIN), ("test", 40)):
+        labels = turns(count, 10)
+        columns_first = pictures(labels, 96, count).transpose(0, 1, 3, 2)
+        files[f"{name}_X.bin"] = columns_first.tobytes()
+        files[f"{name}_y.bin"] = (labels + 1).astype(np.uint8).tobytes()
+    classes = "".join(f"{name}\n" for name in stl10.SOURCE.classes)
+    return files | {"unlabeled_X.bin": bytes(96 * 96 * 3), "class_names.txt": classes.encode()}
+
+
+def svhn_file(count: int) -> bytes:
+    labels = turns(count, 10)
+    stream = io.BytesIO()
+    digits = np.where(labels == 0, 10, labels)[:, None]
+    x = pictures(labels, 32, count).transpose(2, 3, 1, 0)
+    scipy.io.savemat(stream, {"X": x, "y": digits.astype(np.uint8)})
+    return stream.getvalue()
+
+
+def dogs() -> Iterable[tuple[str, bytes]]:
+    breeds = stanford_dogs.SOURCE.classes
+    labels = np.repeat(np.arange(len(breeds)), DOGS_PER_BREED)
+    for number, (label, pixels) in enumerate(zip(labels, pictures(labels, 60, 3), strict=True)):
+        folder = f"n{2085620 + label:08d}-{breeds[label]}"
+        cut = 48 + number % 3 * 6
+        yield f"Images/{folder}/{folder[:9]}_{number}.jpg", jpeg(pixels[:, :cut])
+
+
+def afhq_files() -> Iterable[tuple[str, bytes]]:
+    for part, count in (("train", AFHQ_PER_CLASS), ("val", 3)):
+        for name in afhq.CLASSES:
+            for number, pixels in enumerate(pictures(turns(count, 1), 64, len(name))):
+                yield f"afhq/{part}/{name}/{number:03d}.jpg", jpeg(pixels)
+
+
+def stand_in_repository(folder: Path) -> Path:
+    """Write packages in the place of NVIDIA's; return the folder."""
+    for package in ("dnnlib", "torch_utils"):
+        (folder / package).mkdir(parents=True)
+        (folder / package / "__init__.py").write_text("", encoding="utf-8")
+    (folder / "torch_utils" / "stand_in.py").write_text(STAND_IN, encoding="utf-8")
+    return folder
+
+
+def stylegan2_ada(repository: Path, classes: int, side: int) -> bytes:
+    """Return a pickle in the official form, whose class only `repository` has."""
+    sys.path.insert(0, str(repository))
+    try:
+        from torch_utils.stand_in import Generator  # type: ignore[import-not-found]
+
+        torch.manual_seed(0)
+        return pickle.dumps({"G_ema": Generator(512, classes, side, 3)})
+    finally:
+        sys.path.remove(str(repository))
+        for name in [name for name in sys.modules if name.split(".")[0] == "torch_utils"]:
+            del sys.modules[name]
+
+
+def resnet50_weights() -> bytes:
+    """Return random weights as `torch.save` writes them, for 1,000 classes."""
+    declare_missing_operators()
+    from torchvision.models import resnet50
+
+    torch.manual_seed(0)
+    stream = io.BytesIO()
+    torch.save(resnet50().state_dict(), stream)
+    return stream.getvalue()
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+class Miniatures:
+    """The miniatures of some published files, and their checksums.
+
+    Attributes:
+        served: Path on a server → content.
+        sums: Published checksum → the miniature's.
+    """
+
+    def __init__(self, names: Iterable[str], repository: Path) -> None:
+        self.served: dict[str, bytes] = {}
+        self.sums: dict[str, str] = {}
+        self.repository = repository
+        for name in names:
+            getattr(self, f"_add_{name}")()
+
+    def _serve(self, name: str, content: bytes) -> None:
+        (archive,) = DATASETS[name].archives
+        self.served[f"/{archive.filename}"] = content
+        self.sums[str(archive.md5)] = md5(content)
+
+    def _add_cifar10(self) -> None:
+        files = cifar10_files()
+        sums = {**cifar10.TRAIN, **cifar10.TEST, **cifar10.META}
+        self.sums |= {sums[name]: md5(content) for name, content in files.items()}
+        self._serve("cifar10", tar((f"{cifar10.FOLDER}/{n}", c) for n, c in files.items()))
+
+    def _add_cifar100(self) -> None:
+        files = cifar100_files()
+        sums = {**cifar100.TRAIN, **cifar100.TEST, **cifar100.META}
+        self.sums |= {sums[name]: md5(content) for name, content in files.items()}
+        self._serve("cifar100", tar((f"{cifar100.FOLDER}/{n}", c) for n, c in files.items()))
+
+    def _add_stl10(self) -> None:
+        files = stl10_files()
+        sums = {**stl10.TRAIN, **stl10.TEST}
+        self.sums |= {sums[name]: md5(content) for name, content in files.items() if name in sums}
+        self._serve("stl10", tar((f"{stl10.FOLDER}/{n}", c) for n, c in files.items()))
+
+    def _add_svhn(self) -> None:
+        for part, count in (("train", SVHN_TRAIN), ("test", 20)):
+            archive, content = svhn.ARCHIVES[part], svhn_file(count)
+            self.served[f"/{archive.filename}"] = content
+            self.sums[str(archive.md5)] = md5(content)
+
+    def _add_stanford_dogs(self) -> None:
+        self._serve("stanford_dogs", tar(dogs(), "w"))
+
+    def _add_afhq(self) -> None:
+        self._serve("afhq", zipped(afhq_files()))
+
+    def _add_stylegan2_ada_cifar10(self) -> None:
+        self._serve_pickle("stylegan2_ada_cifar10", 10, 32)
+
+    def _add_stylegan2_ada_afhqdog(self) -> None:
+        self._serve_pickle("stylegan2_ada_afhqdog", 0, 64)
+
+    def _serve_pickle(self, name: str, classes: int, side: int) -> None:
+        archive = PRETRAINED[name].archive
+        content = stylegan2_ada(self.repository, classes, side)
+        self.served[f"/{archive.filename}"] = content
+        self.sums[str(archive.md5)] = md5(content)
+
+    def _add_imagenet_resnet50(self) -> None:
+        archive, content = PRETRAINED["imagenet_resnet50"].archive, resnet50_weights()
+        self.served[f"/{archive.filename}"] = content
+        self.sums[str(archive.sha256)] = hashlib.sha256(content).hexdigest()
+
+    def count_as_published(self, clone: Path) -> None:
+        """Make the miniatures the published files of a clone, by their checksums."""
+        for path in (clone / "src" / "trustmia").rglob("*.py"):
+            text = original = path.read_text(encoding="utf-8")
+            for published, own in self.sums.items():
+                text = text.replace(f'"{published}"', f'"{own}"')
+            if text != original:
+                path.write_text(text, encoding="utf-8")

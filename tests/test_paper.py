@@ -1,0 +1,431 @@
+"""What the paper published: its splits, checkpoints, tables and configurations."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from sklearn.model_selection import train_test_split
+from torch.utils.data import Dataset, Subset, random_split
+
+from tests.helpers import ROOT, run
+from trustmia import checkpoints
+from trustmia.arrays import Int64
+from trustmia.datasets import DATASETS
+from trustmia.errors import UserError
+from trustmia.images.published_splits import published_split
+from trustmia.images.splits import SplitSizes
+from trustmia.models import ARCHITECTURES, Classifier
+from trustmia.paper import comparison
+from trustmia.paper.checkpoints import PAPER_NAMES, import_checkpoints, parse_name
+from trustmia.paper.comparison import METRICS, compare, published_results
+from trustmia.paper.configurations import FOLDER, configurations, render
+from trustmia.params import Params, load_params
+from trustmia.results import COLUMNS
+
+REFERENCE = ROOT.parent / "shared" / "reference" / "paper"
+TEMPLATE = (ROOT / "params.yaml").read_text(encoding="utf-8")
+
+
+def params_of(name: str) -> Params:
+    return load_params(ROOT / FOLDER / f"{name}.yaml")
+
+
+# Configurations
+
+
+@pytest.mark.parametrize("name", configurations())
+def test_configuration_is_params_yaml_with_the_papers_values(name: str) -> None:
+    written = (ROOT / FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    assert written == render(TEMPLATE, configurations()[name]), "run `make configurations`"
+    flat = comparison.flat(params_of(name))
+    assert all(flat[key] == value for key, value in configurations()[name].items())
+
+
+def test_folder_has_the_papers_configurations_and_no_other() -> None:
+    assert {p.stem for p in (ROOT / FOLDER).iterdir()} == set(configurations())
+
+
+def test_rendering_keeps_comments_and_other_values() -> None:
+    template = "seed: 1 # a seed\n\ntrain: # how\n  lr: 0.1 # rate\n  sets: [a, b]\n"
+    changed = render(template, {"train.lr": 0.5, "train.sets": ["c"]})
+    assert changed == "seed: 1 # a seed\n\ntrain: # how\n  lr: 0.5 # rate\n  sets: [c]\n"
+    with pytest.raises(KeyError, match=r"params\.yaml has no train\.momentum"):
+        render(template, {"train.momentum": 0.9})
+
+
+@pytest.mark.parametrize("name", configurations())
+def test_split_of_every_configuration_can_be_drawn(name: str) -> None:
+    params = params_of(name)
+    cifar = params.dataset.name == "cifar10"
+    labels = np.tile(np.arange(10), 6000) if cifar else np.arange(20580) % 120
+    sizes = params.split.sizes()
+    for split in (
+        published_split(params.dataset.name, labels, sizes, params.split.pool_seed, params.seed),
+    ):
+        assert {role: len(split[role]["train"]) for role in ("target", "shadow")} == {
+            "target": sizes.train,
+            "shadow": sizes.train,
+        }
+
+
+# Splits
+
+
+class Numbers(Dataset[int]):
+    """Stands for a data set of torchvision: item i is i."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.numbers = range(start, stop)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> int:
+        return self.numbers[index]
+
+
+def numbers(dataset: Dataset[int]) -> list[int]:
+    return sorted(dataset[i] for i in range(len(dataset)))  # type: ignore[arg-type]
+
+
+def seeded_split(data: Any, first: int, seed: int) -> Any:
+    torch.manual_seed(seed)
+    return random_split(data, [first, len(data) - first])
+
+
+def test_cifar10_split_is_that_of_the_published_calls() -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 600))
+    sizes = SplitSizes(0, 20, 1250, 100, 500, 250, 240)
+    split = published_split("cifar10", labels, sizes, pool_seed=0, seed=42)
+    train, test = Numbers(0, 5000), Numbers(5000, 6000)
+    taken, _ = train_test_split(
+        list(range(5000)), train_size=2500, random_state=42, stratify=labels[:5000]
+    )
+    sub = Subset(train, taken)
+    halves = train_test_split(
+        list(range(2500)), train_size=1250, test_size=1250, random_state=42, stratify=None
+    )
+    tested = seeded_split(test, 500, 42)
+    for role, half, held_out in zip(("target", "shadow"), halves, tested, strict=True):
+        trained = Subset(sub, half)
+        assert split[role]["train"].tolist() == numbers(trained)
+        assert split[role]["test"].tolist() == numbers(held_out)
+        assert split[role]["members"].tolist() == numbers(seeded_split(trained, 250, 0)[0])
+        non_members = seeded_split(held_out, 240, 0)[0]
+        assert split[role]["non_members"].tolist() == numbers(non_members)
+    assert_disjoint(split, 6000)
+
+
+def test_cifar10_split_with_fewer_test_images_subsamples_them_first() -> None:
+    labels = np.tile(np.arange(10), 600)
+    sizes = SplitSizes(0, 20, 1250, 100, 300, 250, 240)
+    split = published_split("cifar10", labels, sizes, pool_seed=0, seed=42)
+    few = seeded_split(Numbers(5000, 6000), 600, 42)[0]
+    target, shadow = seeded_split(few, 300, 42)
+    assert split["target"]["test"].tolist() == numbers(target)
+    assert split["shadow"]["test"].tolist() == numbers(shadow)
+
+
+def test_dogs_split_is_that_of_the_published_calls() -> None:
+    labels = np.arange(2058) % 12
+    sizes = SplitSizes(0, 0, 823, 0, 206, 200, 206)
+    split = published_split("stanford_dogs", labels, sizes, pool_seed=0, seed=42)
+    train, test = seeded_split(Numbers(0, 2058), int(0.8 * 2058), 42)
+    trained, tested = seeded_split(train, 823, 42), seeded_split(test, 206, 42)
+    for role, half, held_out in zip(("target", "shadow"), trained, tested, strict=True):
+        assert split[role]["train"].tolist() == numbers(half)
+        assert split[role]["non_members"].tolist() == numbers(held_out)
+        assert split[role]["members"].tolist() == numbers(seeded_split(half, 200, 42)[0])
+        assert np.array_equal(split[role]["validation"], split[role]["test"])
+    assert len(split["generator"]["train"]) == len(split["generator"]["holdout"]) == 0
+
+
+def assert_disjoint(split: dict[str, dict[str, Int64]], count: int) -> None:
+    parts = [
+        split[role][p] for role in ("target", "shadow") for p in ("train", "validation", "test")
+    ]
+    parts += list(split["generator"].values())
+    everything = np.concatenate(parts)
+    assert len(everything) == len(set(everything.tolist())) <= count
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sizes", "allowed"),
+    [
+        ("cifar10", SplitSizes(0, 0, 2500, 0, 500, 9, 9), "train_size below 2500"),
+        ("cifar10", SplitSizes(0, 0, 1000, 0, 501, 9, 9), "test_size up to 500"),
+        ("cifar10", SplitSizes(0, 0, 1000, 0, 500, 1001, 9), "attack_members up to 1000"),
+        ("stanford_dogs", SplitSizes(0, 0, 100, 0, 50, 9, 9), "train_size 2400, test_size 600"),
+    ],
+)
+def test_sizes_that_the_published_split_cannot_have_are_told(
+    dataset: str, sizes: SplitSizes, allowed: str
+) -> None:
+    with pytest.raises(UserError, match=f"split: method published allows .*{allowed}"):
+        published_split(dataset, np.tile(np.arange(10), 600), sizes, 0, 42)
+
+
+# Checkpoints
+
+
+def state_dict(model: str) -> dict[str, torch.Tensor]:
+    arch = params_of(PAPER_NAMES[model]).train.arch
+    size, classes = (32, 10) if model.endswith("cifar10") else (32, 120)
+    torch.manual_seed(0)
+    return ARCHITECTURES[arch](3, size, classes).state_dict()
+
+
+def saved(state: object) -> bytes:
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    return stream.getvalue()
+
+
+def archive_of(folder: Path, content: dict[str, bytes]) -> Path:
+    path = folder / "pretrained_models.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize("model", PAPER_NAMES)
+def test_published_checkpoint_becomes_one_of_this_project(model: str, tmp_path: Path) -> None:
+    state = state_dict(model)
+    name = f"{model}_L2_0.0003_shadow.pt"
+    archive = archive_of(tmp_path, {f"pretrained_models/{name}": saved(state)})
+    (place,) = import_checkpoints(archive, tmp_path / "classifiers")
+    assert place == tmp_path / f"classifiers/{model}_L2_0.0003/shadow.safetensors"
+    loaded = checkpoints.load(place.with_suffix(""))
+    assert all(torch.equal(loaded.tensors[key], tensor) for key, tensor in state.items())
+    assert loaded.card["params"]["train.weight_decay"] == 0.0003
+    assert loaded.card["arch"] == params_of(PAPER_NAMES[model]).train.arch
+
+
+def test_imported_checkpoint_fits_the_papers_configuration_and_no_other(tmp_path: Path) -> None:
+    names = [f"resnet18_cifar10_LS_0.0083_{role}.pt" for role in ("target", "shadow")]
+    content = saved(state_dict("resnet18_cifar10"))
+    import_checkpoints(archive_of(tmp_path, dict.fromkeys(names, content)), tmp_path)
+    stem = tmp_path / "resnet18_cifar10_LS_0.0083" / "target"
+
+    def differences(name: str, **split: object) -> list[str]:
+        params = params_of(name).train.model_dump(exclude={"source"})
+        wanted = {f"train.{key}": value for key, value in params.items()}
+        published = {
+            "dataset": "cifar10",
+            "method": "published",
+            "seed": 42,
+            "train_size": 12500,
+        }
+        data = {"sha256": "of the images", "split": published | split}
+        return checkpoints.differences(checkpoints.load_card(stem), wanted, data)
+
+    assert differences("cifar10_resnet18_label_smoothing") == []
+    assert differences("cifar10_resnet18") == ["train.label_smoothing 0.0083 rather than 0.0"]
+    assert differences("cifar10_resnet18_label_smoothing", method="stratified") == [
+        "split with method 'published' rather than 'stratified'"
+    ]
+    assert differences("cifar10_resnet18_label_smoothing", seed=1) == [
+        "split with seed 42 rather than 1"
+    ]
+
+
+def without(state: dict[str, torch.Tensor]) -> None:
+    del state["linear.bias"]
+
+
+def with_more(state: dict[str, torch.Tensor]) -> None:
+    state["linear.scale"] = torch.ones(1)
+
+
+def of_another_shape(state: dict[str, torch.Tensor]) -> None:
+    state["linear.weight"] = torch.zeros(100, 512)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (without, "missing linear.bias"),
+        (with_more, "unexpected linear.scale"),
+        (of_another_shape, "linear.weight is [100, 512], not [10, 512]"),
+        (lambda state: state.clear(), "missing conv1.weight, missing bn1.weight"),
+    ],
+)
+def test_state_dict_that_does_not_fit_is_listed_and_nothing_written(
+    spoil: Callable[[dict[str, torch.Tensor]], None], told: str, tmp_path: Path
+) -> None:
+    good, bad = state_dict("resnet18_cifar10"), state_dict("resnet18_cifar10")
+    spoil(bad)
+    content = {
+        "resnet18_cifar10_target.pt": saved(good),
+        "resnet18_cifar10_shadow.pt": saved(bad),
+    }
+    with pytest.raises(UserError) as caught:
+        import_checkpoints(archive_of(tmp_path, content), tmp_path / "classifiers")
+    assert told in str(caught.value) and "resnet18_cifar10_shadow.pt" in str(caught.value)
+    assert "nothing written" in str(caught.value)
+    assert not (tmp_path / "classifiers").exists()
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("evil"),))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("resnet18_cifar10_target.pt", saved({"w": Evil()}), "not readable as weights"),
+        ("resnet18_cifar10_target.pt", b"no weights", "not readable as weights"),
+        ("resnet18_cifar10_target.pt", saved([1, 2]), "holds no state dict"),
+        ("vgg_cifar10_target.pt", b"", "not a name of the published checkpoints"),
+        ("README.txt", b"", "holds no checkpoints"),
+    ],
+)
+def test_archive_with_something_else_is_refused_without_running_it(
+    name: str, content: bytes, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=told):
+        import_checkpoints(archive_of(tmp_path, {name: content}), tmp_path / "classifiers")
+    assert not Path("evil").exists() and not (tmp_path / "classifiers").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"no zip"])
+def test_file_that_is_no_zip_is_named(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "models.zip"
+    if content is not None:
+        path.write_bytes(content)
+    failed = run(ROOT, "trustmia", "import-checkpoints", str(path), code=2)
+    assert "models.zip: not a readable ZIP" in failed.stderr
+    assert failed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("resnet18_cifar10_target.pt", {}),
+        ("efficient_net_cifar10_L2_0.0003_shadow.pt", {"train.weight_decay": 0.0003}),
+        ("resnet50_stanford_dogs_LS_0.1_target.pt", {"train.label_smoothing": 0.1}),
+    ],
+)
+def test_name_of_a_published_file_says_how_it_was_trained(
+    name: str, changed: dict[str, float]
+) -> None:
+    published = parse_name(name)
+    base = params_of(PAPER_NAMES[name[: name.index("cifar10") + 7 if "cifar" in name else 22]])
+    expected = base.train.model_dump(exclude={"source"})
+    assert published.params == {f"train.{k}": v for k, v in expected.items()} | changed
+
+
+def test_models_have_the_published_names_of_modules() -> None:
+    def names(arch: str) -> set[str]:
+        model: Classifier = ARCHITECTURES[arch](3, 32, 10)
+        return {name.rsplit(".", 1)[0] for name in model.state_dict()}
+
+    assert {"layer2.0.shortcut.0", "layer2.0.shortcut.1", "linear"} <= names("resnet18")
+    assert {"layers.1.se.se1", "layers.15.bn3", "linear"} <= names("efficientnet_b0")
+    assert names("salem_cnn") == {"model.0", "model.3", "model.7", "out"}
+    assert {"layer1.0.downsample.0", "layer4.2.conv3", "fc"} <= names("resnet50")
+
+
+# Tables
+
+
+def test_published_tables_are_the_papers() -> None:
+    if not REFERENCE.is_dir():
+        pytest.skip(f"{REFERENCE} is absent")
+    ours = published_results().set_index(["configuration", "set", "attack"])
+    assert len(ours) == 630
+    original = pd.read_csv(REFERENCE / "resnet18_cifar10_LS_0.0083_attack_results.csv", index_col=0)
+    own = ours.loc["cifar10_resnet18_label_smoothing"]
+    for paper_name, name in (("STL-10", "stl10"), ("Fake CIFAR-10", "fake"), ("Scaled", "scaled")):
+        for attack in ("Threshold", "Salem", "Entropy"):
+            for column, metric in COLUMNS.items():
+                published = original.loc[paper_name, f"{attack} Attack {column}"]
+                assert own.loc[(name, attack.lower()), metric] == published
+    total = sum(
+        pd.read_csv(path, index_col=0).to_numpy().sum()
+        for path in REFERENCE.glob("*_attack_results.csv")
+    )
+    assert ours.to_numpy().sum() == pytest.approx(total, abs=1e-6)
+
+
+def published_run(configuration: str) -> pd.DataFrame:
+    table = published_results().query("configuration == @configuration")
+    return table.drop(columns="configuration").reset_index(drop=True)
+
+
+def test_comparison_has_run_paper_and_their_difference() -> None:
+    run_table = published_run("cifar10_salem_cnn")
+    run_table["fpr"] += 0.125
+    run_table = run_table[run_table["set"] != "svhn"]
+    table = compare(run_table, "cifar10_salem_cnn").set_index(["set", "attack", "metric"])
+    assert len(table) == 11 * 3 * len(METRICS)
+    row = table.loc[("stl10", "salem", "fpr")]
+    assert row["run"] - row["paper"] == pytest.approx(0.125)
+    assert row["difference"] == pytest.approx(0.125)
+    assert table.loc[("stl10", "salem", "recall")]["difference"] == 0
+    assert pd.isna(table.loc[("svhn", "salem", "fpr")]["run"])
+    shown = comparison.as_tables(table.reset_index(), "simple")
+    assert all(title in shown for title in METRICS.values()) and "+0.125" in shown and "–" in shown
+
+
+def test_every_published_table_belongs_to_a_configuration() -> None:
+    published = set(published_results()["configuration"])
+    for name in configurations():
+        if name in published:
+            assert comparison.configuration_of(params_of(name)) == name
+        else:
+            assert name.endswith("_temperature")
+            with pytest.raises(UserError, match=r"published no table for .*temperature=fit"):
+                comparison.configuration_of(params_of(name))
+    assert published < set(configurations())
+
+
+def test_default_run_has_no_table_in_the_paper() -> None:
+    failed = run(ROOT, "trustmia", "compare-paper", code=2)
+    assert "no table for dataset.name=fashion_mnist, train.arch=salem_cnn" in failed.stderr
+    assert failed.stderr.count("\n") == 1
+
+
+def test_comparison_without_a_run_names_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not found; run `dvc repro`"):
+        comparison.read_results(tmp_path / "attack_results.csv")
+    (tmp_path / "attack_results.csv").write_text("Set,Threshold Attack Precision\noriginal,1\n")
+    with pytest.raises(UserError, match="not a result table"):
+        comparison.read_results(tmp_path / "attack_results.csv")
+
+
+def test_deviations_from_the_paper_are_told(tmp_path: Path) -> None:
+    text = (ROOT / FOLDER / "cifar10_salem_cnn.yaml").read_text(encoding="utf-8")
+    content = yaml.safe_load(text)
+    content["train"]["epochs"] = 3
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    told = comparison.deviations(load_params(path), "cifar10_salem_cnn")
+    assert told == ["train.epochs 3 instead of 100"]
+
+
+def test_breeds_and_means_are_those_that_torchvision_knows() -> None:
+    from trustmia.torchvision_compat import declare_missing_operators
+
+    declare_missing_operators()
+    from torchvision.models import ResNet50_Weights
+
+    weights = ResNet50_Weights.IMAGENET1K_V1
+    known = {name.lower().replace(" ", "_") for name in weights.meta["categories"]}
+    breeds = [name.lower() for name in DATASETS["stanford_dogs"].classes]
+    assert len(breeds) == len(set(breeds)) == 120
+    unknown = [name for name in breeds if name not in known]
+    assert len(unknown) < 12, unknown
+    assert list(DATASETS["stanford_dogs"].mean) == weights.transforms().mean
+    assert json.dumps(list(DATASETS["afhq"].std)) == json.dumps(weights.transforms().std)

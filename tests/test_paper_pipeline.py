@@ -1,0 +1,137 @@
+"""The paper's experiments from download to table, with miniatures of everything published."""
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import clone_working_tree, git, run, set_params
+from tests.miniatures import Miniatures, stand_in_repository
+from tests.servers import FileServer, serving
+from trustmia.fetch_command import needed
+from trustmia.paper.configurations import FOLDER, configurations
+from trustmia.params import load_params
+
+pytestmark = pytest.mark.pipeline
+CIFAR10 = {
+    "split.generator_holdout_size": 60,
+    "split.train_size": 100,
+    "split.validation_size": 40,
+    "split.test_size": 60,
+    "split.attack_members": 50,
+    "split.attack_nonmembers": 50,
+    "train.epochs": 2,
+    "generator.judge_epochs": 1,
+    "generate.num_images": 100,
+    "predict.max_images": 50,
+    "predict.max_fakes": 50,
+    "attack.salem_max_epochs": 20,
+}
+DOGS = {
+    "dataset.size": 32,
+    "split.pool_size": 480,
+    "split.train_size": 192,
+    "split.test_size": 48,
+    "split.attack_members": 48,
+    "split.attack_nonmembers": 48,
+    "train.epochs": 1,
+    "train.lr": 0.0001,
+    "generate.num_images": 30,
+    "attack.salem_max_epochs": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a clone with the pretrained models and no data set."""
+    place = clone_working_tree(tmp_path_factory.mktemp("bare") / "trustmia")
+    run(place, "dvc", "pull", "models.dvc")
+    return place
+
+
+@pytest.fixture(scope="module")
+def paper(bare: Path) -> Iterator[tuple[Path, FileServer]]:
+    """Return a clone for which miniatures are what is published, and their server."""
+    names = set()
+    for configuration in ("cifar10_resnet18", "stanford_dogs_resnet50"):
+        names |= set(needed(load_params(bare / FOLDER / f"{configuration}.yaml")))
+    repository = stand_in_repository(bare / "stylegan2-ada-pytorch")
+    miniatures = Miniatures(sorted(names), repository)
+    miniatures.count_as_published(bare)
+    with serving(miniatures.served) as server:
+        yield bare, server
+
+
+def use(place: Path, configuration: str, changes: dict[str, object]) -> None:
+    shutil.copy(place / FOLDER / f"{configuration}.yaml", place / "params.yaml")
+    set_params(place, changes)
+
+
+def result_sets(place: Path) -> list[str]:
+    with (place / "metrics/attack_results.csv").open(newline="") as stream:
+        return [row["Set"] for row in csv.DictReader(stream)]
+
+
+def test_every_configuration_walks_through_a_dry_run(pulled: Path, tmp_path: Path) -> None:
+    place = tmp_path / "clone"
+    git(pulled, "clone", "--quiet", str(pulled), str(place))
+    run(place, "dvc", "cache", "dir", str(pulled / ".dvc/cache"), "--local")
+    run(place, "dvc", "checkout", "data.dvc", "models.dvc")
+    stages = {"prepare_dataset", "prepare_image_sets", "split", "generate", "attack"}
+    stages |= {f"{s}@{r}" for s in ("train", "calibrate", "predict") for r in ("target", "shadow")}
+    for name in configurations():
+        shutil.copy(place / FOLDER / f"{name}.yaml", place / "params.yaml")
+        printed = run(place, "dvc", "repro", "--dry").stdout
+        missing = {stage for stage in stages if f"Running stage '{stage}'" not in printed}
+        assert missing == set(), name
+
+
+def test_missing_data_stop_the_first_stage_with_the_command_that_gets_them(bare: Path) -> None:
+    use(bare, "cifar10_resnet18", {})
+    (bare / "data").mkdir(exist_ok=True)
+    failed = run(bare, "python", "-m", "trustmia.stages.prepare_dataset", code=2)
+    assert "run `trustmia fetch cifar10 stl10 cifar100 svhn stanford_dogs afhq`" in failed.stderr
+    assert failed.stderr.count("\n") == 1
+
+
+def test_cifar10_runs_from_download_to_table(paper: tuple[Path, FileServer]) -> None:
+    place, server = paper
+    use(place, "cifar10_salem_cnn", dict(CIFAR10))
+    fetched = run(place, "trustmia", "fetch", "--all", "--mirror", server.url).stdout
+    assert fetched.count("verified, from") == 7 and "`dvc add data`" in fetched
+    assert not any((place / "downloads").iterdir())
+    run(place, "dvc", "add", "data", "models")
+    run(place, "dvc", "repro")
+    sets = load_params(place / "params.yaml").predict.nonmember_sets
+    assert len(sets) == 11 and result_sets(place) == sets
+    quality = json.loads((place / "metrics/generator.json").read_text())
+    assert 0 <= quality["fake"]["recognised"] <= 1
+    printed = run(place, "trustmia", "results").stdout
+    assert all(name in printed for name in sets)
+    compared = run(place, "trustmia", "compare-paper", "--out", "compared.csv").stdout
+    assert "The paper's configuration: cifar10_salem_cnn" in compared
+    assert "train.epochs 2 instead of 100" in compared
+    with (place / "compared.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 11 * 3 * 5
+    assert all(row["run"] and row["paper"] for row in rows)
+
+
+def test_stanford_dogs_run_from_download_to_table(paper: tuple[Path, FileServer]) -> None:
+    place, server = paper
+    use(place, "stanford_dogs_resnet50", dict(DOGS))
+    run(place, "trustmia", "fetch", "--all", "--mirror", server.url)
+    run(place, "dvc", "add", "data", "models")
+    run(place, "dvc", "repro")
+    sets = load_params(place / "params.yaml").predict.nonmember_sets
+    assert len(sets) == 9 and result_sets(place) == sets
+    sizes = json.loads((place / "metrics/attack_results.json").read_text())["sizes"]
+    assert sizes["afhq_non_dogs"] == 2 * sizes["afhq_cats"] == 60
+    card = json.loads((place / "outputs/classifiers/target/model.json").read_text())
+    assert card["params"]["train.initial_weights"] == "resnet50-0676ba61.pth"
+    quality = json.loads((place / "metrics/generator.json").read_text())
+    assert quality["fake"] == {"recognised": None, "frechet_distance": None}
+    run(place, "trustmia", "compare-paper")
