@@ -1,8 +1,8 @@
 # `make run` and `make test` need Python 3.11, git and make; everything else is installed here.
 PYTHON ?= python3.11
-VENV := .venv
+VENV ?= .venv
 READY := $(VENV)/.ready
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .PHONY: run test lint bench publish readme configurations venv
 
