@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import large_audit, nothing_to_do, prediction, sampling, training
+from benchmarks import augmentation, large_audit, nothing_to_do, prediction, sampling, training
 from trustmia import files
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -12,6 +12,7 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
     "training": training.report,
     "prediction": prediction.report,
     "sampling": sampling.report,
+    "augmentation": augmentation.report,
     "audit": large_audit.report,
     "repro": nothing_to_do.report,
 }

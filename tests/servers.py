@@ -17,6 +17,7 @@ class FileServer:
         url: Address of the server.
         resumes: Whether it honours `Range`.
         break_after: Bytes after which each of the next answers is cut off, one per answer.
+        failures: How many of the next answers are 503.
         asked: Path and `Range` header of every request.
     """
 
@@ -24,12 +25,17 @@ class FileServer:
     url: str = ""
     resumes: bool = True
     break_after: list[int] = field(default_factory=list)
+    failures: int = 0
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer a GET request."""
         wanted = request.headers.get("Range")
         self.asked.append((request.path, wanted))
+        if self.failures:
+            self.failures -= 1
+            request.send_error(503)
+            return
         content = self.files.get(request.path)
         if content is None:
             request.send_error(404)

@@ -147,6 +147,18 @@ def test_refusing_server_is_named_with_another_way(server: FileServer, tmp_path:
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize("mirror", ["archive.example", "ftp://archive.example"])
+def test_mirror_that_is_no_address_is_named(mirror: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"{mirror}/file\.bin: not an address"):
+        obtain(published(), FetchRequest(tmp_path, mirror=mirror))
+
+
+def test_failure_of_the_server_may_pass(server: FileServer, tmp_path: Path) -> None:
+    server.failures = 2
+    assert obtain(published(), request_to(server, tmp_path)).read_bytes() == CONTENT
+    assert len(server.asked) == 3
+
+
 def test_absent_server_is_named(tmp_path: Path) -> None:
     request = FetchRequest(tmp_path, mirror="http://127.0.0.1:1")
     with pytest.raises(UserError, match=r"connection failed 5 times .*refused"):

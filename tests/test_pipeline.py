@@ -187,7 +187,7 @@ def test_a_bad_parameter_stops_a_stage_before_it_works(
 def test_missing_data_names_the_command_that_gets_it(restored: Path) -> None:
     run(restored, "mv", "data", "elsewhere")
     try:
-        failed = run(restored, "python", "-m", "trustmia.stages.split", code=2)
+        failed = run(restored, "python", "-m", "trustmia.stages.prepare_dataset", code=2)
     finally:
         run(restored, "mv", "elsewhere", "data")
     assert "dvc pull data.dvc" in failed.stderr and "trustmia fetch fashion_mnist" in failed.stderr

@@ -55,6 +55,18 @@ def equal(first: Split, second: Split) -> bool:
     )
 
 
+def test_calibration_may_be_fitted_on_the_test_images() -> None:
+    split = split_indices(LABELS, replace(SIZES, validation=0), 0, 0)
+    for role in ROLES:
+        assert np.array_equal(split[role]["validation"], split[role]["test"])
+        assert len(split[role]["test"]) == SIZES.test
+
+
+def test_pool_may_be_everything() -> None:
+    split = split_indices(LABELS, replace(SIZES, pool=400, generator_holdout=0), 0, 0)
+    assert len(split["generator"]["train"]) == len(split["generator"]["holdout"]) == 0
+
+
 @settings(deadline=None, max_examples=30)
 @given(uneven_labels(), possible_sizes(), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 def test_parts_are_disjoint_and_together_never_more_than_all(

@@ -12,7 +12,7 @@ from trustmia.results import read_metrics
 
 
 def export_models(name: str) -> list[Path]:
-    """Copy classifiers, generator and judge of `outputs/` to `models/`.
+    """Copy classifiers, GAN and judge of `outputs/` to `models/`.
 
     Cards get the date, the SHA-256 of the weights and, for the generator, the quality
     that was measured.
@@ -32,10 +32,13 @@ def export_models(name: str) -> list[Path]:
     for role in ROLES:
         stem = layout.PRETRAINED_CLASSIFIERS / name / role
         written.append(_export(layout.CLASSIFIERS / role / "model", stem, {}))
-    quality = {"metrics": read_metrics("generator")}
-    generator = layout.PRETRAINED_GENERATOR / "model"
-    written.append(_export(layout.GENERATOR / "model", generator, quality))
-    written.append(_export(layout.JUDGE / "model", layout.PRETRAINED_JUDGE / "model", {}))
+    # A generator of NVIDIA's is in models/ already, and there may be no judge.
+    if checkpoints.load_card(layout.GENERATOR / "model")["kind"] == "generator":
+        quality = {"metrics": read_metrics("generator")}
+        generator = layout.PRETRAINED_GENERATOR / "model"
+        written.append(_export(layout.GENERATOR / "model", generator, quality))
+    if checkpoints.load_card(layout.JUDGE / "model")["kind"] == "classifier":
+        written.append(_export(layout.JUDGE / "model", layout.PRETRAINED_JUDGE / "model", {}))
     return written
 
 

@@ -38,16 +38,29 @@ def generator_table(style: str) -> str:
     headers = ["images", "recognised as their class", "Fréchet distance"]
     quality = read_metrics("generator")
     rows = [
-        [title, f"{quality[key]['recognised']:.3f}", f"{quality[key]['frechet_distance']:.1f}"]
+        [
+            title,
+            _number(quality[key]["recognised"], ".3f"),
+            _number(quality[key]["frechet_distance"], ".1f"),
+        ]
         for key, title in (("fake", "fakes"), ("held_out", "real, held out"))
     ]
     return str(tabulate(rows, headers, tablefmt=style, disable_numparse=True))
 
 
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
 def answer(style: str) -> str:
     """Return the answer in three sentences: how often the attacks are wrong, and right."""
     metrics = read_metrics("attack_results")
-    sets, attacks = metrics["sets"], list(metrics["sets"]["original"])
+    sets = metrics["sets"]
+    if not {"original", "fake"} <= set(sets):
+        raise UserError(
+            "params.yaml: predict.nonmember_sets lacks original or fake, which the answer is about"
+        )
+    attacks = list(sets["original"])
 
     def shares(image_set: str, metric: str) -> str:
         values = [sets[image_set][attack][metric] for attack in attacks]

@@ -138,9 +138,11 @@ def draw_rocs(path: Path, title: str, rocs: dict[str, Roc]) -> None:
         linear, logarithmic = figure.subplots(1, 2)
         palette = colours(list(rocs))
         for name, roc in rocs.items():
-            linear.plot(roc.fpr, roc.tpr, color=palette[name], label=name)
+            # Sets beyond the palette share its colours; dashes tell them apart.
+            line = {"color": palette[name], "linestyle": "-" if name in SET_COLOURS else "--"}
+            linear.plot(roc.fpr, roc.tpr, label=name, **line)
             seen = (roc.fpr > 0) & (roc.tpr > 0)
-            logarithmic.plot(roc.fpr[seen], roc.tpr[seen], color=palette[name])
+            logarithmic.plot(roc.fpr[seen], roc.tpr[seen], **line)
         diagonal = np.geomspace(1e-4, 1, 50)
         for axes in (linear, logarithmic):
             axes.plot(diagonal, diagonal, color="#999999", linewidth=0.8, linestyle="--")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 import requests
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 from tqdm import tqdm
 
 from trustmia import files
@@ -22,6 +23,8 @@ from trustmia.errors import UserError
 ATTEMPTS = 5
 FIRST_PAUSE = 0.5
 BLOCK = 1 << 20
+# From here on, HTTP status codes tell of the server's own failure.
+SERVER_ERROR = 500
 # What a broken connection may lose of what has arrived.
 DOWNLOAD_BLOCK = 1 << 16
 TIMEOUT = (30, 120)
@@ -146,6 +149,8 @@ def _download_with_retries(url: str, part: Path) -> None:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _go_on(url, part)
+        except (MissingSchema, InvalidSchema, InvalidURL) as error:
+            raise UserError(f"{url}: not an address; allowed: http://… or https://…") from error
         except requests.HTTPError as error:
             raise UserError(
                 f"{url}: the server answered {error}; try another source with --mirror or --archive"
@@ -182,7 +187,10 @@ def _go_on(url: str, part: Path) -> None:
         if answer.status_code == requests.codes.requested_range_not_satisfiable and start:
             return
         if not answer.ok:
-            raise requests.HTTPError(f"{answer.status_code} {answer.reason}")
+            # A server's own failure may pass; a refusal stays one.
+            passing = answer.status_code >= SERVER_ERROR
+            kind = requests.ConnectionError if passing else requests.HTTPError
+            raise kind(f"{answer.status_code} {answer.reason}")
         if answer.status_code != requests.codes.partial_content:
             start = 0
         length = answer.headers.get("Content-Length")

@@ -150,4 +150,7 @@ def require(sources: list[DatasetSource], data: Path) -> None:
     if absent:
         names = " ".join(dict.fromkeys(source.name for source in absent))
         titles = ", ".join(dict.fromkeys(source.title for source in absent))
-        raise UserError(f"{titles}: not complete in {data}/; run `trustmia fetch {names}`")
+        raise UserError(
+            f"{titles}: not complete in {data}/; run `trustmia fetch {names}`, or `dvc pull "
+            f"{data}.dvc` where they are versioned"
+        )

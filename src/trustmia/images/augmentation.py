@@ -73,32 +73,36 @@ def apply(
     for place, image in zip(canvas, images, strict=True):
         place[:, : image.shape[1], : image.shape[2]] = image
     sizes = torch.tensor([image.shape[:0:-1] for image in images], dtype=torch.float64)
-    grid = _source_positions(sizes, choices, size, device)
-    extent = torch.tensor([width, height], dtype=torch.float32, device=device)
-    return F.grid_sample(
-        torch.from_numpy(canvas).to(device).float(),
-        (2 * grid + 1) / extent - 1,
-        mode="bilinear",
-        padding_mode="zeros",
-        align_corners=False,
-    )
+    maps = _maps_to_sources(sizes, choices, size, (width, height)).float().to(device)
+    pixels = torch.from_numpy(canvas).to(device).float()
+    grid = F.affine_grid(maps, [*pixels.shape[:2], size, size], align_corners=False)
+    return F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
 
 
-def _source_positions(
-    sizes: Tensor, choices: Choices, size: int, device: torch.device | str
-) -> Tensor:
-    """Return where each pixel of the results comes from: float32 [N, size, size, 2].
+def _maps_to_sources(sizes: Tensor, choices: Choices, size: int, canvas: tuple[int, int]) -> Tensor:
+    """Return the affine maps from a result's positions to those on the canvas.
 
-    Positions are column and row, in pixels, with the centre of the first pixel at 0.
+    A position (u, v) in [-1, 1]² of the result is mirrored, moved into the image, turned
+    about the image's centre, and expressed in [-1, 1]² of the canvas, as
+    `torch.nn.functional.affine_grid` wants it.
+
+    Args:
+        sizes: float64 [N, 2], width and height of each image.
+        choices: What to do with each.
+        size: Height and width of the results.
+        canvas: Width and height of the canvas.
+
+    Returns:
+        float64 [N, 2, 3].
     """
-    line = torch.arange(size, dtype=torch.float64, device=device)
-    rows, columns = torch.meshgrid(line, line, indexing="ij")
-    flip, corner = choices.flip.to(device)[:, None, None], choices.corner.to(device)
-    x = torch.where(flip, size - 1 - columns, columns) + corner[:, 0, None, None]
-    y = rows + corner[:, 1, None, None]
-    centre = ((sizes - 1) / 2).to(device)[:, :, None, None]
-    x, y = x - centre[:, 0], y - centre[:, 1]
-    angle = torch.deg2rad(choices.degrees).to(device)[:, None, None]
+    centre = (sizes - 1) / 2
+    from_centre = (size - 1) / 2 + choices.corner - centre
+    angle = torch.deg2rad(choices.degrees)
     cosine, sine = angle.cos(), angle.sin()
-    turned = x * cosine - y * sine + centre[:, 0], x * sine + y * cosine + centre[:, 1]
-    return torch.stack(turned, dim=-1).float()
+    turn = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
+    steps = torch.full_like(sizes, size / 2)
+    steps[:, 0] *= torch.where(choices.flip, -1, 1)
+    shift = (turn @ from_centre[:, :, None])[:, :, 0] + centre
+    extent = torch.tensor(canvas, dtype=torch.float64)
+    linear = turn * steps[:, None, :] * 2 / extent[:, None]
+    return torch.cat([linear, ((2 * shift + 1) / extent - 1)[:, :, None]], dim=2)

@@ -9,6 +9,7 @@ from trustmia.checkpoints import Checkpoint
 from trustmia.compute import pick_device
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada
+from trustmia.generators.gan import Generator
 from trustmia.generators.training import GanConfig, GanEpoch, train_gan
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
@@ -36,33 +37,17 @@ def keep_stylegan2_ada(params: GeneratorParams) -> None:
 
 
 def obtain(params: Params, dataset: Dataset, images: Images) -> Checkpoint:
-    """Train the generator, or take the pretrained one that this training would give."""
-    values = {key: getattr(params.generator, key) for key in GanConfig.__dataclass_fields__}
-    decisive = {f"generator.{key}": value for key, value in values.items()}
+    """Train the GAN, or take the pretrained one that this training would give."""
+    config = GanConfig(
+        **{key: getattr(params.generator, key) for key in GanConfig.__dataclass_fields__}
+    )
+    decisive = {f"generator.{key}": value for key, value in asdict(config).items()}
     data = checkpoints.data_card(dataset.name, images)
     if params.generator.source == "pretrained":
         stems = [p.with_suffix("") for p in layout.PRETRAINED_GENERATOR.glob("model.json")]
         return checkpoints.load_fitting(stems, "generator", decisive, data, "generator.source")
-    if len(images) < params.generator.batch_size or dataset.size % 4:
-        raise UserError(
-            f"params.yaml: the GAN has {len(images)} images of {dataset.size} pixels to learn "
-            "from; allowed: at least generator.batch_size images, a dataset.size that 4 divides"
-        )
     history: list[GanEpoch] = []
-    with tqdm(total=params.generator.epochs, desc="train generator", unit="epoch") as bar:
-
-        def show(epoch: GanEpoch) -> None:
-            history.append(epoch)
-            bar.set_postfix_str(
-                f"losses {epoch.discriminator_loss:.3f}, {epoch.generator_loss:.3f}"
-            )
-            bar.update()
-
-        try:
-            classes, config = len(dataset.classes), GanConfig(**values)
-            generator = train_gan(images, classes, config, params.seed, pick_device(), show)
-        except FloatingPointError as error:
-            raise UserError(f"{error}; choose a smaller generator.lr") from error
+    generator = train(dataset, images, config, params.seed, history)
     card = {
         "kind": "generator",
         "params": decisive,
@@ -73,6 +58,35 @@ def obtain(params: Params, dataset: Dataset, images: Images) -> Checkpoint:
         "versions": checkpoints.versions(),
     }
     return Checkpoint(generator.state_dict(), card)
+
+
+def train(
+    dataset: Dataset, images: Images, config: GanConfig, seed: int, history: list[GanEpoch]
+) -> Generator:
+    """Train the GAN with a progress bar, and note its epochs.
+
+    Raises:
+        UserError: There are too few images, or of a size that the GAN cannot draw, or a
+            loss is no longer finite.
+    """
+    if len(images) < config.batch_size or dataset.size % 4:
+        raise UserError(
+            f"params.yaml: the GAN has {len(images)} images of {dataset.size} pixels to learn "
+            "from; allowed: at least generator.batch_size images, a dataset.size that 4 divides"
+        )
+    with tqdm(total=config.epochs, desc="train generator", unit="epoch") as bar:
+
+        def show(epoch: GanEpoch) -> None:
+            history.append(epoch)
+            bar.set_postfix_str(
+                f"losses {epoch.discriminator_loss:.3f}, {epoch.generator_loss:.3f}"
+            )
+            bar.update()
+
+        try:
+            return train_gan(images, len(dataset.classes), config, seed, pick_device(), show)
+        except FloatingPointError as error:
+            raise UserError(f"{error}; choose a smaller generator.lr") from error
 
 
 if __name__ == "__main__":
