@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import serving
 from trustmia.datasets import fashion_mnist
 from trustmia.datasets.fashion_mnist import Archive, SourceUnavailable, md5
 from trustmia.datasets.fetching import FetchRequest, replace
@@ -113,6 +114,21 @@ def test_fetch_replaces_the_old_folder_by_the_first_source_that_answers(
     assert {path.name for path in raw.iterdir()} == set(fashion_mnist.ARCHIVES)
     assert "MIT License" in (old / "FashionMNIST" / "LICENSE").read_text()
     assert {path.name for path in old.parent.iterdir()} == {"data", "archives"}
+
+
+def test_mirror_and_given_archives_come_before_other_sources(
+    archives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_sources(monkeypatch, never=unavailable)
+    given, *others = sorted(archives.iterdir())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / given.name).write_bytes(given.read_bytes())
+    with serving({f"/{path.name}": path.read_bytes() for path in others}) as server:
+        request = FetchRequest(tmp_path / "downloads", server.url, (tmp_path / "mine",))
+        assert fashion_mnist.fetch(tmp_path / "data", request) == server.url
+        assert {path for path, _ in server.asked} == {f"/{path.name}" for path in others}
+    raw = tmp_path / "data" / "FashionMNIST" / "raw"
+    assert {path.name for path in raw.iterdir()} == set(fashion_mnist.ARCHIVES)
 
 
 def test_fetch_keeps_the_old_folder_when_every_source_fails(

@@ -183,11 +183,27 @@ def test_given_file_with_a_wrong_checksum_is_left(tmp_path: Path) -> None:
     assert given.read_bytes() == b"mine"
 
 
-def test_given_place_without_the_archive_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--archive: file\.bin is not among"):
-        obtain(published(), FetchRequest(tmp_path, archives=(tmp_path,)))
-    with pytest.raises(UserError, match=r"--archive: .*nowhere does not exist"):
-        obtain(published(), FetchRequest(tmp_path, archives=(tmp_path / "nowhere",)))
+def test_what_was_not_given_is_downloaded(server: FileServer, tmp_path: Path) -> None:
+    request = FetchRequest(tmp_path / "downloads", server.url, (tmp_path,))
+    assert obtain(published(), request).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("nowhere", "nowhere does not exist"),
+        ("mine.tar", r"mine\.tar: none of cifar-10-python\.tar\.gz, afhq\.zip"),
+        (".", r"none of cifar-10-python\.tar\.gz, afhq\.zip"),
+    ],
+)
+def test_given_archive_of_no_use_is_told_before_anything_is_fetched(
+    place: str, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.tar").write_bytes(b"")
+    request = FetchRequest(tmp_path / "downloads", archives=(tmp_path / place,))
+    with pytest.raises(UserError, match=f"--archive: .*{told}"):
+        fetch(["cifar10", "afhq"], request)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.tar"]
 
 
 def with_link(name: str) -> bytes:

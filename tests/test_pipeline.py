@@ -85,6 +85,21 @@ def test_a_training_parameter_spares_generator_and_split(restored: Path) -> None
     assert set(ran) == expected | {"attack"}
 
 
+def test_another_data_set_trains_nothing_again(restored: Path) -> None:
+    (restored / "data/another").mkdir()
+    (restored / "data/another/file").write_text("new")
+    ran = stages_run(run(restored, "dvc", "repro").stdout)
+    assert ran == ["prepare_dataset", "prepare_image_sets"]
+    (restored / "data/another/file").unlink()
+    (restored / "data/another").rmdir()
+
+
+def test_an_image_set_is_prepared_and_shown_alone(restored: Path) -> None:
+    change = "predict.nonmember_sets=[original,patches]"
+    ran = stages_run(experiment(restored, "sets", change))
+    assert set(ran) == {"prepare_image_sets", "predict@target", "predict@shadow", "attack"}
+
+
 def test_generated_images_come_back_identical(restored: Path) -> None:
     fakes = restored / "outputs/fakes"
     before = digest(fakes)

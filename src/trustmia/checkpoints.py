@@ -2,12 +2,14 @@
 
 import hashlib
 import importlib.metadata
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -85,6 +87,26 @@ def _require(path: Path) -> None:
         raise UserError(
             f"{path}: not found; run `dvc pull` for models/, or `dvc repro` for outputs/"
         )
+
+
+def read_state_dict(stream: IO[bytes], name: str) -> dict[str, Tensor]:
+    """Read a state dict that `torch.save` wrote, without running code.
+
+    Args:
+        stream: The file.
+        name: What to call it in messages.
+
+    Raises:
+        UserError: It is no state dict, or would need code to be read.
+    """
+    try:
+        state = torch.load(stream, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise UserError(f"{name}: not readable as weights ({reason})") from error
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise UserError(f"{name}: holds no state dict (names and tensors)")
+    return state
 
 
 def data_card(name: str, images: Images) -> Card:

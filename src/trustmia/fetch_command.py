@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from trustmia import layout
 from trustmia.datasets import DATASETS
 from trustmia.datasets.base import fetch as fetch_dataset
-from trustmia.datasets.fetching import FetchRequest
+from trustmia.datasets.fetching import FetchRequest, check_given
 from trustmia.datasets.foreign import PUBLISHED_SETS
 from trustmia.errors import UserError
 from trustmia.params import Params
@@ -29,15 +29,24 @@ def needed(params: Params) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def archive_names(name: str) -> list[str]:
+    """Return the names of the files that a data set or weights are published as."""
+    if name in PRETRAINED:
+        return [PRETRAINED[name].archive.filename]
+    return [archive.filename for archive in DATASETS[name].archives]
+
+
 def fetch(names: Sequence[str], request: FetchRequest) -> None:
     """Get data sets and weights one after the other, and say where each came from.
 
     Raises:
-        UserError: A name is unknown (nothing is fetched), or see `fetch_archives`.
+        UserError: A name is unknown or a given archive of no use (nothing is fetched), or
+            see `fetch_archives`.
     """
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise UserError(f"fetch: {unknown[0]!r} is unknown; allowed: {', '.join(NAMES)}")
+    check_given(request.archives, [file for name in names for file in archive_names(name)])
     for name in names:
         if name in DATASETS:
             place, source = layout.DATA, fetch_dataset(DATASETS[name], layout.DATA, request)

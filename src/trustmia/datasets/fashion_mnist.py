@@ -21,6 +21,7 @@ from trustmia.images.base import Images
 
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 INSTALLED = Path("usr/share/datasets/fashion-mnist")
+PUBLISHER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,7 @@ def first_source(place: Path, request: FetchRequest) -> tuple[str, Path]:
     """
     if request.mirror or request.archives:
         place.mkdir()
-        for name, published in ARCHIVES.items():
-            archive = fetching.Archive(f"{name}.gz", "", published.md5)
+        for archive in published_files():
             shutil.copyfile(fetching.obtain(archive, request), place / archive.filename)
         return request.mirror or ", ".join(map(str, request.archives)), place
     refusals = []
@@ -138,6 +138,14 @@ def first_source(place: Path, request: FetchRequest) -> tuple[str, Path]:
     raise UserError(
         "Fashion-MNIST: no source answered: " + "; ".join(refusals) + ". "
         f"Install Debian's package {DEBIAN_PACKAGE}, or run again with a network"
+    )
+
+
+def published_files() -> tuple[fetching.Archive, ...]:
+    """Return the archives with their addresses."""
+    return tuple(
+        fetching.Archive(f"{name}.gz", f"{PUBLISHER}/{name}.gz", archive.md5)
+        for name, archive in ARCHIVES.items()
     )
 
 
@@ -238,7 +246,7 @@ SOURCE = DatasetSource(
     std=(0.3530,),
     files=tuple(f"FashionMNIST/raw/{name}" for name in ARCHIVES),
     read=read,
-    archives=(),
+    archives=published_files(),
     fetch=fetch,
     # IDX files of images: a header of four 32-bit numbers, then pixels.
     plain_files=(

@@ -70,7 +70,8 @@ class FetchRequest:
         downloads: Folder for downloads; a file that is not finished ends in `.part`.
         mirror: Address under which archives have their published names, instead of the
             publisher's.
-        archives: Files already downloaded, or folders that hold them. They are only read.
+        archives: Files already downloaded, or folders that hold some; the others are
+            downloaded. They are only read.
     """
 
     downloads: Path
@@ -103,15 +104,29 @@ def obtain(archive: Archive, request: FetchRequest) -> Path:
 def _given(archive: Archive, places: Sequence[Path]) -> Path | None:
     """Find an archive among the files and folders that the user gave."""
     for place in places:
-        if not place.exists():
-            raise UserError(f"--archive: {place} does not exist")
         path = place / archive.filename if place.is_dir() else place
         if path.name == archive.filename and path.is_file():
             return path
-    if places:
-        names = ", ".join(map(str, places))
-        raise UserError(f"--archive: {archive.filename} is not among {names}")
     return None
+
+
+def check_given(places: Sequence[Path], archives: Sequence[str]) -> None:
+    """Check that what the user gave as archives is of use.
+
+    Args:
+        places: Files and folders.
+        archives: Names of the files that are wanted.
+
+    Raises:
+        UserError: A place does not exist, or holds none of the archives.
+    """
+    for place in places:
+        if not place.exists():
+            raise UserError(f"--archive: {place} does not exist")
+        names = {path.name for path in place.iterdir()} if place.is_dir() else {place.name}
+        if not names & set(archives):
+            wanted = ", ".join(archives)
+            raise UserError(f"--archive: {place}: none of {wanted}")
 
 
 def download(url: str, path: Path, fault: Callable[[Path], str | None]) -> None:
@@ -148,7 +163,8 @@ def download(url: str, path: Path, fault: Callable[[Path], str | None]) -> None:
 def _download_with_retries(url: str, part: Path) -> None:
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _go_on(url, part)
+            _go_on(url, part)
+            return
         except (MissingSchema, InvalidSchema, InvalidURL) as error:
             raise UserError(f"{url}: not an address; allowed: http://… or https://…") from error
         except requests.HTTPError as error:
@@ -164,7 +180,6 @@ def _download_with_retries(url: str, part: Path) -> None:
                     "on from there, or try --mirror or --archive"
                 ) from error
             time.sleep(FIRST_PAUSE * 2 ** (attempt - 1))
-    return None
 
 
 def _reason(error: Exception) -> str:

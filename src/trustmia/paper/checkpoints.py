@@ -1,7 +1,6 @@
 """The paper's published checkpoints as this project's, with model cards."""
 
 import io
-import pickle
 import re
 import zipfile
 from collections.abc import Iterator
@@ -9,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from trustmia import checkpoints, files
@@ -97,23 +95,6 @@ def parse_name(filename: str) -> Published:
     )
 
 
-def read_state_dict(content: bytes, name: str) -> dict[str, Tensor]:
-    """Read what `torch.save` wrote, without running code.
-
-    Raises:
-        UserError: It is no state dict.
-    """
-    try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
-        raise UserError(f"{name}: not readable as weights ({reason}); nothing written") from error
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
-        raise UserError(f"{name}: holds no state dict (names and tensors); nothing written")
-    # Models trained on several GPUs carry the wrapper's name.
-    return {key.removeprefix("module."): tensor for key, tensor in state.items()}
-
-
 def faults(model: Classifier, state: dict[str, Tensor]) -> list[str]:
     """Say which tensors are missing, unexpected or wrongly shaped, one phrase each."""
     own = model.state_dict()
@@ -146,7 +127,9 @@ def import_checkpoints(archive: Path, folder: Path) -> list[Path]:
     problems = []
     for name, content in _published_files(archive):
         published = parse_name(name)
-        state = read_state_dict(content, name)
+        state = checkpoints.read_state_dict(io.BytesIO(content), f"{archive}: {name}")
+        # Models trained on several GPUs carry the wrapper's name.
+        state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
         model = build(published.dataset, published.params["train.arch"])
         found = faults(model, state)
         if found:
