@@ -127,6 +127,7 @@ def test_mirror_and_given_archives_come_before_other_sources(
         request = FetchRequest(tmp_path / "downloads", server.url, (tmp_path / "mine",))
         assert fashion_mnist.fetch(tmp_path / "data", request) == server.url
         assert {path for path, _ in server.asked} == {f"/{path.name}" for path in others}
+    assert list((tmp_path / "downloads").iterdir()) == []
     raw = tmp_path / "data" / "FashionMNIST" / "raw"
     assert {path.name for path in raw.iterdir()} == set(fashion_mnist.ARCHIVES)
 

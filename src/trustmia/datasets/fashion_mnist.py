@@ -127,7 +127,9 @@ def first_source(place: Path, request: FetchRequest) -> tuple[str, Path]:
     if request.mirror or request.archives:
         place.mkdir()
         for archive in published_files():
-            shutil.copyfile(fetching.obtain(archive, request), place / archive.filename)
+            path = fetching.obtain(archive, request)
+            take = shutil.move if path.parent == request.downloads else shutil.copyfile
+            take(path, place / archive.filename)
         return request.mirror or ", ".join(map(str, request.archives)), place
     refusals = []
     for name, source in SOURCES.items():
