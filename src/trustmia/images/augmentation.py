@@ -74,8 +74,10 @@ def apply(
         place[:, : image.shape[1], : image.shape[2]] = image
     sizes = torch.tensor([image.shape[:0:-1] for image in images], dtype=torch.float64)
     maps = _maps_to_sources(sizes, choices, size, (width, height)).float().to(device)
+    line = ((2 * torch.arange(size, device=device) + 1) / size - 1)[None, :, None]
+    rows = line * maps[:, None, :, 1] + maps[:, None, :, 2]
+    grid = rows[:, :, None] + (line * maps[:, None, :, 0])[:, None]
     pixels = torch.from_numpy(canvas).to(device).float()
-    grid = F.affine_grid(maps, [*pixels.shape[:2], size, size], align_corners=False)
     return F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
 
 
@@ -83,8 +85,8 @@ def _maps_to_sources(sizes: Tensor, choices: Choices, size: int, canvas: tuple[i
     """Return the affine maps from a result's positions to those on the canvas.
 
     A position (u, v) in [-1, 1]² of the result is mirrored, moved into the image, turned
-    about the image's centre, and expressed in [-1, 1]² of the canvas, as
-    `torch.nn.functional.affine_grid` wants it.
+    about the image's centre, and expressed in [-1, 1]² of the canvas, as `grid_sample`
+    wants it.
 
     Args:
         sizes: float64 [N, 2], width and height of each image.
