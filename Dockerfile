@@ -25,7 +25,7 @@ USER researcher
 WORKDIR /workspace
 
 # A layer of its own: the dependencies are installed again only when they change.
-# Options of pip, for example where it finds a CPU build of PyTorch, go into PIP_OPTIONS.
+# Options of pip, for example where a CPU build of PyTorch lies, go into PIP_OPTIONS.
 ARG PIP_OPTIONS=""
 COPY --chown=researcher requirements.txt /opt/trustmia/
 RUN python3.11 -m venv /opt/trustmia/venv \
