@@ -4,7 +4,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import augmentation, large_audit, nothing_to_do, prediction, sampling, training
+from benchmarks import (
+    augmentation,
+    large_audit,
+    nothing_to_do,
+    prediction,
+    sampling,
+    signals,
+    training,
+)
 from trustmia import files
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -14,6 +22,9 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
     "sampling": sampling.report,
     "augmentation": augmentation.report,
     "audit": large_audit.report,
+    "rmia": signals.rmia,
+    "lira": signals.lira,
+    "intervals": signals.intervals,
     "repro": nothing_to_do.report,
 }
 

@@ -37,27 +37,37 @@ Commands: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
 
 
 def _add_audit(commands: Commands) -> None:
-    command = commands.add_parser("audit", help="run the attacks on score files of any classifier")
+    command = commands.add_parser(
+        "audit",
+        help="run attacks on what any classifiers say",
+        description="Attacks on prediction scores (--shadow and --target), or attacks that "
+        "compare one model with others (--signals).",
+    )
     command.add_argument(
         "--shadow",
         type=Path,
-        required=True,
         metavar="FILE",
         help="scores of a model whose membership is known (NPZ, CSV or Parquet)",
     )
     command.add_argument(
         "--target",
         type=Path,
-        required=True,
         metavar="FILE",
         help="scores of the model under audit, with a column `set`",
+    )
+    command.add_argument(
+        "--signals",
+        type=Path,
+        metavar="PATH",
+        help="logits or scores of many models (NPZ, or a folder, also of the published LiRA "
+        "code or of Privacy Meter)",
     )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
     command.add_argument(
         "--attacks",
-        default="threshold,entropy,salem",
         metavar="NAME,…",
-        help="attacks to run (default: %(default)s)",
+        help="attacks to run (default: threshold,entropy,salem; with --signals "
+        "lira,rmia,loss,difficulty)",
     )
     command.add_argument(
         "--salem-k",
@@ -67,14 +77,67 @@ def _add_audit(commands: Commands) -> None:
         help="largest scores that the Salem attack sees (default: %(default)s)",
     )
     command.add_argument("--seed", type=int, default=42, help="(default: %(default)s)")
+    signals = command.add_argument_group("with --signals")
+    signals.add_argument(
+        "--target-index",
+        type=int,
+        default=0,
+        metavar="I",
+        help="which of the models is under audit; the others are its reference models "
+        "(default: %(default)s)",
+    )
+    signals.add_argument(
+        "--rmia-a", type=float, default=0.3, metavar="A", help="a of RMIA (default: %(default)s)"
+    )
+    signals.add_argument(
+        "--rmia-gamma",
+        type=float,
+        default=1.0,
+        metavar="G",
+        help="γ of RMIA (default: %(default)s)",
+    )
+    signals.add_argument(
+        "--resamples",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="bootstrap resamples for the intervals; 0 for none (default: %(default)s)",
+    )
     command.set_defaults(run=_audit)
 
 
 def _audit(options: argparse.Namespace) -> None:
+    from trustmia.errors import UserError
+
+    pair = [options.shadow, options.target]
+    if (options.signals is None) != all(pair) or (options.signals is not None and any(pair)):
+        raise UserError("audit: give --shadow and --target, or --signals alone")
+    default = "threshold,entropy,salem" if options.signals is None else "lira,rmia,loss,difficulty"
+    attacks = default if options.attacks is None else options.attacks
+    names = [name.strip() for name in attacks.split(",") if name.strip()]
+    if options.signals is None:
+        _audit_scores(options, names)
+    else:
+        _audit_signals(options, names)
+
+
+def _audit_scores(options: argparse.Namespace, names: list[str]) -> None:
     from trustmia.audit_command import audit
 
-    names = [name.strip() for name in options.attacks.split(",") if name.strip()]
     print(audit(options.shadow, options.target, options.out, names, options.salem_k, options.seed))
+
+
+def _audit_signals(options: argparse.Namespace, names: list[str]) -> None:
+    from trustmia.attacks.reference import ReferenceSettings
+    from trustmia.signals_command import audit_signals
+
+    settings = ReferenceSettings(options.rmia_a, options.rmia_gamma)
+    target, out = options.target_index, options.out
+    print(
+        audit_signals(
+            options.signals, target, names, out, settings, options.resamples, options.seed
+        )
+    )
 
 
 def _add_fetch(commands: Commands) -> None:

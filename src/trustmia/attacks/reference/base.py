@@ -1,0 +1,43 @@
+"""What an attack with reference models is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from trustmia.arrays import Float64
+from trustmia.attacks.reference.summary import Summary
+
+Variance = Literal["per_example", "global", "auto"]
+
+
+@dataclass(frozen=True)
+class ReferenceSettings:
+    """Settings of all attacks; each reads its own.
+
+    Attributes:
+        rmia_a: a of RMIA's offline form, in [0, 1].
+        rmia_gamma: γ of RMIA, above 0.
+    """
+
+    rmia_a: float = 0.3
+    rmia_gamma: float = 1.0
+
+
+@dataclass(frozen=True)
+class ReferenceAttack:
+    """An attack in the registry.
+
+    Attributes:
+        title: Name in tables.
+        needs_references: Whether it looks at reference models.
+        needs_inside: Whether it needs reference models that were trained on the image.
+        needs_population: Whether it needs images that no model was trained on.
+        score: From the audited images, and the population's, to float64 [N], higher is
+            more likely a member.
+    """
+
+    title: str
+    needs_references: bool
+    needs_inside: bool
+    needs_population: bool
+    score: Callable[[Summary, Summary | None, ReferenceSettings], Float64]

@@ -1,0 +1,73 @@
+"""The one number that attacks with reference models read: the logit-scaled confidence.
+
+φ = log p_y − log Σ_{j≠y} p_j (Carlini et al. 2022, section IV), from which follow the
+probability p_y = 1/(1 + e^−φ) of the true class and the loss −log p_y. Float64 throughout:
+in float32 a confident model's p_y is 1, and all that tells its images apart is lost.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from trustmia.arrays import Float64, Int64
+
+SMALLEST = np.finfo(np.float64).tiny
+
+
+def from_logits(logits: npt.NDArray[np.floating], labels: Int64) -> Float64:
+    """Return the confidence in the true class.
+
+    Args:
+        logits: float [..., N, A, K], A views of each image, K at least 2.
+        labels: int64 [N] in [0, K).
+
+    Returns:
+        float64 [..., N, A].
+    """
+    exact = logits.astype(np.float64)
+    index = np.broadcast_to(labels[:, None, None], (*exact.shape[:-1], 1))
+    true = np.take_along_axis(exact, index, axis=-1)[..., 0]
+    np.put_along_axis(exact, index, -np.inf, axis=-1)
+    largest = exact.max(axis=-1, keepdims=True)
+    exact -= largest
+    np.exp(exact, out=exact)
+    return true - largest[..., 0] - np.log(exact.sum(axis=-1))
+
+
+def from_scores(scores: npt.NDArray[np.floating], labels: Int64) -> Float64:
+    """Return the confidence in the true class from prediction scores.
+
+    Args:
+        scores: float [..., N, A, K]; rows sum to 1.
+        labels: int64 [N] in [0, K).
+
+    Returns:
+        float64 [..., N, A]; finite, though scores may be 0 or 1.
+    """
+    exact = scores.astype(np.float64)
+    index = np.broadcast_to(labels[:, None, None], (*exact.shape[:-1], 1))
+    true = np.take_along_axis(exact, index, axis=-1)[..., 0]
+    np.put_along_axis(exact, index, 0.0, axis=-1)
+    return np.log(np.maximum(true, SMALLEST)) - np.log(np.maximum(exact.sum(axis=-1), SMALLEST))
+
+
+def from_probability(probability: npt.NDArray[np.floating]) -> Float64:
+    """Return the confidence from the true class's probability alone.
+
+    A probability that was rounded to 1 counts as half a step below it.
+
+    Args:
+        probability: float [...] in [0, 1].
+    """
+    step = float(np.finfo(probability.dtype).epsneg)
+    exact = np.clip(probability.astype(np.float64), SMALLEST, 1 - step / 2)
+    return np.log(exact) - np.log1p(-exact)
+
+
+def log_probability(confidence: Float64) -> Float64:
+    """Return log p_y, the negative cross-entropy loss in nats, of confidences."""
+    return -np.logaddexp(0.0, -confidence)
+
+
+def probability(confidence: Float64) -> Float64:
+    """Return p_y of confidences."""
+    return np.exp(log_probability(confidence))

@@ -1,0 +1,68 @@
+"""LiRA, the likelihood-ratio attack (Carlini et al. 2022, "Membership Inference Attacks
+From First Principles").
+
+The confidence of models that were trained on an image, and of models that were not, are
+modelled by a Gaussian each, with its median as mean. The variance is each image's own or,
+where models are few, the pooled one of all images around their medians.
+"""
+
+import numpy as np
+
+from trustmia.arrays import Float64
+from trustmia.attacks.reference.base import ReferenceAttack, ReferenceSettings
+from trustmia.attacks.reference.summary import Side, Summary
+
+# As in the published code, so that equal confidences do not divide by zero.
+SMALLEST_STD = 1e-30
+
+
+def log_density(confidence: Float64, side: Side, pooled: bool) -> Float64:
+    """Return the log density of confidences, float64 [N, A], under one side's Gaussians."""
+    std = np.broadcast_to(side.spread, side.std.shape) if pooled else side.std
+    std = std + SMALLEST_STD
+    return -np.log(std) - 0.5 * np.log(2 * np.pi) - 0.5 * ((confidence - side.median) / std) ** 2
+
+
+def online(summary: Summary, pooled: bool) -> Float64:
+    """Return log N(φ|IN) − log N(φ|OUT), the mean over views: float64 [N] (eq. 4)."""
+    inside = log_density(summary.target, summary.inside, pooled)
+    return (inside - log_density(summary.target, summary.outside, pooled)).mean(axis=1)
+
+
+def offline(summary: Summary, pooled: bool) -> Float64:
+    """Return −log N(φ|OUT), the mean over views: float64 [N].
+
+    This is the published code's form: an unusual confidence speaks for a member, be it
+    large or small.
+    """
+    return -log_density(summary.target, summary.outside, pooled).mean(axis=1)
+
+
+def one_sided(summary: Summary, pooled: bool) -> Float64:
+    """Return (φ − median OUT)/std, the mean over views: float64 [N].
+
+    It ranks as Pr[Z ≤ φ], the paper's one-sided test (section VI-C): only a large
+    confidence speaks for a member.
+    """
+    side = summary.outside
+    std = np.broadcast_to(side.spread, side.std.shape) if pooled else side.std
+    return ((summary.target - side.median) / (std + SMALLEST_STD)).mean(axis=1)
+
+
+FORMS = {"online": online, "offline": offline, "offline_one_sided": one_sided}
+TITLES = {"online": "LiRA", "offline": "LiRA offline", "offline_one_sided": "LiRA one-sided"}
+
+
+def _attack(form: str, pooled: bool) -> ReferenceAttack:
+    def score(summary: Summary, population: Summary | None, settings: ReferenceSettings) -> Float64:
+        return FORMS[form](summary, pooled)
+
+    title = TITLES[form] + (", global variance" if pooled else "")
+    return ReferenceAttack(title, True, form == "online", False, score)
+
+
+LIRA = {
+    f"lira_{form}{'_global_variance' if pooled else ''}": _attack(form, pooled)
+    for form in FORMS
+    for pooled in (False, True)
+}

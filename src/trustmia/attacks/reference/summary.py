@@ -1,0 +1,154 @@
+"""What attacks need of many models: a few numbers per image, gathered in one pass."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from trustmia.arrays import Bool, Float64, Int64
+from trustmia.attacks.reference.confidence import log_probability, probability
+from trustmia.errors import UserError
+
+# Numbers held at once: 64 MiB of float64.
+BLOCK = 1 << 23
+
+
+@dataclass(frozen=True)
+class Side:
+    """What the reference models of one side, IN or OUT, say of each image.
+
+    Attributes:
+        count: int64 [N], how many models.
+        median: float64 [N, A] of the confidence; NaN where there is no model.
+        std: float64 [N, A] of the confidence.
+        spread: float64 [A], standard deviation of the confidence around each image's
+            median, over all images.
+        probability: float64 [N, A], mean of the true class's probability.
+        log_probability: float64 [N, A], mean of its logarithm.
+    """
+
+    count: Int64
+    median: Float64
+    std: Float64
+    spread: Float64
+    probability: Float64
+    log_probability: Float64
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All that attacks see of the audited images.
+
+    Attributes:
+        target: float64 [N, A], the target's confidence in the true class, A views of
+            each image.
+        inside: Reference models that were trained on the image.
+        outside: Reference models that were not.
+    """
+
+    target: Float64
+    inside: Side
+    outside: Side
+
+
+Confidences = Callable[[slice], Float64]
+
+
+def summarise(
+    confidences: Confidences, member: Bool, views: int, target: int, references: Int64
+) -> Summary:
+    """Gather the numbers of all images, some at a time.
+
+    Args:
+        confidences: Returns float64 [M, K, A] for a slice of K images.
+        member: bool [M, N].
+        views: A.
+        target: Index of the target among the M models.
+        references: int64 [R], indices of the reference models.
+
+    Raises:
+        UserError: An image has no reference model that was not trained on it.
+    """
+    count = member.shape[1]
+    outside = ~member[references]
+    lonely = np.flatnonzero(~outside.any(axis=0))
+    if len(lonely):
+        raise UserError(
+            f"image {lonely[0]} is a member of every reference model ({len(lonely)} such images); "
+            "attacks need at least one that was not trained on it"
+        )
+    targets = np.empty((count, views))
+    sides = [_Gathered(count, views), _Gathered(count, views)]
+    for rows in blocks(count, member.shape[0] * views):
+        block = confidences(rows)
+        targets[rows] = block[target]
+        inside = member[references, rows]
+        for side, mask in zip(sides, (inside, ~inside), strict=True):
+            side.add(rows, block[references], mask)
+    return Summary(targets, *(side.finish() for side in sides))
+
+
+def blocks(count: int, width: int) -> Iterator[slice]:
+    """Divide `count` images of `width` numbers each into slices that fit into memory."""
+    step = max(1, BLOCK // max(width, 1))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
+class _Gathered:
+    """A `Side` in the making."""
+
+    def __init__(self, count: int, views: int) -> None:
+        self.count = np.zeros(count, np.int64)
+        self.numbers = {
+            name: np.full((count, views), np.nan)
+            for name in ("median", "std", "probability", "log_probability")
+        }
+        self.squares, self.total = np.zeros(views), 0
+
+    def add(self, rows: slice, block: Float64, mask: Bool) -> None:
+        """Add images: confidences float64 [R, K, A], and which models belong to the side."""
+        count = mask.sum(axis=0)
+        chosen = mask[:, :, None]
+        divisor = np.maximum(count, 1)[:, None]
+        median = median_of(block, mask)
+
+        def mean(values: Float64) -> Float64:
+            return np.where(count[:, None] > 0, values.sum(axis=0, where=chosen) / divisor, np.nan)
+
+        centre = mean(block)
+        self.count[rows] = count
+        self.numbers["median"][rows] = median
+        self.numbers["std"][rows] = np.sqrt(mean((block - centre) ** 2))
+        self.numbers["probability"][rows] = mean(probability(block))
+        self.numbers["log_probability"][rows] = mean(log_probability(block))
+        self.squares += np.square(block - median).sum(axis=(0, 1), where=chosen)
+        self.total += int(count.sum())
+
+    def finish(self) -> Side:
+        """Return what was gathered."""
+        spread = np.sqrt(self.squares / max(self.total, 1))
+        return Side(count=self.count, spread=spread, **self.numbers)
+
+
+def median_of(values: Float64, mask: Bool) -> Float64:
+    """Return the median over the models of a mask, image by image.
+
+    Values outside the mask are sorted to the end, so that one sort serves all images,
+    whatever the number of their models.
+
+    Args:
+        values: float64 [R, K, A].
+        mask: bool [R, K].
+
+    Returns:
+        float64 [K, A]; NaN where the mask has no model.
+    """
+    ordered = np.sort(np.where(mask[:, :, None], values, np.inf), axis=0)
+    count = mask.sum(axis=0)
+    middle = [np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(values) - 1)]
+    parts = [
+        np.take_along_axis(ordered, np.broadcast_to(m[None, :, None], (1, *ordered.shape[1:])), 0)
+        for m in middle
+    ]
+    return np.where(count[:, None] > 0, (parts[0][0] + parts[1][0]) / 2, np.nan)

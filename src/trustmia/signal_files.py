@@ -1,0 +1,278 @@
+"""What many models say of the same images, in files that anybody can bring.
+
+An NPZ or a folder of `.npy` files (memory-mapped) of this project's form, and the folders
+that the published LiRA code and Privacy Meter leave behind.
+"""
+
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trustmia import files
+from trustmia.arrays import Bool, Float64, Int64
+from trustmia.attacks.reference import confidence
+from trustmia.errors import UserError
+
+Array = npt.NDArray[Any]
+# How far a row of scores may be from a sum of 1.
+SUM_TOLERANCE = 1e-3
+NAMES = ("logits", "scores")
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What M models say of N images, read when it is asked for.
+
+    Attributes:
+        models: One array per model: logits or scores [N, K] or [N, A, K], or a single
+            number for each image, [N] or [N, A].
+        convert: Turns such numbers of some images, [M, n, A, K] or [M, n, A], and their
+            labels, int64 [n], into confidences, float64 [M, n, A].
+        labels: int64 [N]; not used by single numbers.
+        views: A.
+        name: Where it is from, for messages.
+    """
+
+    models: Sequence[Array]
+    convert: Callable[[Array, Int64], Float64]
+    labels: Int64
+    views: int
+    name: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def confidences(self, rows: slice) -> Float64:
+        """Return float64 [M, n, A] of a slice of images.
+
+        Raises:
+            UserError: A number is not finite; the message says of which model and image.
+        """
+        block = np.stack([self._with_views(model[rows]) for model in self.models])
+        broken = ~np.isfinite(block)
+        if broken.any():
+            model, image = np.argwhere(broken)[0][:2]
+            raise UserError(
+                f"{self.name}: model {model}, image {rows.start + image} has "
+                f"{block[tuple(np.argwhere(broken)[0])]}; allowed: finite numbers"
+            )
+        return self.convert(block, self.labels[rows])
+
+    def _with_views(self, values: Array) -> Array:
+        single = self.convert in SINGLE
+        return values if values.ndim == (2 if single else 3) else np.expand_dims(values, 1)
+
+
+def _checked_scores(block: Array, labels: Int64) -> Float64:
+    sums = block.sum(axis=-1, dtype=np.float64)
+    if (block < 0).any() or (np.abs(sums - 1) > SUM_TOLERANCE).any():
+        raise UserError("scores: some are below 0 or rows do not sum to 1; are they logits?")
+    return confidence.from_scores(block, labels)
+
+
+def _as_confidence(block: Array, labels: Int64) -> Float64:
+    return block.astype(np.float64)
+
+
+def _from_probability(block: Array, labels: Int64) -> Float64:
+    if (block < 0).any() or (block > 1).any():
+        raise UserError("signals: some are outside [0, 1]; allowed: the true class's probability")
+    return confidence.from_probability(block)
+
+
+CONVERSIONS = {"logits": confidence.from_logits, "scores": _checked_scores}
+SINGLE = (_as_confidence, _from_probability)
+
+
+@dataclass(frozen=True)
+class SignalSet:
+    """An audit's input.
+
+    Attributes:
+        audited: What the models say of the audited images.
+        member: bool [M, N], the model was trained on the image.
+        population: The same models on images that none was trained on; None if absent.
+    """
+
+    audited: Signals
+    member: Bool
+    population: Signals | None
+
+
+def read_signals(path: Path) -> SignalSet:
+    """Read signals in whatever form they are in.
+
+    Raises:
+        UserError: The path is missing or in no known form, or an array is missing, has a
+            wrong shape or type, or impossible values. The message names it.
+    """
+    if path.is_file():
+        try:
+            return _own_form(files.read_arrays(path), str(path))
+        except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"{path}: not a readable NPZ: {reason}") from error
+    if not path.is_dir():
+        raise UserError(f"{path}: no such file or folder")
+    if (path / "member.npy").is_file():
+        found = {file.stem: _load(file) for file in sorted(path.glob("*.npy"))}
+        return _own_form(found, str(path))
+    if (path / "memberships.npy").is_file():
+        return _privacy_meter(path)
+    if any(path.glob("*/keep.npy")):
+        return _published_lira(path)
+    raise UserError(
+        f"{path}: in no known form; allowed: member.npy with logits.npy or scores.npy and "
+        "labels.npy; folders of the published LiRA code (*/keep.npy); a log of Privacy Meter "
+        "(memberships.npy)"
+    )
+
+
+def _load(path: Path) -> Array:
+    try:
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"{path}: not a readable array ({' '.join(str(error).split())})") from error
+    return array
+
+
+def _own_form(arrays: Mapping[str, Array], name: str) -> SignalSet:
+    kinds = [kind for kind in NAMES if kind in arrays]
+    if len(kinds) != 1:
+        raise UserError(
+            f"{name}: has {' and '.join(kinds) or 'no logits and no scores'}; "
+            "allowed: one of logits and scores"
+        )
+    missing = [key for key in ("member", "labels") if key not in arrays]
+    if missing:
+        raise UserError(f"{name}: lacks {' and '.join(missing)}")
+    kind = kinds[0]
+    values = arrays[kind]
+    if values.ndim not in (3, 4) or values.shape[-1] < 2 or values.dtype.kind != "f":
+        raise UserError(
+            f"{name}: {kind} is {values.dtype} {list(values.shape)}; allowed: float "
+            "[models, images, classes] or [models, images, views, classes]"
+        )
+    member = _member(arrays["member"], values.shape[:2], name)
+    audited = _signals(values, arrays["labels"], kind, f"{name}: {kind}", f"{name}: labels")
+    population = None
+    if f"population_{kind}" in arrays:
+        if "population_labels" not in arrays:
+            raise UserError(f"{name}: lacks population_labels")
+        shown = arrays[f"population_{kind}"]
+        wanted = values.shape[0], *values.shape[2:]
+        if shown.ndim != values.ndim or (shown.shape[0], *shown.shape[2:]) != wanted:
+            raise UserError(
+                f"{name}: population_{kind} is {list(shown.shape)}; allowed: as {kind}, "
+                f"{list(values.shape)}, but for the number of images"
+            )
+        place = f"{name}: population_{kind}"
+        labels = arrays["population_labels"]
+        population = _signals(shown, labels, kind, place, f"{name}: population_labels")
+    return SignalSet(audited, member, population)
+
+
+def _signals(values: Array, labels: Array, kind: str, name: str, labels_name: str) -> Signals:
+    checked = _labels(labels, values.shape[1], values.shape[-1], labels_name)
+    views = values.shape[2] if values.ndim == 4 else 1
+    return Signals(list(values), CONVERSIONS[kind], checked, views, name)
+
+
+def _labels(labels: Array, count: int, classes: int, name: str) -> Int64:
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise UserError(
+            f"{name} is {labels.dtype} {list(labels.shape)}; allowed: whole numbers [{count}]"
+        )
+    outside = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(outside):
+        raise UserError(
+            f"{name}: image {outside[0]} has {labels[outside[0]]}; allowed: 0 to {classes - 1}"
+        )
+    return labels.astype(np.int64)
+
+
+def _member(member: Array, shape: tuple[int, ...], name: str) -> Bool:
+    if member.shape != tuple(shape) or member.dtype.kind not in "biu":
+        raise UserError(
+            f"{name}: member is {member.dtype} {list(member.shape)}; allowed: bool or 0 and 1, "
+            f"[models, images], here {list(shape)}"
+        )
+    if member.dtype.kind != "b" and not np.isin(member, (0, 1)).all():
+        raise UserError(f"{name}: member holds other numbers than 0 and 1")
+    return np.asarray(member, dtype=np.bool_)
+
+
+def _published_lira(path: Path) -> SignalSet:
+    """Read what the published LiRA code keeps: a folder per model."""
+    folders = sorted((p.parent for p in path.glob("*/keep.npy")), key=_by_number)
+    kind = "scores" if all((f / "scores.npy").is_file() for f in folders) else "logits"
+    models = [_load(folder / f"{kind}.npy") for folder in folders]
+    first = models[0]
+    for folder, model in zip(folders, models, strict=True):
+        if model.shape != first.shape:
+            raise UserError(
+                f"{folder / kind}.npy is {list(model.shape)}, but the first model's is "
+                f"{list(first.shape)}"
+            )
+    count = first.shape[0]
+    keeps = [_load(folder / "keep.npy") for folder in folders]
+    for folder, keep in zip(folders, keeps, strict=True):
+        if keep.shape != (count,):
+            raise UserError(f"{folder / 'keep.npy'} is {list(keep.shape)}; allowed: [{count}]")
+    member = _member(np.stack(keeps), (len(models), count), str(path))
+    name = f"{path}/*/{kind}.npy"
+    if kind == "scores":
+        if first.ndim not in (1, 2):
+            raise UserError(f"{name}: {list(first.shape)}; allowed: [images, views]")
+        views = first.shape[1] if first.ndim == 2 else 1
+        unused = np.zeros(count, np.int64)
+        return SignalSet(Signals(models, _as_confidence, unused, views, name), member, None)
+    if first.ndim not in (2, 3):
+        raise UserError(f"{name}: {list(first.shape)}; allowed: [images, views, classes]")
+    if not (path / "labels.npy").is_file():
+        raise UserError(
+            f"{path}: logits need labels: save them as {path / 'labels.npy'}, or run the "
+            "published score.py, which makes scores.npy of them"
+        )
+    labels = _labels(_load(path / "labels.npy"), count, first.shape[-1], str(path / "labels.npy"))
+    views = first.shape[1] if first.ndim == 3 else 1
+    return SignalSet(Signals(models, confidence.from_logits, labels, views, name), member, None)
+
+
+def _by_number(folder: Path) -> tuple[int, str]:
+    return (int(folder.name), "") if folder.name.isdigit() else (-1, folder.name)
+
+
+def _privacy_meter(path: Path) -> SignalSet:
+    """Read what Privacy Meter keeps: the true class's probability, images × models."""
+    found = sorted((path / "signals").glob("*_signals.npy"))
+    found = [file for file in found if "ramia" not in file.name]
+    if not found:
+        raise UserError(f"{path}: has memberships.npy, but no signals/*_signals.npy")
+    values = _load(found[0])
+    member = _load(path / "memberships.npy")
+    if values.ndim != 2 or member.shape != values.shape[::-1]:
+        raise UserError(
+            f"{found[0]} is {list(values.shape)} and memberships.npy {list(member.shape)}; "
+            "allowed: [images, models] and [models, images]"
+        )
+    checked = _member(member, values.shape[::-1], str(path))
+    place = found[0].with_name(f"{found[0].stem}_pop.npy")
+    population = _load(place) if place.is_file() else None
+    if population is not None and population.shape[1:] != values.shape[1:]:
+        raise UserError(f"{place} is {list(population.shape)}; allowed: [images, {len(member)}]")
+    return SignalSet(
+        _probabilities(values, str(found[0])),
+        checked,
+        None if population is None else _probabilities(population, str(place)),
+    )
+
+
+def _probabilities(values: Array, name: str) -> Signals:
+    unused = np.zeros(len(values), np.int64)
+    return Signals(list(values.T), _from_probability, unused, 1, name)

@@ -1,0 +1,639 @@
+"""Attacks with reference models: their numbers, their files, their intervals."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import log_softmax, softmax
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from tests.helpers import ROOT, run
+from trustmia import files, ranking
+from trustmia.attacks.reference import (
+    FAMILIES,
+    REFERENCE_ATTACKS,
+    ReferenceSettings,
+    confidence,
+    summary,
+)
+from trustmia.attacks.reference.rmia import offline_prior, share_exceeded
+from trustmia.attacks.reference.summary import Summary, median_of, summarise
+from trustmia.errors import UserError
+from trustmia.ranking import METRICS, bootstrap, ranking_metrics
+from trustmia.signal_files import read_signals
+from trustmia.signals_command import attack_scores, audit_signals
+
+REFERENCE = ROOT.parent / "shared" / "reference"
+SETTINGS = ReferenceSettings()
+Arrays = dict[str, npt.NDArray[Any]]
+Floats = npt.NDArray[np.float64]
+
+
+def arrays(models: int = 6, images: int = 40, views: int | None = None, seed: int = 0) -> Arrays:
+    """Return signals of models that are surer of the images they were trained on."""
+    rng = np.random.default_rng(seed)
+    half = rng.random((models // 2, images)).argsort(axis=1) < images // 2
+    member = np.stack([half, ~half], axis=1).reshape(models, images)
+    labels = rng.integers(4, size=images)
+    shape = (models, images, 4) if views is None else (models, images, views, 4)
+    logits = rng.normal(size=shape)
+    gain = (2 + 2 * member).reshape(models, images, *[1] * (len(shape) - 2))
+    logits += gain * np.eye(4)[labels].reshape(1, images, *[1] * (len(shape) - 3), 4)
+    population_labels = rng.integers(4, size=30)
+    population = rng.normal(size=(models, 30, *shape[2:]))
+    population += 2 * np.eye(4)[population_labels].reshape(1, 30, *[1] * (len(shape) - 3), 4)
+    return {
+        "logits": logits.astype(np.float32),
+        "member": member,
+        "labels": labels,
+        "population_logits": population.astype(np.float32),
+        "population_labels": population_labels,
+    }
+
+
+def save(path: Path, content: Arrays) -> Path:
+    files.write_arrays(path, content)
+    return path
+
+
+def scores_of(path: Path, target: int = 0, names: list[str] | None = None) -> dict[str, Floats]:
+    return attack_scores(read_signals(path), target, names or list(FAMILIES), SETTINGS)[0]
+
+
+# Numbers
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, Any]:
+    if not REFERENCE.is_dir():
+        pytest.skip(f"{REFERENCE} is absent")
+    expected: dict[str, Any] = json.loads((REFERENCE / "signals_expected.json").read_text())
+    return expected["attacks"]
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("lira_online", "lira_online"),
+        ("lira_online_fixed_variance", "lira_online_global_variance"),
+        ("lira_offline", "lira_offline"),
+        ("lira_offline_fixed_variance", "lira_offline_global_variance"),
+    ],
+)
+def test_lira_gives_the_published_codes_numbers(
+    name: str, ours: str, published: dict[str, Any]
+) -> None:
+    signals = read_signals(REFERENCE / "signals.npz")
+    scores = attack_scores(signals, 0, ["lira"], SETTINGS)[0][ours]
+    assert_close(ranking_metrics(scores, signals.member[0]), published[name])
+
+
+@pytest.mark.parametrize("a", [0.3, 1.0])
+@pytest.mark.parametrize("references", [1, 4, 8])
+def test_rmia_gives_the_published_codes_numbers(
+    references: int, a: float, published: dict[str, Any]
+) -> None:
+    signals = read_signals(REFERENCE / "signals.npz")
+    # The target's pair is left out; of each other pair one model is OUT.
+    used = np.arange(2, 2 + 2 * references)
+    found = [
+        summarise(part.confidences, member, 1, 0, used)
+        for part, member in (
+            (signals.audited, signals.member),
+            (signals.population, np.zeros_like(signals.member)),
+        )
+        if part is not None
+    ]
+    attack = REFERENCE_ATTACKS["rmia_offline"]
+    scores = attack.score(found[0], found[1], ReferenceSettings(rmia_a=a))
+    expected = published[f"rmia_offline_refs{references}_a{a}"]
+    assert_close(ranking_metrics(scores, signals.member[0]), expected)
+
+
+def assert_close(found: dict[str, float | None], expected: dict[str, float]) -> None:
+    assert found["auroc"] == pytest.approx(expected["auroc"], abs=0.01)
+    assert found["tpr_at_1pct_fpr"] == pytest.approx(expected["tpr_at_1pct_fpr"], abs=0.03)
+    rough = expected["tpr_at_0.1pct_fpr"]
+    assert found["tpr_at_0.1pct_fpr"] == pytest.approx(rough, abs=0.07)
+
+
+def test_confidence_is_the_same_from_logits_scores_and_probability() -> None:
+    content = arrays(views=2)
+    logits, labels = content["logits"].astype(np.float64), content["labels"]
+    from_logits = confidence.from_logits(logits, labels)
+    scores = softmax(logits, axis=-1)
+    np.testing.assert_allclose(confidence.from_scores(scores, labels), from_logits, rtol=1e-9)
+    true = np.take_along_axis(scores, labels[None, :, None, None], axis=-1)[..., 0]
+    np.testing.assert_allclose(confidence.from_probability(true), from_logits, rtol=1e-6)
+    np.testing.assert_allclose(confidence.probability(from_logits), true)
+    expected = np.take_along_axis(
+        log_softmax(logits, axis=-1), labels[None, :, None, None], axis=-1
+    )
+    np.testing.assert_allclose(confidence.log_probability(from_logits), expected[..., 0])
+
+
+def test_confidence_of_saturated_models_is_finite_and_keeps_its_order() -> None:
+    logits = np.zeros((1, 5, 1, 2), np.float32)
+    logits[0, :, 0, 0] = [0, 50, 500, 5000, -5000]
+    found = confidence.from_logits(logits, np.zeros(5, np.int64)).ravel()
+    assert found.tolist() == [0, 50, 500, 5000, -5000]
+    saturated = np.eye(2, dtype=np.float32).reshape(1, 2, 1, 2)
+    assert np.isfinite(confidence.from_scores(saturated, np.zeros(2, np.int64))).all()
+    assert np.isfinite(confidence.from_probability(np.asarray([0, 1], np.float32))).all()
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 9), st.integers(1, 6), st.integers(1, 3), st.integers(0, 10**6))
+def test_median_over_a_mask_is_that_of_each_image_alone(
+    models: int, images: int, views: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    values, mask = rng.normal(size=(models, images, views)), rng.random((models, images)) < 0.6
+    found = median_of(values, mask)
+    for i in range(images):
+        chosen = values[mask[:, i], i]
+        expected = np.median(chosen, axis=0) if len(chosen) else np.full(views, np.nan)
+        np.testing.assert_array_equal(found[i], expected)
+
+
+def summaries(content: Arrays, target: int = 0) -> tuple[Summary, Summary]:
+    views = content["logits"].ndim == 4
+    shaped = [
+        content[name] if views else content[name][:, :, None]
+        for name in ("logits", "population_logits")
+    ]
+    parts = []
+    for values, labels, member in (
+        (shaped[0], content["labels"], content["member"]),
+        (shaped[1], content["population_labels"], np.zeros(shaped[1].shape[:2], bool)),
+    ):
+        phi = confidence.from_logits(values, labels)
+        references = np.delete(np.arange(len(phi)), target)
+        parts.append(
+            summarise(
+                lambda rows, phi=phi: phi[:, rows],  # type: ignore[misc]
+                member,
+                phi.shape[2],
+                target,
+                references,
+            )
+        )
+    return parts[0], parts[1]
+
+
+def test_lira_is_the_difference_of_two_log_densities() -> None:
+    content = arrays()
+    phi = confidence.from_logits(content["logits"][:, :, None], content["labels"])[..., 0]
+    found = REFERENCE_ATTACKS["lira_online"].score(*summaries(content), SETTINGS)
+    for i in range(phi.shape[1]):
+        inside = content["member"][1:, i]
+        parts = []
+        for side in (phi[1:, i][inside], phi[1:, i][~inside]):
+            density = scipy.stats.norm(np.median(side), side.std() + 1e-30)
+            parts.append(density.logpdf(phi[0, i]))
+        assert found[i] == pytest.approx(parts[0] - parts[1], rel=1e-6)
+
+
+def test_global_variance_is_pooled_around_each_images_median() -> None:
+    content = arrays()
+    phi = confidence.from_logits(content["logits"][:, :, None], content["labels"])[..., 0]
+    audited, _ = summaries(content)
+    around: list[float] = []
+    for i in range(phi.shape[1]):
+        outside = phi[1:, i][~content["member"][1:, i]]
+        around.extend(outside - np.median(outside))
+    assert audited.outside.spread[0] == pytest.approx(np.sqrt(np.mean(np.square(around))))
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=20),
+    st.lists(st.integers(1, 6), min_size=1, max_size=20),
+    st.sampled_from([0.5, 1.0, 2.0]),
+)
+def test_sorted_rmia_is_the_matrix_of_all_pairs(xs: list[int], zs: list[int], gamma: float) -> None:
+    x, z = np.asarray(xs, float), np.asarray(zs, float)
+    matrix = (x[:, None] / z[None, :] > gamma).mean(axis=1)
+    np.testing.assert_array_equal(share_exceeded(x, z, gamma), matrix)
+
+
+def test_rmia_offline_follows_its_formula() -> None:
+    content = arrays()
+    probability = softmax(content["logits"].astype(float), axis=-1)
+    p = np.take_along_axis(probability, content["labels"][None, :, None], axis=-1)[..., 0]
+    shown = softmax(content["population_logits"].astype(float), axis=-1)
+    q = np.take_along_axis(shown, content["population_labels"][None, :, None], axis=-1)[..., 0]
+    outside = ~content["member"][1:]
+    a = 0.6
+    prior = offline_prior((p[1:] * outside).sum(0) / outside.sum(0), a)
+    assert prior[0] == pytest.approx(((1 + a) * p[1:, 0][outside[:, 0]].mean() + 1 - a) / 2)
+    ratio, shown_ratio = p[0] / prior, q[0] / offline_prior(q[1:].mean(0), a)
+    expected = (ratio[:, None] / shown_ratio[None] > 1.1).mean(axis=1)
+    chosen = ReferenceSettings(rmia_a=a, rmia_gamma=1.1)
+    found = REFERENCE_ATTACKS["rmia_offline"].score(*summaries(content), chosen)
+    np.testing.assert_allclose(found, expected)
+
+
+def test_baselines_are_the_loss_and_its_distance_from_other_models() -> None:
+    content = arrays()
+    logs = log_softmax(content["logits"].astype(float), axis=-1)
+    log_p = np.take_along_axis(logs, content["labels"][None, :, None], axis=-1)[..., 0]
+    found = summaries(content)
+    np.testing.assert_allclose(REFERENCE_ATTACKS["loss"].score(*found, SETTINGS), log_p[0])
+    outside = ~content["member"][1:]
+    others = (log_p[1:] * outside).sum(0) / outside.sum(0)
+    calibrated = REFERENCE_ATTACKS["difficulty"].score(*found, SETTINGS)
+    np.testing.assert_allclose(calibrated, log_p[0] - others)
+
+
+@pytest.mark.parametrize("name", REFERENCE_ATTACKS)
+def test_every_attack_finds_members_of_models_that_leak(name: str) -> None:
+    content = arrays(models=16, images=400)
+    found = REFERENCE_ATTACKS[name].score(*summaries(content), SETTINGS)
+    assert roc_auc_score(content["member"][0], found) > 0.6
+
+
+def test_views_of_an_image_are_averaged() -> None:
+    once = arrays()
+    twice = dict(once)
+    for name in ("logits", "population_logits"):
+        twice[name] = np.repeat(once[name][:, :, None], 2, axis=2)
+    for attack in REFERENCE_ATTACKS.values():
+        first, second = (attack.score(*summaries(c), SETTINGS) for c in (once, twice))
+        np.testing.assert_allclose(first, second)
+
+
+def test_reading_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = summaries(arrays())
+    monkeypatch.setattr(summary, "BLOCK", 21)
+    for one, other in zip(whole, summaries(arrays()), strict=True):
+        np.testing.assert_array_equal(one.target, other.target)
+        for first, second in ((one.inside, other.inside), (one.outside, other.outside)):
+            np.testing.assert_allclose(first.spread, second.spread)
+            np.testing.assert_array_equal(first.median, second.median)
+            np.testing.assert_array_equal(first.probability, second.probability)
+
+
+# Metrics and intervals
+
+
+@st.composite
+def ranked_images(draw: st.DrawFn) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    count = draw(st.integers(2, 60))
+    scores = draw(st.lists(st.integers(0, 9), min_size=count, max_size=count))
+    member = draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    member[0], member[1] = True, False
+    return np.asarray(scores, float), np.asarray(member)
+
+
+@settings(deadline=None)
+@given(ranked_images())
+def test_metrics_are_those_of_scikit_learn(
+    images: tuple[Floats, npt.NDArray[np.bool_]],
+) -> None:
+    scores, member = images
+    found = ranking_metrics(scores, member)
+    fpr, tpr, _ = roc_curve(member, scores, drop_intermediate=False)
+    assert found["auroc"] == pytest.approx(roc_auc_score(member, scores))
+    assert found["balanced_accuracy"] == pytest.approx(((tpr - fpr).max() + 1) / 2)
+    # So few non-members have no FPR as small as these.
+    assert found["tpr_at_1pct_fpr"] is found["tpr_at_0.1pct_fpr"] is None
+
+
+def test_tpr_at_a_small_fpr_is_the_last_point_that_still_has_it() -> None:
+    rng = np.random.default_rng(0)
+    member = rng.random(6000) < 0.5
+    scores = rng.normal(size=6000) + member
+    found = ranking_metrics(scores, member)
+    fpr, tpr, _ = roc_curve(member, scores, drop_intermediate=False)
+    for name, limit in (("tpr_at_1pct_fpr", 0.01), ("tpr_at_0.1pct_fpr", 0.001)):
+        assert found[name] == tpr[fpr <= limit].max()
+    assert found["tpr_at_0.01pct_fpr"] is None
+
+
+def test_fpr_exactly_at_the_limit_counts() -> None:
+    member = np.asarray([True] * 10 + [False] * 100)
+    scores = np.concatenate([np.full(9, 2.0), [0.0], [1.5], np.linspace(-1, 0, 99)])
+    scores[0] = 1.2
+    assert ranking_metrics(scores, member)["tpr_at_1pct_fpr"] == 0.9
+
+
+def test_intervals_are_those_of_resamples_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    member = rng.random(240) < 0.5
+    scores = (rng.normal(size=240) + member).round(1)
+    draws = ranking._draw(np.random.default_rng(7), member, 50)
+    assert (draws[:, member].sum(1) == member.sum()).all()
+    assert (draws[:, ~member].sum(1) == (~member).sum()).all()
+    values: dict[str, list[float]] = {name: [] for name in METRICS}
+    for counts in draws:
+        rows = np.repeat(np.arange(240), counts.astype(int))
+        for name, value in ranking_metrics(scores[rows], member[rows]).items():
+            values[name].append(np.nan if value is None else value)
+    monkeypatch.setattr(ranking, "BLOCK", 10**9)
+    found = bootstrap(scores, member, 50, 7)
+    for name in ("auroc", "balanced_accuracy", "tpr_at_1pct_fpr"):
+        assert found[name] == pytest.approx(tuple(np.percentile(values[name], [2.5, 97.5])))
+    assert found["tpr_at_0.1pct_fpr"] is None
+
+
+def test_intervals_follow_the_seed_and_hold_the_value() -> None:
+    rng = np.random.default_rng(2)
+    member = rng.random(1000) < 0.5
+    scores = rng.normal(size=1000) + member
+    first, again, other = (bootstrap(scores, member, 200, seed) for seed in (1, 1, 2))
+    assert first == again != other
+    interval, value = first["auroc"], ranking_metrics(scores, member)["auroc"]
+    assert interval is not None and value is not None
+    assert interval[0] < value < interval[1] < interval[0] + 0.1
+    assert bootstrap(scores, member, 0, 1) == dict.fromkeys(METRICS)
+
+
+# Files
+
+
+def own_folder(folder: Path, content: Arrays) -> Path:
+    folder.mkdir()
+    for name, array in content.items():
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+def lira_folder(folder: Path, content: Arrays, kind: str) -> Path:
+    phi = confidence.from_logits(content["logits"][:, :, None], content["labels"])
+    for model, keep in enumerate(content["member"]):
+        place = folder / str(model)
+        place.mkdir(parents=True)
+        np.save(place / "keep.npy", keep)
+        if kind == "scores":
+            np.save(place / "scores.npy", phi[model])
+        else:
+            np.save(place / "logits.npy", content["logits"][model][:, None])
+    if kind == "logits":
+        np.save(folder / "labels.npy", content["labels"])
+    return folder
+
+
+def privacy_meter_folder(folder: Path, content: Arrays) -> Path:
+    (folder / "signals").mkdir(parents=True)
+    np.save(folder / "memberships.npy", content["member"])
+    for suffix, prefix in (("", ""), ("_pop", "population_")):
+        scores = softmax(content[f"{prefix}logits"].astype(float), axis=-1)
+        labels = content[f"{prefix}labels"]
+        true = np.take_along_axis(scores, labels[None, :, None], axis=-1)[..., 0]
+        np.save(folder / "signals" / f"rmia_signals{suffix}.npy", true.T)
+    return folder
+
+
+def test_every_form_of_the_same_signals_gives_the_same_scores(tmp_path: Path) -> None:
+    content = arrays(models=12)
+    expected = scores_of(save(tmp_path / "signals.npz", content), 3)
+    assert set(expected) == set(REFERENCE_ATTACKS)
+    as_scores = {name.replace("logits", "scores"): array for name, array in content.items()}
+    for name in ("scores", "population_scores"):
+        as_scores[name] = softmax(as_scores[name].astype(float), axis=-1)
+    forms = {
+        "own folder": own_folder(tmp_path / "own", content),
+        "scores": save(tmp_path / "scores.npz", as_scores),
+        "published LiRA, scores": lira_folder(tmp_path / "lira", content, "scores"),
+        "published LiRA, logits": lira_folder(tmp_path / "raw", content, "logits"),
+        "Privacy Meter": privacy_meter_folder(tmp_path / "meter", content),
+    }
+    for form, path in forms.items():
+        found = scores_of(path, 3)
+        missing = set(expected) - set(found)
+        assert missing == (set(FAMILIES["rmia"]) if "LiRA" in form else set()), form
+        for name, values in found.items():
+            np.testing.assert_allclose(values, expected[name], rtol=1e-6, err_msg=f"{form} {name}")
+
+
+def test_folder_is_memory_mapped_and_read_a_block_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signals = read_signals(own_folder(tmp_path / "own", arrays()))
+    assert all(isinstance(model, np.memmap) for model in signals.audited.models)
+    monkeypatch.setattr(summary, "BLOCK", 60)
+    asked: list[int] = []
+    original = type(signals.audited).confidences
+
+    def noting(self: Any, rows: slice) -> Floats:
+        asked.append(rows.stop - rows.start)
+        return original(self, rows)
+
+    monkeypatch.setattr(type(signals.audited), "confidences", noting)
+    attack_scores(signals, 0, ["loss"], SETTINGS)
+    assert max(asked) == 10 and sum(asked) == 40 + 30
+
+
+def test_audit_writes_metrics_with_intervals_and_a_row_per_image_and_attack(
+    tmp_path: Path,
+) -> None:
+    path = save(tmp_path / "signals.npz", arrays(models=8, images=300))
+    command = ["trustmia", "audit", "--signals", str(path), "--target-index", "2"]
+    printed = run(ROOT, *command, "--attacks", "lira,rmia", "--out", str(tmp_path / "out")).stdout
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["target_index"] == 2 and metrics["num_models"] == 8
+    assert set(metrics["attacks"]) == {*FAMILIES["lira"], *FAMILIES["rmia"]}
+    entry = metrics["attacks"]["lira_online"]
+    assert entry["tpr_at_0.1pct_fpr"] is None and entry["ci95"]["tpr_at_0.1pct_fpr"] is None
+    low, high = entry["ci95"]["auroc"]
+    assert low < entry["auroc"] < high
+    rows = pd.read_parquet(tmp_path / "out" / "scores.parquet")
+    assert list(rows.columns) == ["image", "attack", "score", "member"]
+    assert len(rows) == 300 * len(metrics["attacks"])
+    one = rows[rows["attack"] == "lira_online"]
+    assert roc_auc_score(one["member"], one["score"]) == pytest.approx(entry["auroc"])
+    assert f"{entry['auroc']:.3f} [{low:.3f}, {high:.3f}]" in printed
+
+
+def without(name: str) -> Callable[[Arrays], None]:
+    def spoil(content: Arrays) -> None:
+        del content[name]
+
+    return spoil
+
+
+def changed(name: str, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Any:
+    def spoil(content: Arrays) -> None:
+        content[name] = change(content[name].copy())
+
+    return spoil
+
+
+def put(index: tuple[int, ...], value: float) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
+    def change(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        array[index] = value
+        return array
+
+    return change
+
+
+def with_both(content: Arrays) -> None:
+    content["scores"] = content["logits"]
+
+
+def all_members(content: Arrays) -> None:
+    content["member"][0] = True
+    content["member"][1] = False
+
+
+def everywhere(content: Arrays) -> None:
+    content["member"][1:, 5] = True
+
+
+MALFORMED: dict[str, tuple[Callable[[Arrays], None], str]] = {
+    "no logits": (without("logits"), "no logits and no scores; allowed: one of"),
+    "both": (with_both, "has logits and scores; allowed: one of"),
+    "no member": (without("member"), "lacks member"),
+    "no labels": (without("labels"), "lacks labels"),
+    "no population labels": (without("population_labels"), "lacks population_labels"),
+    "flat": (changed("logits", lambda a: a[0]), r"logits is float32 \[40, 4\]; allowed: float"),
+    "whole numbers": (changed("logits", lambda a: a.astype(int)), "logits is int64"),
+    "one class": (changed("logits", lambda a: a[..., :1]), r"logits is float32 \[6, 40, 1\]"),
+    "few labels": (changed("labels", lambda a: a[:-1]), r"labels is int64 \[39\]; allowed: .*\[40"),
+    "label outside": (changed("labels", put((7,), 4)), "labels: image 7 has 4; allowed: 0 to 3"),
+    "label below": (changed("labels", put((7,), -1)), "labels: image 7 has -1; allowed: 0 to 3"),
+    "member turned": (changed("member", lambda a: a.T), r"member is bool \[40, 6\]; allowed"),
+    "member of 2": (changed("member", lambda a: 2 * a), "other numbers than 0 and 1"),
+    "member of text": (changed("member", lambda a: a.astype(str)), "member is <U5"),
+    "NaN": (changed("logits", put((2, 9, 1), np.nan)), "logits: model 2, image 9 has nan"),
+    "infinite": (
+        changed("population_logits", put((1, 3, 0), np.inf)),
+        "population_logits: model 1, image 3 has inf",
+    ),
+    "other models": (
+        changed("population_logits", lambda a: a[1:]),
+        r"population_logits is \[5,",
+    ),
+    "nothing to rank": (all_members, "model 0 was trained on all images or on none"),
+    "no OUT model": (everywhere, r"image 5 is a member of every reference model \(1 such"),
+    "one model": (
+        lambda c: c.update({k: c[k][:1] for k in ("logits", "member", "population_logits")}),
+        "one model is no audit",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "told"), MALFORMED.values(), ids=MALFORMED)
+def test_malformed_signals_are_named_and_nothing_is_written(
+    spoil: Callable[[Arrays], None], told: str, tmp_path: Path
+) -> None:
+    content = arrays()
+    spoil(content)
+    path = save(tmp_path / "signals.npz", content)
+    with pytest.raises(UserError, match=told):
+        audit_signals(path, 0, list(FAMILIES), tmp_path / "out", SETTINGS, 0, 0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_scores_that_are_none_are_named(tmp_path: Path) -> None:
+    content = arrays()
+    logits = {name.replace("logits", "scores"): array for name, array in content.items()}
+    with pytest.raises(UserError, match="do not sum to 1; are they logits"):
+        scores_of(save(tmp_path / "signals.npz", logits))
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda p: None, "no such file or folder"),
+        (lambda p: p.write_bytes(b"no archive"), "not a readable NPZ"),
+        (lambda p: p.mkdir(), "in no known form; allowed: member.npy with"),
+        (lambda p: np.savez(p.open("wb"), logits=np.asarray([{}])), "not a readable NPZ"),
+    ],
+)
+def test_path_without_signals_is_named(
+    make: Callable[[Path], object], told: str, tmp_path: Path
+) -> None:
+    make(tmp_path / "signals")
+    with pytest.raises(UserError, match=told):
+        read_signals(tmp_path / "signals")
+
+
+def test_published_lira_folders_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    folder = lira_folder(tmp_path / "lira", arrays(), "logits")
+    (folder / "labels.npy").unlink()
+    with pytest.raises(UserError, match=r"logits need labels: save them as .*labels\.npy"):
+        read_signals(folder)
+    np.save(folder / "2" / "keep.npy", np.ones(7, bool))
+    with pytest.raises(UserError, match=r"2/keep\.npy is \[7\]; allowed: \[40\]"):
+        read_signals(folder)
+    np.save(folder / "1" / "logits.npy", np.ones((7, 1, 4)))
+    with pytest.raises(UserError, match=r"1/logits\.npy is \[7, 1, 4\], but the first model's"):
+        read_signals(folder)
+
+
+def test_models_of_the_published_lira_code_are_in_the_order_of_their_numbers(
+    tmp_path: Path,
+) -> None:
+    content = arrays(models=12)
+    signals = read_signals(lira_folder(tmp_path / "lira", content, "scores"))
+    assert np.array_equal(signals.member, content["member"])
+
+
+def test_privacy_meter_folders_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    folder = privacy_meter_folder(tmp_path / "meter", arrays())
+    np.save(folder / "signals" / "rmia_signals_pop.npy", np.ones((9, 2)))
+    with pytest.raises(UserError, match=r"rmia_signals_pop\.npy is \[9, 2\]; allowed: \[images, 6"):
+        read_signals(folder)
+    np.save(folder / "memberships.npy", np.ones((40, 6), bool))
+    with pytest.raises(UserError, match=r"memberships\.npy \[40, 6\]; allowed: \[images, models\]"):
+        read_signals(folder)
+    (folder / "signals" / "rmia_signals.npy").unlink()
+    with pytest.raises(UserError, match="but no signals/"):
+        read_signals(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--target-index", "6"], "--target-index: got 6; allowed: 0 to 5"),
+        (["--target-index", "-1"], "--target-index: got -1; allowed: 0 to 5"),
+        (["--attacks", "salem"], "'salem' is unknown with --signals; allowed: lira, rmia"),
+        (["--attacks", "lira,lira"], "none twice"),
+        (["--attacks", ","], "at least one attack"),
+        (["--rmia-a", "2"], "--rmia-a: got 2.0; allowed: 0 to 1"),
+        (["--rmia-gamma", "0"], "--rmia-gamma: got 0.0; allowed: above 0"),
+        (["--resamples", "-1"], "--resamples: got -1"),
+        (["--seed", "-1"], "--seed: got -1"),
+        (["--target", "x.npz"], "give --shadow and --target, or --signals alone"),
+    ],
+)
+def test_impossible_options_are_named_in_one_line(
+    options: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from trustmia import cli
+
+    path = save(tmp_path / "signals.npz", arrays())
+    command = ["audit", "--signals", str(path), "--out", str(tmp_path / "out"), *options]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and told in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_attacks_that_the_signals_do_not_allow_are_left_out_and_told(tmp_path: Path) -> None:
+    content = arrays()
+    del content["population_logits"], content["population_labels"]
+    content["member"][1:, 3] = False
+    path = save(tmp_path / "signals.npz", content)
+    told = audit_signals(path, 0, list(FAMILIES), tmp_path / "out", SETTINGS, 0, 0)
+    assert "Left out: lira_online (some images are members of no reference model)" in told
+    assert "rmia_offline (no population images)" in told
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["attacks"]
+    assert "lira_offline" in found and "rmia_offline" not in found
+    with pytest.raises(UserError, match="--attacks: none is possible: rmia_online"):
+        audit_signals(path, 0, ["rmia"], tmp_path / "other", SETTINGS, 0, 0)
