@@ -81,6 +81,8 @@ STANFORD_DOGS: Changes = {
     "generator.judge_epochs": 0,
     "generate.num_images": 5000,
     "generate.truncation_psi": 0.7,
+    # At 512 pixels, what fits an ordinary GPU.
+    "generate.batch_size": 16,
     "predict.nonmember_sets": [
         "original",
         "fake",
