@@ -105,7 +105,7 @@ def test_rmia_gives_the_published_codes_numbers(
     # The target's pair is left out; of each other pair one model is OUT.
     used = np.arange(2, 2 + 2 * references)
     found = [
-        summarise(part.confidences, member, 1, 0, used)
+        summarise(part, member, 0, used)
         for part, member in (
             (signals.audited, signals.member),
             (signals.population, np.zeros_like(signals.member)),
@@ -164,6 +164,14 @@ def test_median_over_a_mask_is_that_of_each_image_alone(
         np.testing.assert_array_equal(found[i], expected)
 
 
+class InMemory:
+    def __init__(self, phi: Floats) -> None:
+        self.phi, self.views, self.width = phi, phi.shape[2], phi[:, 0].size
+
+    def confidences(self, rows: slice) -> Floats:
+        return self.phi[:, rows]
+
+
 def summaries(content: Arrays, target: int = 0) -> tuple[Summary, Summary]:
     views = content["logits"].ndim == 4
     shaped = [
@@ -177,15 +185,7 @@ def summaries(content: Arrays, target: int = 0) -> tuple[Summary, Summary]:
     ):
         phi = confidence.from_logits(values, labels)
         references = np.delete(np.arange(len(phi)), target)
-        parts.append(
-            summarise(
-                lambda rows, phi=phi: phi[:, rows],  # type: ignore[misc]
-                member,
-                phi.shape[2],
-                target,
-                references,
-            )
-        )
+        parts.append(summarise(InMemory(phi), member, target, references))
     return parts[0], parts[1]
 
 
@@ -420,7 +420,7 @@ def test_folder_is_memory_mapped_and_read_a_block_at_a_time(
 ) -> None:
     signals = read_signals(own_folder(tmp_path / "own", arrays()))
     assert all(isinstance(model, np.memmap) for model in signals.audited.models)
-    monkeypatch.setattr(summary, "BLOCK", 60)
+    monkeypatch.setattr(summary, "BLOCK", 240)
     asked: list[int] = []
     original = type(signals.audited).confidences
 
@@ -537,7 +537,7 @@ def test_malformed_signals_are_named_and_nothing_is_written(
 def test_scores_that_are_none_are_named(tmp_path: Path) -> None:
     content = arrays()
     logits = {name.replace("logits", "scores"): array for name, array in content.items()}
-    with pytest.raises(UserError, match="do not sum to 1; are they logits"):
+    with pytest.raises(UserError, match=r"images 0 to 39: .* not sum to 1; are they logits"):
         scores_of(save(tmp_path / "signals.npz", logits))
 
 

@@ -51,7 +51,8 @@ class Signals:
         """Return float64 [M, n, A] of a slice of images.
 
         Raises:
-            UserError: A number is not finite; the message says of which model and image.
+            UserError: A number is not finite or not what it has to be; the message says
+                of which model and images.
         """
         block = np.stack([self._with_views(model[rows]) for model in self.models])
         broken = ~np.isfinite(block)
@@ -61,7 +62,16 @@ class Signals:
                 f"{self.name}: model {model}, image {rows.start + image} has "
                 f"{block[tuple(np.argwhere(broken)[0])]}; allowed: finite numbers"
             )
-        return self.convert(block, self.labels[rows])
+        try:
+            return self.convert(block, self.labels[rows])
+        except ValueError as error:
+            place = f"images {rows.start} to {rows.stop - 1}"
+            raise UserError(f"{self.name}: {place}: {error}") from error
+
+    @property
+    def width(self) -> int:
+        """How many numbers there are of each image."""
+        return sum(model[:1].size for model in self.models)
 
     def _with_views(self, values: Array) -> Array:
         single = self.convert in SINGLE
@@ -71,7 +81,7 @@ class Signals:
 def _checked_scores(block: Array, labels: Int64) -> Float64:
     sums = block.sum(axis=-1, dtype=np.float64)
     if (block < 0).any() or (np.abs(sums - 1) > SUM_TOLERANCE).any():
-        raise UserError("scores: some are below 0 or rows do not sum to 1; are they logits?")
+        raise ValueError("some scores are below 0 or do not sum to 1; are they logits?")
     return confidence.from_scores(block, labels)
 
 
@@ -81,7 +91,7 @@ def _as_confidence(block: Array, labels: Int64) -> Float64:
 
 def _from_probability(block: Array, labels: Int64) -> Float64:
     if (block < 0).any() or (block > 1).any():
-        raise UserError("signals: some are outside [0, 1]; allowed: the true class's probability")
+        raise ValueError("some are outside [0, 1]; allowed: the true class's probability")
     return confidence.from_probability(block)
 
 

@@ -117,13 +117,12 @@ def attack_scores(
     if len(np.unique(signals.member[target])) < 2:
         raise UserError(f"model {target} was trained on all images or on none: nothing to rank")
     references = np.delete(np.arange(models), target)
-    audited = signals.audited
-    summary = summarise(audited.confidences, signals.member, audited.views, target, references)
+    summary = summarise(signals.audited, signals.member, target, references)
     population = None
     if signals.population is not None:
         shown = signals.population
         nobody = np.zeros((models, len(shown)), dtype=np.bool_)
-        population = summarise(shown.confidences, nobody, shown.views, target, references)
+        population = summarise(shown, nobody, target, references)
     scores: dict[str, Float64] = {}
     skipped = []
     for name in (form for family in families for form in FAMILIES[family]):

@@ -1,7 +1,8 @@
 """What attacks need of many models: a few numbers per image, gathered in one pass."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -51,18 +52,27 @@ class Summary:
     outside: Side
 
 
-Confidences = Callable[[slice], Float64]
+class Source(Protocol):
+    """Confidences of M models in N images, some images at a time."""
+
+    @property
+    def views(self) -> int:
+        """A, the views of each image."""
+
+    @property
+    def width(self) -> int:
+        """How many numbers are read of each image."""
+
+    def confidences(self, rows: slice) -> Float64:
+        """Return float64 [M, K, A] for a slice of K images."""
 
 
-def summarise(
-    confidences: Confidences, member: Bool, views: int, target: int, references: Int64
-) -> Summary:
+def summarise(source: Source, member: Bool, target: int, references: Int64) -> Summary:
     """Gather the numbers of all images, some at a time.
 
     Args:
-        confidences: Returns float64 [M, K, A] for a slice of K images.
+        source: The confidences.
         member: bool [M, N].
-        views: A.
         target: Index of the target among the M models.
         references: int64 [R], indices of the reference models.
 
@@ -77,10 +87,10 @@ def summarise(
             f"image {lonely[0]} is a member of every reference model ({len(lonely)} such images); "
             "attacks need at least one that was not trained on it"
         )
-    targets = np.empty((count, views))
-    sides = [_Gathered(count, views), _Gathered(count, views)]
-    for rows in blocks(count, member.shape[0] * views):
-        block = confidences(rows)
+    targets = np.empty((count, source.views))
+    sides = [_Gathered(count, source.views), _Gathered(count, source.views)]
+    for rows in blocks(count, source.width):
+        block = source.confidences(rows)
         targets[rows] = block[target]
         inside = member[references, rows]
         for side, mask in zip(sides, (inside, ~inside), strict=True):
