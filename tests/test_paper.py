@@ -405,6 +405,27 @@ def test_comparison_without_a_run_names_what_to_run(tmp_path: Path) -> None:
         comparison.read_results(tmp_path / "attack_results.csv")
 
 
+def test_run_with_other_parameters_is_not_compared(tmp_path: Path) -> None:
+    params = params_of("cifar10_salem_cnn")
+    noted = params.model_dump()
+    lock = tmp_path / "dvc.lock"
+
+    def note(**sections: Any) -> None:
+        stages = {name: {"params": {"params.yaml": content}} for name, content in sections.items()}
+        lock.write_text(yaml.safe_dump({"stages": stages | {"other": {}}}))
+
+    comparison.check_run(params, lock)
+    note(prepare_dataset={"dataset": noted["dataset"]}, train={"train": noted["train"], "seed": 42})
+    comparison.check_run(params, lock)
+    note(train={"train": noted["train"] | {"lr": 0.5}})
+    told = r"train\.lr is 0\.001, but the last run had 0\.5; run `dvc repro`"
+    with pytest.raises(UserError, match=told):
+        comparison.check_run(params, lock)
+    note(split={"split.method": "stratified"})
+    with pytest.raises(UserError, match=r"split\.method is published, but the last run had strat"):
+        comparison.check_run(params, lock)
+
+
 def test_deviations_from_the_paper_are_told(tmp_path: Path) -> None:
     text = (ROOT / FOLDER / "cifar10_salem_cnn.yaml").read_text(encoding="utf-8")
     content = yaml.safe_load(text)

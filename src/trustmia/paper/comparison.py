@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 from tabulate import tabulate
 
 from trustmia import files, layout
@@ -78,13 +79,7 @@ def decisive(values: dict[str, Any]) -> list[str]:
 
 def flat(params: Params) -> dict[str, Any]:
     """Return parameters by their full keys."""
-    result: dict[str, Any] = {}
-    for section, content in params.model_dump().items():
-        if isinstance(content, dict):
-            result |= {f"{section}.{key}": value for key, value in content.items()}
-        else:
-            result[section] = content
-    return result
+    return flat_keys(params.model_dump())
 
 
 def deviations(params: Params, configuration: str) -> list[str]:
@@ -95,6 +90,36 @@ def deviations(params: Params, configuration: str) -> list[str]:
         for key, value in configurations()[configuration].items()
         if values[key] != value
     ]
+
+
+def check_run(params: Params, lock: Path = Path("dvc.lock")) -> None:
+    """Check that the last run had these parameters, as far as DVC has noted them.
+
+    Raises:
+        UserError: It had others; its results would be compared with the wrong table.
+    """
+    if not lock.is_file():
+        return
+    values = flat(params)
+    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+    for stage in stages.values():
+        for key, noted in flat_keys(stage.get("params", {}).get("params.yaml", {})).items():
+            if key in values and values[key] != noted:
+                raise UserError(
+                    f"params.yaml: {key} is {values[key]}, but the last run had {noted}; run `dvc "
+                    "repro` or `dvc exp run` first"
+                )
+
+
+def flat_keys(params: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters as DVC notes them, sections and single values, by their full keys."""
+    result: dict[str, Any] = {}
+    for key, value in params.items():
+        if isinstance(value, dict):
+            result |= {f"{key}.{name}": content for name, content in value.items()}
+        else:
+            result[key] = value
+    return result
 
 
 def read_results(path: Path = layout.METRICS / "attack_results.csv") -> pd.DataFrame:
@@ -176,10 +201,11 @@ def compare_paper(params: Params, style: str, out: Path | None) -> str:
         out: Where to write the comparison as CSV, one row per set, attack and metric.
 
     Raises:
-        UserError: There is no run, the paper has no such table, or `out` cannot be
-            written.
+        UserError: There is no run with these parameters, the paper has no such table, or
+            `out` cannot be written.
     """
     configuration = configuration_of(params)
+    check_run(params)
     comparison = compare(read_results(), configuration)
     lines = [f"The paper's configuration: {configuration}"]
     differing = deviations(params, configuration)
