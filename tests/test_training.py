@@ -82,7 +82,7 @@ def test_training_learns_and_reports_every_epoch() -> None:
     assert [result.epoch for result in results] == list(range(1, 9))
     assert results[-1].train_loss < results[0].train_loss / 2
     assert results[-1].train_accuracy > 0.8
-    assert results[-1].test_accuracy > 0.8
+    assert results[-1].test_accuracy is not None and results[-1].test_accuracy > 0.8
 
 
 def test_training_stops_at_a_loss_that_is_not_finite() -> None:

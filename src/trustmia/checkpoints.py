@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trustmia import files
+from trustmia import __version__, files
 from trustmia.errors import UserError
 from trustmia.images.base import Images
 
@@ -118,7 +118,8 @@ def data_card(name: str, images: Images) -> Card:
 
 def versions() -> dict[str, str]:
     """Return the versions of what computes weights."""
-    return {name: importlib.metadata.version(name) for name in ("torch", "numpy", "trustmia")}
+    libraries = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
+    return libraries | {"trustmia": __version__}
 
 
 def differences(card: Card, params: Mapping[str, Any], data: Card) -> list[str]:

@@ -61,23 +61,29 @@ def train(
     data: TrainingData,
     recipe: Recipe,
     device: torch.device,
-    on_epoch: Callable[[EpochResult], None],
+    on_epoch: Callable[[EpochResult], None] | None,
 ) -> Checkpoint:
     """Train a classifier.
+
+    Args:
+        dataset: What the images are.
+        data: The images.
+        recipe: How to train.
+        device: Where to train.
+        on_epoch: Called after every epoch. Without it nobody watches, and test accuracy is
+            measured only once, of the finished model.
 
     Raises:
         UserError: The loss is no longer finite.
     """
-    history: list[dict[str, float]] = []
+    history: list[dict[str, float | None]] = []
 
     def note(result: EpochResult) -> None:
         history.append(asdict(result))
-        on_epoch(result)
+        if on_epoch is not None:
+            on_epoch(result)
 
-    train_part, test_part = (
-        Labelled(prepare(dataset, images), torch.from_numpy(images.labels))
-        for images in (data.train, data.test)
-    )
+    train_part = labelled(dataset, data.train)
     seen: Labelled[TrainingImages] = Labelled(train_part.images, train_part.labels)
     if data.uncropped is not None:
         augmented = AugmentedInputs(data.uncropped, dataset.size, train_part.images.normalize)
@@ -86,22 +92,45 @@ def train(
         model = train_classifier(
             lambda: start(build(dataset, recipe.arch), recipe.initial),
             seen,
-            test_part,
+            labelled(dataset, data.test) if on_epoch is not None else None,
             recipe.config,
             recipe.seed,
             device,
             note,
         )
     except FloatingPointError as error:
-        raise UserError(
-            f"{error} with {recipe.lr_key}={recipe.config.lr}; choose a smaller {recipe.lr_key}"
-        ) from error
+        raise diverged(error, recipe) from error
+    return finished(dataset, data, recipe, model.to(device), history)
+
+
+def labelled(dataset: Dataset, images: Images) -> Labelled[Inputs]:
+    """Return images as a model sees them, with their labels."""
+    return Labelled(prepare(dataset, images), torch.from_numpy(images.labels))
+
+
+def diverged(error: FloatingPointError, recipe: Recipe) -> UserError:
+    """Say what to do about a loss that is no longer finite."""
+    return UserError(
+        f"{error} with {recipe.lr_key}={recipe.config.lr}; choose a smaller {recipe.lr_key}"
+    )
+
+
+def finished(
+    dataset: Dataset,
+    data: TrainingData,
+    recipe: Recipe,
+    model: Classifier,
+    history: list[dict[str, float | None]],
+) -> Checkpoint:
+    """Return a trained network with its card; its metrics are measured where it is."""
     card: Card = {
         "kind": "classifier",
         "arch": recipe.arch,
         "params": recipe.params,
         "data": data_card(dataset.name, data.train),
-        "metrics": final_metrics(model.to(device), train_part, test_part),
+        "metrics": final_metrics(
+            model, labelled(dataset, data.train), labelled(dataset, data.test)
+        ),
         "history": history,
         "versions": versions(),
     }
@@ -113,10 +142,7 @@ def measured(
 ) -> Checkpoint:
     """Return a checkpoint of unknown history with what can be measured now in its card."""
     model = restore(dataset, checkpoint).to(device)
-    parts = (
-        Labelled(prepare(dataset, images), torch.from_numpy(images.labels))
-        for images in (data.train, data.test)
-    )
+    parts = (labelled(dataset, images) for images in (data.train, data.test))
     metrics = final_metrics(model, *parts)
     epoch = EpochResult(
         epoch=checkpoint.card["params"]["train.epochs"],

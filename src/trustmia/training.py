@@ -45,13 +45,13 @@ class EpochResult:
         epoch: Number, from 1.
         train_loss: Mean loss over the epoch's steps, label smoothing included.
         train_accuracy: Share of training images classified correctly as they were seen.
-        test_accuracy: Accuracy on the test images after the epoch.
+        test_accuracy: Accuracy on the test images after the epoch; None if not measured.
     """
 
     epoch: int
     train_loss: float
     train_accuracy: float
-    test_accuracy: float
+    test_accuracy: float | None
 
 
 class TrainingImages(Protocol):
@@ -116,7 +116,7 @@ def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimi
 def train_classifier(
     build: Callable[[], Classifier],
     train: Labelled[TrainingImages],
-    test: Labelled[Inputs],
+    test: Labelled[Inputs] | None,
     config: TrainConfig,
     seed: int,
     device: torch.device,
@@ -127,7 +127,7 @@ def train_classifier(
     Args:
         build: Makes the untrained network.
         train: Training images.
-        test: Images for the test accuracy after each epoch.
+        test: Images for the test accuracy after each epoch; None if it is not wanted.
         config: Hyperparameters.
         seed: Seed of the initial weights, the order of the images and dropout.
         device: Where to train.
@@ -139,7 +139,7 @@ def train_classifier(
     Raises:
         FloatingPointError: The loss is no longer finite.
     """
-    train, test = train.to(device), test.to(device)
+    train, test = train.to(device), None if test is None else test.to(device)
     with reproducible(seed):
         model = place(build(), device)
         optimizer = make_optimizer(model, config)
@@ -147,7 +147,12 @@ def train_classifier(
             loss, accuracy = train_epoch(model, train, optimizer, config)
             if not math.isfinite(loss):
                 raise FloatingPointError(f"the training loss is not finite in epoch {epoch}")
-            logits = predict(model, test.images, precision=config.precision).logits
-            test_accuracy = (logits.argmax(1) == test.labels.cpu()).float().mean().item()
+            test_accuracy = None if test is None else accuracy_on(model, test, config.precision)
             on_epoch(EpochResult(epoch, loss, accuracy, test_accuracy))
         return model.cpu().eval()
+
+
+def accuracy_on(model: Classifier, test: Labelled[Inputs], precision: Precision) -> float:
+    """Return the share of images that a model classifies correctly."""
+    logits = predict(model, test.images, precision=precision).logits
+    return (logits.argmax(1) == test.labels.cpu()).float().mean().item()

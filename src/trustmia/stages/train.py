@@ -12,12 +12,12 @@ from trustmia.checkpoints import Card, Checkpoint
 from trustmia.compute import pick_device
 from trustmia.images.base import Dataset
 from trustmia.images.prepared import read_prepared
-from trustmia.initial_weights import read_initial_weights
 from trustmia.params import Params, load_params
 from trustmia.recipes import Recipe, TrainingData
 from trustmia.seeding import derive_seed
+from trustmia.stages.classifier_recipe import classifier_recipe
 from trustmia.stages.inputs import read_role, read_split
-from trustmia.training import EpochResult, TrainConfig
+from trustmia.training import EpochResult
 
 CURVES = ("train_loss", "train_accuracy", "test_accuracy")
 
@@ -72,18 +72,8 @@ def obtain(params: Params, role: str, dataset: Dataset, data: TrainingData) -> C
 
 def recipe_of(params: Params, role: str) -> Recipe:
     """Return what decides about the weights of `role`."""
-    values = params.train.model_dump(exclude={"source"})
-    name, initial = params.train.initial_weights, None
-    if name is not None and params.train.source == "scratch":
-        initial = read_initial_weights(layout.INITIAL_WEIGHTS / name)
-    return Recipe(
-        arch=params.train.arch,
-        config=TrainConfig(**{key: values[key] for key in TrainConfig.__dataclass_fields__}),
-        seed=derive_seed(params.seed, "train", role),
-        params={f"train.{key}": value for key, value in values.items()},
-        lr_key="train.lr",
-        initial=initial,
-    )
+    seed = derive_seed(params.seed, "train", role)
+    return classifier_recipe(params.train, seed, params.train.source == "scratch")
 
 
 def log_with_dvclive(role: str, card: Card) -> None:

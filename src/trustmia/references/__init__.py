@@ -1,0 +1,1 @@
+"""Reference models: many classifiers, each trained on a random half of the audited images."""

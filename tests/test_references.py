@@ -1,0 +1,301 @@
+"""Reference models: who is trained on what, and the same weights however they are trained."""
+
+import json
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.helpers import environment, git, run, set_params, stages_run
+from trustmia.attacks.reference.summary import summarise
+from trustmia.checkpoints import Checkpoint
+from trustmia.errors import UserError
+from trustmia.images.base import Dataset, Images
+from trustmia.images.queries import QUERIES
+from trustmia.recipes import Recipe
+from trustmia.references.assignment import complementary_halves
+from trustmia.references.job import Job, Task, tasks, train_one
+from trustmia.references.local import LocalExecutor, Parallel
+from trustmia.references.rows import arrange
+from trustmia.references.store import read_assignment
+from trustmia.references.unfinished import Unfinished
+from trustmia.signal_files import read_signals
+from trustmia.training import TrainConfig
+
+CPU = torch.device("cpu")
+
+
+def job(images: int = 41, arch: str = "salem_cnn", epochs: int = 2, lr: float = 0.01) -> Job:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(3, size=images)
+    pixels = rng.integers(256, size=(images, 1, 8, 8), dtype=np.uint8)
+    pixels[np.arange(images), 0, labels] = 255
+    return Job(
+        dataset=Dataset("none", ("a", "b", "c"), 1, 8, (0.5,), (0.25,)),
+        pool=Images(pixels, labels),
+        uncropped=None,
+        recipe=Recipe(
+            arch=arch,
+            config=TrainConfig(epochs, 8, lr, 0.001, 0.1, "fp32"),
+            seed=0,
+            params={"train.epochs": epochs},
+            lr_key="train.lr",
+        ),
+    )
+
+
+def trained(parallel: Parallel, job_: Job, models: int = 4) -> dict[int, Checkpoint]:
+    found: dict[int, Checkpoint] = {}
+
+    def done(task: Task, checkpoint: Checkpoint) -> None:
+        assert task.number not in found
+        found[task.number] = checkpoint
+
+    wanted = tasks(complementary_halves(len(job_.pool), models, 5), 5)
+    LocalExecutor(parallel, stack_size=3)(job_, wanted, done)
+    return found
+
+
+def largest_difference(a: Checkpoint, b: Checkpoint) -> float:
+    assert a.tensors.keys() == b.tensors.keys()
+    return max(
+        float((a.tensors[k].double() - b.tensors[k].double()).abs().max()) for k in a.tensors
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 60), st.integers(0, 6), st.integers(0, 2**32 - 1))
+def test_every_image_is_in_as_often_as_out(images: int, pairs: int, seed: int) -> None:
+    member = complementary_halves(images, 2 * pairs, seed)
+    assert member.shape == (2 * pairs, images)
+    assert (member.sum(axis=0) == pairs).all()
+    assert (member[0::2] == ~member[1::2]).all()
+    assert (np.abs(member.sum(axis=1) - images / 2) <= 0.5).all()
+    more = complementary_halves(images, 2 * pairs + 2, seed)
+    assert np.array_equal(more[: 2 * pairs], member)
+
+
+def test_pairs_differ_from_each_other_and_with_the_seed() -> None:
+    member = complementary_halves(100, 4, 1)
+    assert not np.array_equal(member[0], member[2])
+    assert not np.array_equal(member[0], complementary_halves(100, 2, 2)[0])
+    with pytest.raises(ValueError, match="3 models are not pairs"):
+        complementary_halves(100, 3, 1)
+
+
+def test_models_are_trained_on_their_own_half_with_a_seed_of_their_own() -> None:
+    found = trained("none", job())
+    assert sorted(found) == [0, 1, 2, 3]
+    assert [c.card["data"]["images"] for c in found.values()] == [20, 21, 20, 21]
+    digests = {c.card["data"]["sha256"] for c in found.values()}
+    assert len(digests) == 4
+    assert all(c.card["history"][-1]["test_accuracy"] is None for c in found.values())
+    first = found[0].tensors["out.weight"]
+    assert not torch.equal(first, found[1].tensors["out.weight"])
+
+
+def test_stacked_models_with_batch_normalisation_are_those_trained_alone() -> None:
+    # One step: later ones of such a network magnify the last digit.
+    job_ = job(images=16, arch="resnet18", epochs=1)
+    alone, stacked = trained("none", job_, models=2), trained("stacked", job_, models=2)
+    for number, checkpoint in alone.items():
+        losses = [c.card["history"][0]["train_loss"] for c in (checkpoint, stacked[number])]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+        for name, tensor in checkpoint.tensors.items():
+            if "running" in name:
+                torch.testing.assert_close(stacked[number].tensors[name], tensor)
+            if "num_batches" in name:
+                assert tensor == stacked[number].tensors[name] == 1
+
+
+def test_stacked_models_of_unequal_halves_are_those_trained_alone() -> None:
+    alone, stacked = trained("none", job()), trained("stacked", job())
+    assert max(largest_difference(c, stacked[n]) for n, c in alone.items()) < 1e-4
+
+
+def test_worker_processes_give_what_one_thread_gives() -> None:
+    job_ = job()
+    found = trained("processes", job_, models=2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        wanted = tasks(complementary_halves(len(job_.pool), 2, 5), 5)
+        alone = [train_one(job_, task, CPU) for task in wanted]
+    finally:
+        torch.set_num_threads(before)
+    assert all(largest_difference(c, found[n]) == 0 for n, c in enumerate(alone))
+
+
+@pytest.mark.parametrize("parallel", ["none", "stacked"])
+def test_a_loss_that_is_not_finite_names_the_learning_rate(parallel: Parallel) -> None:
+    with pytest.raises(UserError, match=r"not finite in epoch 1 with train.lr=1e\+38; choose"):
+        trained(parallel, job(lr=1e38), models=2)
+
+
+def test_finished_models_of_the_same_training_are_kept_and_no_others(tmp_path: Path) -> None:
+    job_ = job(epochs=1)
+    wanted = tasks(complementary_halves(len(job_.pool), 2, 5), 5)
+    unfinished = Unfinished(tmp_path / "unfinished", job_, wanted)
+    assert unfinished.missing(wanted) == wanted
+    unfinished.keep(wanted[0], train_one(job_, wanted[0], CPU))
+    again = Unfinished(tmp_path / "unfinished", job_, wanted)
+    assert again.missing(wanted) == wanted[1:]
+    (unfinished.folder / "model_0001.safetensors").write_bytes(b"half a file")
+    assert again.missing(wanted) == wanted[1:]
+    other = replace(job_, recipe=replace(job_.recipe, params={"train.epochs": 2}))
+    assert Unfinished(tmp_path / "unfinished", other, wanted).missing(wanted) == wanted
+    assert not unfinished.folder.exists()
+
+
+def test_rows_of_signals_know_who_was_trained_on_what() -> None:
+    sets = np.asarray(["members"] * 3 + ["permuted"] * 2 + ["original"] * 2 + ["fake"] * 2)
+    labels = np.asarray([0, 1, 2, 3, 4, 3, 4, 0, 1])
+    logits = np.eye(9, dtype=np.float32)[::-1].copy()
+    member = np.asarray([[1, 0, 0, 1, 0], [0, 1, 1, 0, 1]], dtype=bool)
+    rows = arrange(sets, labels, logits, member)
+    expected = ["members"] * 3 + ["original"] * 2 + ["permuted"] * 2 + ["fake"] * 2
+    assert rows.sets.tolist() == expected
+    assert rows.order.tolist() == [0, 1, 2, 5, 6, 3, 4, 7, 8]
+    # Fakes have no label of their own: the target's predicted class takes its place.
+    assert rows.labels.tolist() == [0, 1, 2, 3, 4, 3, 4, 1, 0]
+    assert rows.member[0].tolist() == [True] * 3 + [False] * 6
+    # A permuted image is one of a model's own where the model was trained on its original.
+    assert rows.member[1].tolist() == [True, False, False, True, False, True, False, False, False]
+    assert (rows.member[1, :7] != rows.member[2, :7]).all()
+    nobody = arrange(sets, labels, logits, np.zeros((0, 5), dtype=bool))
+    assert nobody.member.shape == (1, 9)
+    with pytest.raises(ValueError, match="4 images divided, but 5 audited"):
+        arrange(sets, labels, logits, member[:, :4])
+
+
+def test_queries_move_and_mirror_images() -> None:
+    pixels = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
+    assert QUERIES["plain"](pixels) is pixels
+    assert np.array_equal(QUERIES["flip"](pixels), pixels[..., ::-1])
+    assert np.array_equal(QUERIES["shift_left"](pixels)[..., :-1], pixels[..., 1:])
+    assert np.array_equal(QUERIES["shift_left"](pixels)[..., -1], pixels[..., -1])
+    assert np.array_equal(QUERIES["shift_right"](pixels)[..., 1:], pixels[..., :-1])
+    assert np.array_equal(QUERIES["shift_up"](pixels)[:, :, :-1], pixels[:, :, 1:])
+    assert np.array_equal(QUERIES["shift_down"](pixels)[:, :, 1:], pixels[:, :, :-1])
+    assert all(query(pixels).dtype == np.uint8 for query in QUERIES.values())
+
+
+def test_without_reference_models_a_summary_has_the_target_alone(tmp_path: Path) -> None:
+    logits = np.random.default_rng(0).normal(size=(1, 6, 3))
+    member = np.asarray([[True, False] * 3])
+    np.savez(tmp_path / "s.npz", logits=logits, member=member, labels=np.zeros(6, int))
+    signals = read_signals(tmp_path / "s.npz")
+    found = summarise(signals.images, signals.member, 0, np.zeros(0, np.int64))
+    assert np.isfinite(found.target).all() and np.isnan(found.outside.median).all()
+    assert not found.inside.count.any()
+
+
+# The stages, in a clone whose experiment is small
+
+
+@pytest.fixture
+def place(small: Path) -> Path:
+    git(small, "checkout", "--quiet", "--force", "HEAD")
+    run(small, "dvc", "checkout", "--force")
+    return small
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+
+
+@pytest.mark.pipeline
+def test_an_interrupted_stage_goes_on_with_the_missing_models(place: Path) -> None:
+    set_params(place, {"references.count": 4, "references.epochs": 6})
+    stage = ["python", "-m", "trustmia.stages.train_references"]
+    unfinished = place / "outputs/references.unfinished"
+    process = subprocess.Popen(stage, cwd=place, env=environment(place), stderr=subprocess.DEVNULL)
+    while not list(unfinished.glob("*/model_*.json")):
+        assert process.poll() is None, "the stage ended before it was interrupted"
+        time.sleep(0.01)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not psutil.wait_procs(children, timeout=30)[1], "workers outlived the stage"
+    kept = {p.name: p.stat().st_mtime_ns for p in unfinished.glob("*/model_*.safetensors")}
+    assert 1 <= len(kept) < 4
+    (next(unfinished.iterdir()) / ".model_0003-half.safetensors").write_bytes(b"half")
+    said = run(place, *stage).stderr
+    assert f"{len(kept)}/4" in said
+    found = place / "outputs/references"
+    assert {n: (found / n).stat().st_mtime_ns for n in kept} == kept
+    assert not unfinished.exists()
+    interrupted = weights(found)
+    assert len(interrupted) == 2 + 2 * 4, "members, images, and two files for each model"
+    run(place, *stage)
+    assert weights(found) == interrupted
+
+
+@pytest.mark.pipeline
+def test_ray_gives_the_same_models(place: Path) -> None:
+    before = weights(place / "outputs/references")
+    command = ["dvc", "exp", "run", "-S", "references.executor=ray", "train_references"]
+    assert "train_references" in stages_run(run(place, *command).stdout)
+    assert weights(place / "outputs/references") == before
+
+
+@pytest.mark.pipeline
+def test_signals_are_an_audit_of_anyones(place: Path, tmp_path: Path) -> None:
+    ranking = json.loads((place / "metrics/ranking.json").read_text())
+    assert set(ranking) >= {"threshold", "salem", "loss", "lira_online_global_variance"}
+    for name, entry in ranking.items():
+        others = set(entry["fpr_at_5pct"]) - {"original"}
+        assert bool(others) == ("online" not in name), name
+    command = ["trustmia", "audit", "--signals", "outputs/signals", "--seed", "42"]
+    options = ["--resamples", "50", "--lira-variance", "global", "--out", str(tmp_path / "audit")]
+    run(place, *command, *options)
+    audited = json.loads((tmp_path / "audit/metrics.json").read_text())["attacks"]
+    for name, entry in audited.items():
+        assert entry == ranking[name], name
+    assignment = read_assignment(place / "outputs/references")
+    member = np.load(place / "outputs/signals/member.npy")
+    assert np.array_equal(member[1:, : len(assignment.images)], assignment.member)
+    split = np.load(place / "outputs/split/target.npz")
+    audited_images = np.concatenate([split["members"], split["non_members"]])
+    assert np.array_equal(assignment.images, audited_images)
+    target = np.load(place / "outputs/scores/target.npz")
+    logits = np.load(place / "outputs/signals/logits.npy")
+    names = np.load(place / "outputs/signals/set.npy")
+    for name in ("members", "fake", "patches"):
+        assert np.array_equal(logits[0, names == name], target["logits"][target["set"] == name])
+
+
+@pytest.mark.pipeline
+def test_views_and_calibration_reach_all_models(place: Path) -> None:
+    plain = np.load(place / "outputs/signals/logits.npy")
+    changes: dict[str, object] = {
+        "calibration.method": "temperature",
+        "calibration.temperature": 2.0,
+        "predict.queries": ["flip", "plain"],
+    }
+    set_params(place, changes)
+    for stage in (["calibrate", "target"], ["predict", "target"], ["predict_references"]):
+        run(place, "python", "-m", f"trustmia.stages.{stage[0]}", *stage[1:])
+    found = np.load(place / "outputs/signals/logits.npy")
+    assert found.shape == (*plain.shape[:2], 2, plain.shape[2])
+    np.testing.assert_allclose(found[:, :, 1], plain / 2, rtol=1e-5, atol=1e-5)
+    assert not np.allclose(found[:, :, 0], found[:, :, 1])
+    run(place, "python", "-m", "trustmia.stages.attack")
+
+
+@pytest.mark.pipeline
+def test_without_references_the_other_attacks_are_left(place: Path) -> None:
+    set_params(place, {"references.count": 0, "attack.rmia": {"a": "tune", "gamma": 1.0}})
+    for stage in ("train_references", "predict_references", "attack"):
+        run(place, "python", "-m", f"trustmia.stages.{stage}")
+    ranking = json.loads((place / "metrics/ranking.json").read_text())
+    assert set(ranking) == {"threshold", "entropy", "salem", "loss"}
+    assert len(np.load(place / "outputs/signals/logits.npy")) == 1
