@@ -9,6 +9,7 @@ from benchmarks import (
     large_audit,
     nothing_to_do,
     prediction,
+    references,
     sampling,
     signals,
     training,
@@ -18,6 +19,7 @@ from trustmia import files
 RESULTS = Path(__file__).with_name("results.json")
 BENCHMARKS: dict[str, Callable[[], str]] = {
     "training": training.report,
+    "references": references.report,
     "prediction": prediction.report,
     "sampling": sampling.report,
     "augmentation": augmentation.report,

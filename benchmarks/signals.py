@@ -14,9 +14,9 @@ from benchmarks.timing import seconds, side_by_side
 from trustmia.arrays import Float64
 from trustmia.attacks.reference import ReferenceSettings
 from trustmia.attacks.reference.rmia import share_exceeded
-from trustmia.ranking import bootstrap
+from trustmia.ranking import judge
+from trustmia.reference_audit import run_reference_attacks
 from trustmia.signal_files import read_signals
-from trustmia.signals_command import attack_scores
 
 PAIRS, LARGE = 10_000, 1_000_000
 MODELS, IMAGES, CLASSES = 256, 50_000, 10
@@ -76,14 +76,14 @@ def _audit_lira(folder: Path) -> tuple[float, float, float]:
     """Return seconds, peak memory in GB, and seconds per image of the other way."""
     start = time.perf_counter()
     signals = read_signals(folder)
-    attack_scores(signals, 0, ["lira"], ReferenceSettings())
+    run_reference_attacks(signals, 0, ["lira"], ReferenceSettings())
     took = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     part = 2000
     member = signals.member
 
     def one_after_the_other() -> None:
-        phi = signals.audited.confidences(slice(0, part))[..., 0]
+        phi = signals.images.confidences(slice(0, part))[..., 0]
         for i in range(part):
             for side in (member[1:, i], ~member[1:, i]):
                 values = phi[1:, i][side]
@@ -104,7 +104,7 @@ def intervals() -> str:
             roc_auc_score(member[rows], scores[rows])
             roc_curve(member[rows], scores[rows])
 
-    took, other, _ = side_by_side(lambda: bootstrap(scores, member, RESAMPLES, 0), one_by_one, 3)
+    took, other, _ = side_by_side(lambda: judge(scores, member, {}, RESAMPLES, 0), one_by_one, 3)
     print(f"  {RESAMPLES} resamples of {SCORED} images took {took:.1f} s", flush=True)
     ratio = other * RESAMPLES / ONE_BY_ONE / took
     return f"intervals: {ratio:.1f} times faster than scikit-learn's curve of each resample"

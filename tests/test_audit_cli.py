@@ -83,6 +83,10 @@ def test_command_writes_every_artifact_and_prints_the_table(good: Path) -> None:
     for attacks in content["sets"].values():
         assert list(attacks) == list(ATTACKS)
         for metrics in attacks.values():
+            intervals = metrics.pop("ci95")
+            assert set(intervals) == {"precision", "recall", "fpr", "auroc"}
+            for name, (low, high) in intervals.items():
+                assert 0 <= low <= metrics[name] <= high <= 1
             assert set(metrics) == METRICS
             assert all(0 <= value <= 1 for value in metrics.values())
 

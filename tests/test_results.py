@@ -10,6 +10,7 @@ from trustmia import readme
 from trustmia.arrays import Float32
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.audit import AuditResult, run_audit
+from trustmia.ranking_results import rankings
 from trustmia.results import OTHER_COLOURS, SET_COLOURS, as_metrics, as_summary, colours
 from trustmia.score_files import ScoreSet
 from trustmia.stages.attack import HISTOGRAM_BINS, histograms
@@ -33,11 +34,14 @@ def result() -> AuditResult:
 
 
 def test_summary_has_the_quality_on_the_first_set_and_the_fpr_on_all(result: AuditResult) -> None:
-    summary = as_summary(result)
+    ranking = rankings(result, score_set(1), None, 0, 0)
+    summary = as_summary(result, ranking)
     assert list(summary) == list(ATTACKS)
     for attack, found in summary.items():
         for name in ("auroc", "precision", "recall"):
             assert found[name] == result.sets["original"][attack][name]
+        assert ranking[attack]["auroc"] == pytest.approx(found["auroc"])
+        assert found["tpr_at_1pct_fpr"] == ranking[attack]["tpr_at_1pct_fpr"]
         assert found["fpr"] == {name: result.sets[name][attack]["fpr"] for name in SETS[1:]}
 
 

@@ -24,12 +24,14 @@ from trustmia.attacks.reference import (
     confidence,
     summary,
 )
-from trustmia.attacks.reference.rmia import offline_prior, share_exceeded
+from trustmia.attacks.reference.lira import LIRA
+from trustmia.attacks.reference.rmia import RMIA, offline_prior, share_exceeded
 from trustmia.attacks.reference.summary import Summary, median_of, summarise
 from trustmia.errors import UserError
-from trustmia.ranking import METRICS, bootstrap, ranking_metrics
+from trustmia.ranking import METRICS, draws, judge, ranking_metrics
+from trustmia.reference_audit import TUNED_A, run_reference_attacks, tuned_a
 from trustmia.signal_files import read_signals
-from trustmia.signals_command import attack_scores, audit_signals
+from trustmia.signals_command import audit_signals
 
 REFERENCE = ROOT.parent / "shared" / "reference"
 SETTINGS = ReferenceSettings()
@@ -65,7 +67,8 @@ def save(path: Path, content: Arrays) -> Path:
 
 
 def scores_of(path: Path, target: int = 0, names: list[str] | None = None) -> dict[str, Floats]:
-    return attack_scores(read_signals(path), target, names or list(FAMILIES), SETTINGS)[0]
+    said = run_reference_attacks(read_signals(path), target, names or list(FAMILIES), SETTINGS)
+    return {name: scores.audited for name, scores in said.forms.items()}
 
 
 # Numbers
@@ -92,7 +95,7 @@ def test_lira_gives_the_published_codes_numbers(
     name: str, ours: str, published: dict[str, Any]
 ) -> None:
     signals = read_signals(REFERENCE / "signals.npz")
-    scores = attack_scores(signals, 0, ["lira"], SETTINGS)[0][ours]
+    scores = run_reference_attacks(signals, 0, ["lira"], SETTINGS).forms[ours].audited
     assert_close(ranking_metrics(scores, signals.member[0]), published[name])
 
 
@@ -107,7 +110,7 @@ def test_rmia_gives_the_published_codes_numbers(
     found = [
         summarise(part, member, 0, used)
         for part, member in (
-            (signals.audited, signals.member),
+            (signals.images, signals.member),
             (signals.population, np.zeros_like(signals.member)),
         )
         if part is not None
@@ -326,35 +329,72 @@ def test_fpr_exactly_at_the_limit_counts() -> None:
     assert ranking_metrics(scores, member)["tpr_at_1pct_fpr"] == 0.9
 
 
+def rate_by_hand(
+    scores: Floats, member: npt.NDArray[np.bool_], others: Floats, limit: float, grid: Floats
+) -> float:
+    """Return the rate at the lowest threshold of a grid that keeps the FPR within a limit."""
+    for threshold in np.unique(grid):
+        if (scores[~member] >= threshold).mean() <= limit:
+            return float((others >= threshold).mean())
+    return 0.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_rates_of_other_sets_are_those_at_the_held_out_threshold(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    member = np.arange(60) < 25
+    scores, others = rng.integers(12, size=60) / 3, rng.integers(14, size=30) / 3
+    found = judge(scores, member, {"fake": others}, 0, 0)
+    for point, limit in (("fpr_at_5pct", 0.05), ("fpr_at_1pct", 0.01)):
+        expected = rate_by_hand(scores, member, others, limit, scores)
+        assert found.rates[point]["fake"] == pytest.approx(expected)
+        assert found.rates[point]["original"] <= limit
+
+
 def test_intervals_are_those_of_resamples_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     member = rng.random(240) < 0.5
     scores = (rng.normal(size=240) + member).round(1)
-    draws = ranking._draw(np.random.default_rng(7), member, 50)
-    assert (draws[:, member].sum(1) == member.sum()).all()
-    assert (draws[:, ~member].sum(1) == (~member).sum()).all()
+    others = rng.normal(size=90).round(1)
+    sizes = {"members": int(member.sum()), "original": int((~member).sum()), "fake": 90}
     values: dict[str, list[float]] = {name: [] for name in METRICS}
-    for counts in draws:
-        rows = np.repeat(np.arange(240), counts.astype(int))
-        for name, value in ranking_metrics(scores[rows], member[rows]).items():
-            values[name].append(np.nan if value is None else value)
-    monkeypatch.setattr(ranking, "BLOCK", 10**9)
-    found = bootstrap(scores, member, 50, 7)
-    for name in ("auroc", "balanced_accuracy", "tpr_at_1pct_fpr"):
-        assert found[name] == pytest.approx(tuple(np.percentile(values[name], [2.5, 97.5])))
-    assert found["tpr_at_0.1pct_fpr"] is None
+    rates = []
+    for block in draws(sizes, 50, 7):
+        assert all((block[name].sum(axis=1) == size).all() for name, size in sizes.items())
+        for members, held_out, fakes in zip(block["members"], block["original"], block["fake"]):
+            rows = np.concatenate(
+                [
+                    np.repeat(np.flatnonzero(member), members.astype(int)),
+                    np.repeat(np.flatnonzero(~member), held_out.astype(int)),
+                ]
+            )
+            drawn = others[np.repeat(np.arange(90), fakes.astype(int))]
+            rates.append(rate_by_hand(scores[rows], member[rows], drawn, 0.05, scores))
+            for name, value in ranking_metrics(scores[rows], member[rows]).items():
+                values[name].append(np.nan if value is None else value)
+    monkeypatch.setattr(ranking, "BLOCK", 700)
+    found = judge(scores, member, {"fake": others}, 50, 7)
+    for name in ("auroc", "balanced_accuracy", "tpr_at_1pct_fpr", "tpr_at_5pct_fpr"):
+        assert found.intervals[name] == pytest.approx(
+            tuple(np.percentile(values[name], [2.5, 97.5]))
+        )
+    assert found.intervals["tpr_at_0.1pct_fpr"] is None
+    assert found.rate_intervals["fpr_at_5pct"]["fake"] == pytest.approx(
+        tuple(np.percentile(rates, [2.5, 97.5]))
+    )
 
 
 def test_intervals_follow_the_seed_and_hold_the_value() -> None:
     rng = np.random.default_rng(2)
     member = rng.random(1000) < 0.5
     scores = rng.normal(size=1000) + member
-    first, again, other = (bootstrap(scores, member, 200, seed) for seed in (1, 1, 2))
+    first, again, other = (judge(scores, member, {}, 200, seed).intervals for seed in (1, 1, 2))
     assert first == again != other
     interval, value = first["auroc"], ranking_metrics(scores, member)["auroc"]
     assert interval is not None and value is not None
     assert interval[0] < value < interval[1] < interval[0] + 0.1
-    assert bootstrap(scores, member, 0, 1) == dict.fromkeys(METRICS)
+    assert judge(scores, member, {}, 0, 1).intervals == dict.fromkeys(METRICS)
 
 
 # Files
@@ -410,7 +450,7 @@ def test_every_form_of_the_same_signals_gives_the_same_scores(tmp_path: Path) ->
     for form, path in forms.items():
         found = scores_of(path, 3)
         missing = set(expected) - set(found)
-        assert missing == (set(FAMILIES["rmia"]) if "LiRA" in form else set()), form
+        assert missing == (set(RMIA) if "LiRA" in form else set()), form
         for name, values in found.items():
             np.testing.assert_allclose(values, expected[name], rtol=1e-6, err_msg=f"{form} {name}")
 
@@ -419,17 +459,17 @@ def test_folder_is_memory_mapped_and_read_a_block_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signals = read_signals(own_folder(tmp_path / "own", arrays()))
-    assert all(isinstance(model, np.memmap) for model in signals.audited.models)
+    assert all(isinstance(model, np.memmap) for model in signals.images.models)
     monkeypatch.setattr(summary, "BLOCK", 240)
     asked: list[int] = []
-    original = type(signals.audited).confidences
+    original = type(signals.images).confidences
 
     def noting(self: Any, rows: slice) -> Floats:
         asked.append(rows.stop - rows.start)
         return original(self, rows)
 
-    monkeypatch.setattr(type(signals.audited), "confidences", noting)
-    attack_scores(signals, 0, ["loss"], SETTINGS)
+    monkeypatch.setattr(type(signals.images), "confidences", noting)
+    run_reference_attacks(signals, 0, ["loss"], SETTINGS)
     assert max(asked) == 10 and sum(asked) == 40 + 30
 
 
@@ -441,7 +481,7 @@ def test_audit_writes_metrics_with_intervals_and_a_row_per_image_and_attack(
     printed = run(ROOT, *command, "--attacks", "lira,rmia", "--out", str(tmp_path / "out")).stdout
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["target_index"] == 2 and metrics["num_models"] == 8
-    assert set(metrics["attacks"]) == {*FAMILIES["lira"], *FAMILIES["rmia"]}
+    assert set(metrics["attacks"]) == {*LIRA, *RMIA}
     entry = metrics["attacks"]["lira_online"]
     assert entry["tpr_at_0.1pct_fpr"] is None and entry["ci95"]["tpr_at_0.1pct_fpr"] is None
     low, high = entry["ci95"]["auroc"]
@@ -452,6 +492,100 @@ def test_audit_writes_metrics_with_intervals_and_a_row_per_image_and_attack(
     one = rows[rows["attack"] == "lira_online"]
     assert roc_auc_score(one["member"], one["score"]) == pytest.approx(entry["auroc"])
     assert f"{entry['auroc']:.3f} [{low:.3f}, {high:.3f}]" in printed
+
+
+def with_sets(content: Arrays) -> Arrays:
+    """Add two further sets that no model was trained on, of 20 and 15 images."""
+    extra = arrays(models=len(content["member"]), images=35, seed=9)
+    rows = ["members"] * 25 + ["original"] * 15 + ["fake"] * 20 + ["digits"] * 15
+    nobody = np.zeros((len(content["member"]), 35), bool)
+    return content | {
+        "logits": np.concatenate([content["logits"], extra["logits"]], axis=1),
+        "member": np.concatenate([content["member"], nobody], axis=1),
+        "labels": np.concatenate([content["labels"], extra["labels"]]),
+        "set": np.asarray(rows),
+    }
+
+
+def test_further_sets_are_judged_offline_by_the_audited_images_threshold(tmp_path: Path) -> None:
+    content = arrays(images=40)
+    both = with_sets(content)
+    plain = scores_of(save(tmp_path / "plain.npz", content))
+    path = save(tmp_path / "sets.npz", both)
+    said = run_reference_attacks(read_signals(path), 0, list(FAMILIES), SETTINGS)
+    for name, scores in said.forms.items():
+        np.testing.assert_array_equal(scores.audited, plain[name])
+        sizes = {k: len(v) for k, v in scores.sets.items()}
+        online = REFERENCE_ATTACKS[name].needs_inside
+        assert sizes == ({} if online else {"fake": 20, "digits": 15}), name
+    fakes = content | {"logits": both["logits"][:, 40:60], "labels": both["labels"][40:60]}
+    fakes["member"] = both["member"][:, 40:60].copy()
+    fakes["member"][0, :10] = True
+    alone = scores_of(save(tmp_path / "fakes.npz", fakes), names=["difficulty", "rmia"])
+    for name, values in alone.items():
+        np.testing.assert_allclose(said.forms[name].sets["fake"], values)
+    told = audit_signals(path, 0, ["loss"], tmp_path / "out", SETTINGS, 100, 0)
+    entry = json.loads((tmp_path / "out" / "metrics.json").read_text())["attacks"]["loss"]
+    own, fake = plain["loss"], said.forms["loss"].sets["fake"]
+    by_hand = rate_by_hand(own, content["member"][0], fake, 0.05, own)
+    assert entry["fpr_at_5pct"]["fake"]["fpr"] == pytest.approx(by_hand)
+    assert f"{by_hand:.3f} [" in told and "5% FPR on held-out images" in told
+    rows = pd.read_parquet(tmp_path / "out" / "scores.parquet")
+    assert len(rows) == 75 and not rows["member"][40:].any()
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["fake"] * 75, "has no rows of members or original"),
+        (["members"] * 30 + ["fake"] * 10 + ["original"] * 35, "members are in two places"),
+        (["members"] * 74, r"set is <U7 \[74\]; allowed: text \[75\]"),
+        ([1] * 75, "set is int64"),
+    ],
+)
+def test_sets_that_are_none_are_named(names: list[Any], told: str, tmp_path: Path) -> None:
+    content = with_sets(arrays()) | {"set": np.asarray(names)}
+    with pytest.raises(UserError, match=told):
+        read_signals(save(tmp_path / "signals.npz", content))
+
+
+def test_variance_of_lira_follows_the_setting_and_the_number_of_models(tmp_path: Path) -> None:
+    path = save(tmp_path / "signals.npz", arrays())
+    for variance, suffixes in (
+        ("per_example", {False}),
+        ("global", {True}),
+        ("auto", {True}),
+        ("both", {False, True}),
+    ):
+        chosen = ReferenceSettings(lira_variance=variance)  # type: ignore[arg-type]
+        said = run_reference_attacks(read_signals(path), 0, ["lira"], chosen)
+        assert {name.endswith("global_variance") for name in said.forms} == suffixes
+    many = FAMILIES["lira"](ReferenceSettings(lira_variance="auto"), 64)
+    assert not any(name.endswith("global_variance") for name in many)
+
+
+def test_tuned_a_is_the_best_against_a_reference_model(tmp_path: Path) -> None:
+    content = arrays(models=8, images=200)
+    signals = read_signals(save(tmp_path / "signals.npz", content))
+    found = tuned_a(signals, 0, SETTINGS)
+    # Model 1 plays the target; model 0, the real target and its complement, is left out.
+    content = {k: v if "labels" in k else v[1:] for k, v in content.items()}
+    seen = read_signals(save(tmp_path / "own.npz", content))
+    member = content["member"][0]
+
+    def area(a: float) -> float:
+        said = run_reference_attacks(seen, 0, ["rmia"], ReferenceSettings(rmia_a=a))
+        return float(roc_auc_score(member, said.forms["rmia_offline"].audited))
+
+    assert area(found) == max(area(a) for a in TUNED_A)
+
+
+def test_a_that_cannot_be_tuned_is_told(tmp_path: Path) -> None:
+    content = arrays(models=2)
+    with pytest.raises(UserError, match="two others"):
+        run_reference_attacks(
+            read_signals(save(tmp_path / "few.npz", content)), 0, ["rmia"], SETTINGS, tune_a=True
+        )
 
 
 def without(name: str) -> Callable[[Arrays], None]:

@@ -5,10 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trustmia.arrays import Float32
+from trustmia.arrays import Bool, Float32
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.errors import UserError
-from trustmia.evaluation import Judged, Roc, full_roc, membership_metrics, thin_roc
+from trustmia.evaluation import (
+    Judged,
+    Roc,
+    full_roc,
+    membership_intervals,
+    membership_metrics,
+    thin_roc,
+)
+from trustmia.ranking import Interval
 from trustmia.score_files import ScoreSet
 
 Metrics = dict[str, float]
@@ -23,16 +31,27 @@ class AuditResult:
         sets: Non-member set → attack → metric (see `membership_metrics`).
         rocs: Attack → non-member set → thinned ROC curve.
         sizes: Number of images in `members` and in each non-member set.
+        intervals: Non-member set → attack → metric → 95% interval, of the metrics that
+            `membership_intervals` gives; empty without resamples.
+        attack_scores: Attack → float32 [N], its scores of the target's rows.
+        decisions: Attack → bool [N], the rows that it calls members.
     """
 
     parameters: dict[str, float]
     sets: dict[str, dict[str, Metrics]]
     rocs: dict[str, dict[str, Roc]]
     sizes: dict[str, int]
+    intervals: dict[str, dict[str, dict[str, Interval]]]
+    attack_scores: dict[str, Float32]
+    decisions: dict[str, Bool]
 
 
 def run_audit(
-    shadow: ScoreSet, target: ScoreSet, methods: Sequence[str], settings: AttackSettings
+    shadow: ScoreSet,
+    target: ScoreSet,
+    methods: Sequence[str],
+    settings: AttackSettings,
+    resamples: int = 0,
 ) -> AuditResult:
     """Fit attacks on the shadow and let them judge what the target was shown.
 
@@ -41,6 +60,7 @@ def run_audit(
         target: Scores of the target model on its members and every non-member set.
         methods: Names of attacks, in the order of the results.
         settings: Settings of the attacks.
+        resamples: Resamples of the bootstrap; 0 for no intervals.
 
     Raises:
         UserError: An attack is unknown, the number of classes differs between shadow and
@@ -58,12 +78,16 @@ def run_audit(
         sets={name: {} for name in rows},
         rocs={},
         sizes={"members": int(target.member.sum())} | {n: len(r) for n, r in rows.items()},
+        intervals={name: {} for name in rows} if resamples else {},
+        attack_scores={},
+        decisions={},
     )
     max_scores: Float32 = target.scores.max(axis=1)
     for name in methods:
         fitted = ATTACKS[name].fit(shadow.scores, shadow.member, settings)
         attack_scores = fitted.score(target.scores)
         decisions = fitted.decide(attack_scores)
+        result.attack_scores[name], result.decisions[name] = attack_scores, decisions
         result.parameters.update(fitted.parameters())
         judged = Judged(attack_scores, decisions, max_scores)
         members = judged.take(np.flatnonzero(target.member))
@@ -73,4 +97,8 @@ def run_audit(
             roc = full_roc(members, nonmembers)
             result.sets[set_name][name] = membership_metrics(members, nonmembers, roc)
             result.rocs[name][set_name] = thin_roc(roc)
+            if resamples:
+                result.intervals[set_name][name] = membership_intervals(
+                    members, nonmembers, set_name, resamples, settings.seed
+                )
     return result

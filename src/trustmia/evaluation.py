@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import auc, roc_curve
 
 from trustmia.arrays import Bool, Float32, Float64, Int64
+from trustmia.ranking import MEMBERS, Interval, area_under, draws, interval, rank, roc_of
 
+Scores = npt.NDArray[np.floating]
 TPR_OF_INTEREST = 0.95
 ROC_POINTS_PER_AXIS = 200
 
@@ -43,10 +46,15 @@ class Roc:
 
 def full_roc(members: Judged, nonmembers: Judged) -> Roc:
     """Return the ROC curve with one point per distinct attack score, and (0, 0)."""
+    return roc_of_scores(members.attack_scores, nonmembers.attack_scores)
+
+
+def roc_of_scores(members: Scores, nonmembers: Scores) -> Roc:
+    """Return the ROC curve of attack scores, float [N] and float [M] (see `full_roc`)."""
     truth = np.zeros(len(members) + len(nonmembers), dtype=np.bool_)
     truth[: len(members)] = True
-    attack_scores = np.concatenate([members.attack_scores, nonmembers.attack_scores])
-    fpr, tpr, _ = roc_curve(truth, attack_scores, drop_intermediate=False)
+    scores = np.concatenate([members, nonmembers])
+    fpr, tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
     return Roc(fpr, tpr)
 
 
@@ -85,6 +93,41 @@ def membership_metrics(members: Judged, nonmembers: Judged, roc: Roc) -> dict[st
         "tn_mmps": _mean(nonmembers.max_scores[~nonmembers.decisions]),
         "accuracy": correct / (len(members) + len(nonmembers)),
     }
+
+
+def membership_intervals(
+    members: Judged, nonmembers: Judged, set_name: str, resamples: int, seed: int
+) -> dict[str, Interval]:
+    """Return 95% bootstrap intervals over images (see `ranking.draws`).
+
+    The draws of a set depend on its name and the seed, so that all attacks are judged on
+    the same resamples.
+
+    Args:
+        members: The attack set's members, at least one.
+        nonmembers: The non-member set, at least one.
+        set_name: The set's name.
+        resamples: How many, at least 1.
+        seed: Seed of the draws.
+
+    Returns:
+        (low, high) of `precision`, `recall`, `fpr` and `auroc`.
+    """
+    scores = np.concatenate([members.attack_scores, nonmembers.attack_scores])
+    ranked = rank(scores.astype(np.float64))
+    member = np.arange(len(scores)) < len(members)
+    parts: dict[str, list[Float64]] = {"precision": [], "recall": [], "fpr": [], "auroc": []}
+    sizes = {MEMBERS: len(members), set_name: len(nonmembers)}
+    for drawn in draws(sizes, resamples, seed):
+        true = drawn[MEMBERS] @ members.decisions
+        false = drawn[set_name] @ nonmembers.decisions
+        tpr, fpr = roc_of(ranked, np.hstack([drawn[MEMBERS], drawn[set_name]]), member)
+        parts["precision"].append(true / np.maximum(true + false, 1))
+        parts["recall"].append(true / len(members))
+        parts["fpr"].append(false / len(nonmembers))
+        parts["auroc"].append(area_under(tpr, fpr))
+    found = {name: interval(values) for name, values in parts.items()}
+    return {name: both for name, both in found.items() if both is not None}
 
 
 def _mean(values: Float32) -> float:

@@ -14,6 +14,7 @@ from trustmia.attacks import ATTACKS
 from trustmia.audit import AuditResult
 from trustmia.errors import UserError
 from trustmia.evaluation import Roc
+from trustmia.ranking_results import NOTE, Entries, with_interval
 
 # Columns of the paper's result files, and the metric each shows.
 COLUMNS = {
@@ -44,7 +45,7 @@ SET_COLOURS = {
 }
 OTHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 
-Sets = dict[str, dict[str, dict[str, float]]]
+Sets = dict[str, dict[str, dict[str, Any]]]
 
 
 def read_metrics(name: str) -> dict[str, Any]:
@@ -64,20 +65,37 @@ def read_metrics(name: str) -> dict[str, Any]:
 
 def as_metrics(result: AuditResult) -> dict[str, Any]:
     """Return the whole result as `metrics.json` holds it."""
-    return {"parameters": result.parameters, "sizes": result.sizes, "sets": result.sets}
+    sets: dict[str, dict[str, dict[str, Any]]] = {
+        name: {attack: dict(values) for attack, values in attacks.items()}
+        for name, attacks in result.sets.items()
+    }
+    for name, attacks in result.intervals.items():
+        for attack, intervals in attacks.items():
+            sets[name][attack]["ci95"] = intervals
+    return {"parameters": result.parameters, "sizes": result.sizes, "sets": sets}
 
 
-def as_summary(result: AuditResult) -> dict[str, Any]:
+def as_summary(result: AuditResult, ranking: Entries) -> dict[str, Any]:
     """Return what `dvc metrics diff` compares: per attack its quality, and FPR per set.
 
-    Precision, recall and AUROC are those against the first non-member set.
+    Precision, recall and AUROC are those against the first non-member set. An attack that
+    learns no decision has the FPRs at the threshold that gives 5% on held-out images.
+
+    Args:
+        result: The attacks on scores.
+        ranking: Attack → what `ranking_results.as_entry` returned, of all attacks.
     """
     first = next(iter(result.sets))
     summary: dict[str, Any] = {}
-    for attack in result.rocs:
-        reached = result.sets[first][attack]
-        summary[attack] = {name: reached[name] for name in ("auroc", "precision", "recall")}
-        summary[attack]["fpr"] = {name: result.sets[name][attack]["fpr"] for name in result.sets}
+    for attack, entry in ranking.items():
+        summary[attack] = {"auroc": entry["auroc"], "tpr_at_1pct_fpr": entry["tpr_at_1pct_fpr"]}
+        if attack in result.rocs:
+            reached = result.sets[first][attack]
+            summary[attack] |= {name: reached[name] for name in ("auroc", "precision", "recall")}
+            rates = {name: result.sets[name][attack]["fpr"] for name in result.sets}
+        else:
+            rates = {name: rate["fpr"] for name, rate in entry["fpr_at_5pct"].items()}
+        summary[attack]["fpr"] = rates
     return summary
 
 
@@ -94,28 +112,41 @@ def as_csv(sets: Sets) -> pd.DataFrame:
 
 
 def as_table(metrics: dict[str, Any], style: str) -> str:
-    """Return a table for people.
+    """Return tables for people, one for each of FPR, precision and AUROC.
 
     Args:
         metrics: What `as_metrics` returned.
         style: A format of the package `tabulate`, e.g. `simple` or `github`.
     """
     sets: Sets = metrics["sets"]
-    attacks = list(next(iter(sets.values())))
-    titles = {a: ATTACKS[a].title.removesuffix(" Attack") for a in attacks}
-    headers = ["image set", "images"]
-    headers += [f"{titles[a]} {column}" for a in attacks for column in TABLE_METRICS]
-    rows = [
-        [name, str(metrics["sizes"][name])]
-        + [f"{values[a][metric]:.3f}" for a in attacks for metric in TABLE_METRICS.values()]
-        for name, values in sets.items()
-    ]
     first = next(iter(sets.values()))
-    recalls = ", ".join(f"{titles[a]} {first[a]['recall']:.3f}" for a in attacks)
+    titles = {a: ATTACKS[a].title.removesuffix(" Attack") for a in first}
+    tables = [
+        _metric_table(metrics, titles, column, metric, style)
+        for column, metric in TABLE_METRICS.items()
+    ]
+    recalls = ", ".join(f"{titles[a]} {_cell(first[a], 'recall')}" for a in titles)
+    members = f"Share of the {metrics['sizes']['members']} members called members (recall)"
+    notes = [f"{members}: {recalls}."]
+    if any("ci95" in values for values in first.values()):
+        notes.append(NOTE)
+    return "\n\n".join([*tables, *notes])
+
+
+def _metric_table(
+    metrics: dict[str, Any], titles: dict[str, str], column: str, metric: str, style: str
+) -> str:
+    headers = ["image set", "images", *(f"{title} {column}" for title in titles.values())]
+    rows = [
+        [name, str(metrics["sizes"][name]), *(_cell(values[a], metric) for a in titles)]
+        for name, values in metrics["sets"].items()
+    ]
     aligned = ["left"] + ["right"] * (len(headers) - 1)
-    table = tabulate(rows, headers, tablefmt=style, colalign=aligned, disable_numparse=True)
-    members = metrics["sizes"]["members"]
-    return f"{table}\n\nShare of the {members} members called members (recall): {recalls}."
+    return str(tabulate(rows, headers, tablefmt=style, colalign=aligned, disable_numparse=True))
+
+
+def _cell(values: dict[str, Any], metric: str) -> str:
+    return with_interval(values[metric], values.get("ci95", {}).get(metric))
 
 
 def roc_table(rocs: dict[str, Roc]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ that the published LiRA code and Privacy Meter leave behind.
 
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ Array = npt.NDArray[Any]
 # How far a row of scores may be from a sum of 1.
 SUM_TOLERANCE = 1e-3
 NAMES = ("logits", "scores")
+# Image sets whose rows are ranked; all others are further non-member sets.
+AUDITED = ("members", "original")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Signals:
         labels: int64 [N]; not used by single numbers.
         views: A.
         name: Where it is from, for messages.
+        first: Number of the first image, for messages.
     """
 
     models: Sequence[Array]
@@ -43,9 +46,16 @@ class Signals:
     labels: Int64
     views: int
     name: str
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def at(self, rows: slice) -> "Signals":
+        """Return what the models say of a slice of the images, nothing read yet."""
+        parts = [model[rows] for model in self.models]
+        first = self.first + rows.indices(len(self))[0]
+        return replace(self, models=parts, labels=self.labels[rows], first=first)
 
     def confidences(self, rows: slice) -> Float64:
         """Return float64 [M, n, A] of a slice of images.
@@ -59,13 +69,13 @@ class Signals:
         if broken.any():
             model, image = np.argwhere(broken)[0][:2]
             raise UserError(
-                f"{self.name}: model {model}, image {rows.start + image} has "
+                f"{self.name}: model {model}, image {self.first + rows.start + image} has "
                 f"{block[tuple(np.argwhere(broken)[0])]}; allowed: finite numbers"
             )
         try:
             return self.convert(block, self.labels[rows])
         except ValueError as error:
-            place = f"images {rows.start} to {rows.stop - 1}"
+            place = f"images {self.first + rows.start} to {self.first + rows.stop - 1}"
             raise UserError(f"{self.name}: {place}: {error}") from error
 
     @property
@@ -104,14 +114,18 @@ class SignalSet:
     """An audit's input.
 
     Attributes:
-        audited: What the models say of the audited images.
+        images: What the models say of N images.
         member: bool [M, N], the model was trained on the image.
         population: The same models on images that none was trained on; None if absent.
+        audited: The images that are ranked, members and non-members of the target.
+        sets: Further non-member sets by name.
     """
 
-    audited: Signals
+    images: Signals
     member: Bool
     population: Signals | None
+    audited: slice
+    sets: dict[str, slice] = field(default_factory=dict)
 
 
 def read_signals(path: Path) -> SignalSet:
@@ -163,13 +177,18 @@ def _own_form(arrays: Mapping[str, Array], name: str) -> SignalSet:
         raise UserError(f"{name}: lacks {' and '.join(missing)}")
     kind = kinds[0]
     values = arrays[kind]
-    if values.ndim not in (3, 4) or values.shape[-1] < 2 or values.dtype.kind != "f":
+    if (
+        values.ndim not in (3, 4)
+        or 0 in values.shape
+        or values.shape[-1] < 2
+        or values.dtype.kind != "f"
+    ):
         raise UserError(
             f"{name}: {kind} is {values.dtype} {list(values.shape)}; allowed: float "
             "[models, images, classes] or [models, images, views, classes]"
         )
     member = _member(arrays["member"], values.shape[:2], name)
-    audited = _signals(values, arrays["labels"], kind, f"{name}: {kind}", f"{name}: labels")
+    images = _signals(values, arrays["labels"], kind, f"{name}: {kind}", f"{name}: labels")
     population = None
     if f"population_{kind}" in arrays:
         if "population_labels" not in arrays:
@@ -184,7 +203,35 @@ def _own_form(arrays: Mapping[str, Array], name: str) -> SignalSet:
         place = f"{name}: population_{kind}"
         labels = arrays["population_labels"]
         population = _signals(shown, labels, kind, place, f"{name}: population_labels")
-    return SignalSet(audited, member, population)
+    if "set" not in arrays:
+        return _all_audited(images, member, population)
+    audited, sets = _sets(arrays["set"], values.shape[1], f"{name}: set")
+    return SignalSet(images, member, population, audited, sets)
+
+
+def _all_audited(images: Signals, member: Bool, population: Signals | None) -> SignalSet:
+    return SignalSet(images, member, population, slice(0, len(images)))
+
+
+def _sets(names: Array, count: int, place: str) -> tuple[slice, dict[str, slice]]:
+    """Return which rows are audited, and those of each further set."""
+    if names.shape != (count,) or names.dtype.kind != "U":
+        raise UserError(f"{place} is {names.dtype} {list(names.shape)}; allowed: text [{count}]")
+    groups = np.where(np.isin(names, AUDITED), AUDITED[0], names)
+    starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
+    ends = [*starts[1:], count]
+    found: dict[str, slice] = {}
+    for start, end in zip(starts, ends):
+        name = str(groups[start])
+        if name in found:
+            raise UserError(
+                f"{place}: rows of {name} are in two places, up to {found[name].stop - 1} and from "
+                f"{start}; allowed: {' and '.join(AUDITED)} side by side, each set in one piece"
+            )
+        found[name] = slice(int(start), int(end))
+    if AUDITED[0] not in found:
+        raise UserError(f"{place}: has no rows of {' or '.join(AUDITED)}, which are audited")
+    return found.pop(AUDITED[0]), found
 
 
 def _signals(values: Array, labels: Array, kind: str, name: str, labels_name: str) -> Signals:
@@ -241,7 +288,7 @@ def _published_lira(path: Path) -> SignalSet:
             raise UserError(f"{name}: {list(first.shape)}; allowed: [images, views]")
         views = first.shape[1] if first.ndim == 2 else 1
         unused = np.zeros(count, np.int64)
-        return SignalSet(Signals(models, _as_confidence, unused, views, name), member, None)
+        return _all_audited(Signals(models, _as_confidence, unused, views, name), member, None)
     if first.ndim not in (2, 3):
         raise UserError(f"{name}: {list(first.shape)}; allowed: [images, views, classes]")
     if not (path / "labels.npy").is_file():
@@ -251,7 +298,7 @@ def _published_lira(path: Path) -> SignalSet:
         )
     labels = _labels(_load(path / "labels.npy"), count, first.shape[-1], str(path / "labels.npy"))
     views = first.shape[1] if first.ndim == 3 else 1
-    return SignalSet(Signals(models, confidence.from_logits, labels, views, name), member, None)
+    return _all_audited(Signals(models, confidence.from_logits, labels, views, name), member, None)
 
 
 def _by_number(folder: Path) -> tuple[int, str]:
@@ -276,7 +323,7 @@ def _privacy_meter(path: Path) -> SignalSet:
     population = _load(place) if place.is_file() else None
     if population is not None and population.shape[1:] != values.shape[1:]:
         raise UserError(f"{place} is {list(population.shape)}; allowed: [images, {len(member)}]")
-    return SignalSet(
+    return _all_audited(
         _probabilities(values, str(found[0])),
         checked,
         None if population is None else _probabilities(population, str(place)),

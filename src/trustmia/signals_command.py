@@ -2,26 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from tabulate import tabulate
 
 from trustmia import files
-from trustmia.arrays import Bool, Float64
 from trustmia.attacks.reference import FAMILIES, REFERENCE_ATTACKS, ReferenceSettings
-from trustmia.attacks.reference.summary import Summary, summarise
 from trustmia.errors import UserError
-from trustmia.ranking import bootstrap, ranking_metrics
+from trustmia.ranking import judge
+from trustmia.ranking_results import as_entry, ranking_table, rates_table
+from trustmia.reference_audit import ReferenceScores, run_reference_attacks
 from trustmia.signal_files import SignalSet, read_signals
-
-SHOWN = {
-    "auroc": "AUROC",
-    "balanced_accuracy": "balanced accuracy",
-    "tpr_at_1pct_fpr": "TPR at 1% FPR",
-    "tpr_at_0.1pct_fpr": "TPR at 0.1% FPR",
-}
 
 
 def audit_signals(
@@ -32,6 +23,7 @@ def audit_signals(
     settings: ReferenceSettings,
     resamples: int,
     seed: int,
+    tune_a: bool = False,
 ) -> str:
     """Run attacks against one of the models, with the others as reference models.
 
@@ -43,6 +35,7 @@ def audit_signals(
         settings: Settings of the attacks.
         resamples: Resamples of the bootstrap; 0 for no intervals.
         seed: Seed of the bootstrap.
+        tune_a: Choose RMIA's a on reference models.
 
     Returns:
         A table for people, and where the files are.
@@ -52,27 +45,38 @@ def audit_signals(
     """
     _check_options(families, out, settings, resamples, seed)
     signals = read_signals(path)
-    scores, skipped = attack_scores(signals, target, families, settings)
-    member = signals.member[target]
-    found = {
-        name: ranking_metrics(values, member) | {"ci95": bootstrap(values, member, resamples, seed)}
-        for name, values in scores.items()
+    if len(signals.member) < 2:
+        raise UserError("one model is no audit: reference models are needed beside the target")
+    said = run_reference_attacks(signals, target, families, settings, tune_a)
+    attacks = {
+        name: as_entry(
+            REFERENCE_ATTACKS[name].title,
+            judge(scores.audited, said.member, scores.sets, resamples, seed),
+        )
+        for name, scores in said.forms.items()
     }
     metrics = {
         "target_index": target,
         "num_models": len(signals.member),
-        "num_members": int(member.sum()),
-        "num_nonmembers": int((~member).sum()),
-        "attacks": found,
+        "num_members": int(said.member.sum()),
+        "num_nonmembers": int((~said.member).sum()),
+        "rmia_a": said.settings.rmia_a,
+        "attacks": attacks,
     }
     try:
         with files.all_or_nothing(out) as fresh:
             files.write_json(fresh / "metrics.json", metrics)
-            as_rows(scores, member).to_parquet(fresh / "scores.parquet", index=False)
+            as_rows(signals, said).to_parquet(fresh / "scores.parquet", index=False)
     except OSError as error:
         raise UserError(f"--out: cannot write to {out}: {error.strerror}") from error
-    note = f"\nLeft out: {', '.join(skipped)}." if skipped else ""
-    return f"{as_table(found)}{note}\n\nWritten to {out}: metrics.json, scores.parquet"
+    notes = [f"Left out: {', '.join(said.skipped)}."] if said.skipped else []
+    if tune_a:
+        notes.append(f"RMIA's a, tuned on a reference model: {said.settings.rmia_a}.")
+    tables = [ranking_table(attacks, "simple")]
+    if signals.sets:
+        tables.append(rates_table(attacks, "simple"))
+    written = f"Written to {out}: metrics.json, scores.parquet"
+    return "\n\n".join([*tables, *notes, written])
 
 
 def _check_options(
@@ -97,77 +101,16 @@ def _check_options(
             raise UserError(f"--out: {place} is a file; allowed: a folder, or a new name")
 
 
-def attack_scores(
-    signals: SignalSet, target: int, families: Sequence[str], settings: ReferenceSettings
-) -> tuple[dict[str, Float64], list[str]]:
-    """Return the scores of all forms of the attacks that the signals allow.
-
-    Returns:
-        Form → float64 [N], and why forms were left out, one phrase each.
-
-    Raises:
-        UserError: The target is not among the models, is alone, or was trained on all or
-            none of the images; or the signals allow none of the attacks.
-    """
-    models = len(signals.member)
-    if not 0 <= target < models:
-        raise UserError(f"--target-index: got {target}; allowed: 0 to {models - 1}")
-    if models < 2:
-        raise UserError("one model is no audit: reference models are needed beside the target")
-    if len(np.unique(signals.member[target])) < 2:
-        raise UserError(f"model {target} was trained on all images or on none: nothing to rank")
-    references = np.delete(np.arange(models), target)
-    summary = summarise(signals.audited, signals.member, target, references)
-    population = None
-    if signals.population is not None:
-        shown = signals.population
-        nobody = np.zeros((models, len(shown)), dtype=np.bool_)
-        population = summarise(shown, nobody, target, references)
-    scores: dict[str, Float64] = {}
-    skipped = []
-    for name in (form for family in families for form in FAMILIES[family]):
-        reason = _impossible(name, summary, population)
-        if reason:
-            skipped.append(f"{name} ({reason})")
-        else:
-            scores[name] = REFERENCE_ATTACKS[name].score(summary, population, settings)
-    if not scores:
-        raise UserError(f"--attacks: none is possible: {', '.join(skipped)}")
-    return scores, skipped
-
-
-def _impossible(name: str, summary: Summary, population: Summary | None) -> str | None:
-    """Say what an attack lacks."""
-    attack = REFERENCE_ATTACKS[name]
-    if attack.needs_population and population is None:
-        return "no population images"
-    if attack.needs_inside and not summary.inside.count.all():
-        return "some images are members of no reference model"
-    return None
-
-
-def as_rows(scores: dict[str, Float64], member: Bool) -> pd.DataFrame:
+def as_rows(signals: SignalSet, said: ReferenceScores) -> pd.DataFrame:
     """Return one row per image and attack: `image`, `attack`, `score`, `member`."""
-    parts = [
-        pd.DataFrame(
-            {"image": np.arange(len(member)), "attack": name, "score": values, "member": member}
-        )
-        for name, values in scores.items()
-    ]
+    rows = {name: np.arange(place.start, place.stop) for name, place in signals.sets.items()}
+    audited = np.arange(signals.audited.start, signals.audited.stop)
+    parts = []
+    for name, scores in said.forms.items():
+        image = np.concatenate([audited, *(rows[k] for k in scores.sets)])
+        member = np.zeros(len(image), dtype=np.bool_)
+        member[: len(audited)] = said.member
+        values = np.concatenate([scores.audited, *scores.sets.values()])
+        columns = {"image": image, "attack": name, "score": values, "member": member}
+        parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True).astype({"attack": "category"})
-
-
-def as_table(found: dict[str, dict[str, Any]]) -> str:
-    """Return the metrics with their intervals for people."""
-    rows = [
-        [name, *(_cell(metrics[key], metrics["ci95"][key]) for key in SHOWN)]
-        for name, metrics in found.items()
-    ]
-    table = tabulate(rows, ["attack", *SHOWN.values()], disable_numparse=True)
-    return f"{table}\n\nIn brackets: 95% bootstrap interval over images."
-
-
-def _cell(value: float | None, interval: tuple[float, float] | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")

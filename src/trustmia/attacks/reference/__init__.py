@@ -1,17 +1,21 @@
 """Registry of attacks that compare the target with reference models."""
 
+from collections.abc import Callable
+
 from trustmia.attacks.reference.base import ReferenceAttack, ReferenceSettings
 from trustmia.attacks.reference.baselines import BASELINES
-from trustmia.attacks.reference.lira import LIRA
+from trustmia.attacks.reference.lira import LIRA, chosen_forms
 from trustmia.attacks.reference.rmia import RMIA
 
 REFERENCE_ATTACKS: dict[str, ReferenceAttack] = {**LIRA, **RMIA, **BASELINES}
-# What `--attacks` and `attack.methods` may name: all forms of an attack.
-FAMILIES: dict[str, tuple[str, ...]] = {
-    "lira": tuple(LIRA),
-    "rmia": tuple(RMIA),
-    "loss": ("loss",),
-    "difficulty": ("difficulty",),
+Forms = Callable[[ReferenceSettings, int], tuple[str, ...]]
+# What `--attacks` and `attack.methods` may name, and the forms that each stands for, given
+# the settings and the number of reference models.
+FAMILIES: dict[str, Forms] = {
+    "lira": chosen_forms,
+    "rmia": lambda settings, models: tuple(RMIA),
+    "loss": lambda settings, models: ("loss",),
+    "difficulty": lambda settings, models: ("difficulty",),
 }
 
 __all__ = ["FAMILIES", "REFERENCE_ATTACKS", "ReferenceAttack", "ReferenceSettings"]

@@ -7,7 +7,7 @@ from typing import Literal
 from trustmia.arrays import Float64
 from trustmia.attacks.reference.summary import Summary
 
-Variance = Literal["per_example", "global", "auto"]
+Variance = Literal["per_example", "global", "auto", "both"]
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,13 @@ class ReferenceSettings:
     """Settings of all attacks; each reads its own.
 
     Attributes:
+        lira_variance: Whose spread of confidences LiRA's Gaussians have: each image's own,
+            one for all images, whichever suits the number of models, or both side by side.
         rmia_a: a of RMIA's offline form, in [0, 1].
         rmia_gamma: γ of RMIA, above 0.
     """
 
+    lira_variance: Variance = "both"
     rmia_a: float = 0.3
     rmia_gamma: float = 1.0
 

@@ -9,7 +9,7 @@ where models are few, the pooled one of all images around their medians.
 import numpy as np
 
 from trustmia.arrays import Float64
-from trustmia.attacks.reference.base import ReferenceAttack, ReferenceSettings
+from trustmia.attacks.reference.base import ReferenceAttack, ReferenceSettings, Variance
 from trustmia.attacks.reference.summary import Side, Summary
 
 # As in the published code, so that equal confidences do not divide by zero.
@@ -49,6 +49,19 @@ def one_sided(summary: Summary, pooled: bool) -> Float64:
     return ((summary.target - side.median) / (std + SMALLEST_STD)).mean(axis=1)
 
 
+# With fewer reference models an image's own variance is too uncertain (section VI-C).
+FEW_MODELS = 64
+
+
+def pooled_choices(variance: Variance, models: int) -> tuple[bool, ...]:
+    """Say which variances to use: pooled over all images, each image's own, or both."""
+    if variance == "both":
+        return (False, True)
+    if variance == "auto":
+        return (models < FEW_MODELS,)
+    return (variance == "global",)
+
+
 FORMS = {"online": online, "offline": offline, "offline_one_sided": one_sided}
 TITLES = {"online": "LiRA", "offline": "LiRA offline", "offline_one_sided": "LiRA one-sided"}
 
@@ -61,8 +74,22 @@ def _attack(form: str, pooled: bool) -> ReferenceAttack:
     return ReferenceAttack(title, True, form == "online", False, score)
 
 
+def form_name(form: str, pooled: bool) -> str:
+    """Return the name of a form of LiRA, as results have it."""
+    return f"lira_{form}{'_global_variance' if pooled else ''}"
+
+
 LIRA = {
-    f"lira_{form}{'_global_variance' if pooled else ''}": _attack(form, pooled)
-    for form in FORMS
-    for pooled in (False, True)
+    form_name(form, pooled): _attack(form, pooled) for form in FORMS for pooled in (False, True)
 }
+
+
+def chosen_forms(settings: ReferenceSettings, models: int) -> tuple[str, ...]:
+    """Return the forms of LiRA that settings ask for.
+
+    Args:
+        settings: Settings of the attacks.
+        models: R, how many reference models there are.
+    """
+    choices = pooled_choices(settings.lira_variance, models)
+    return tuple(form_name(form, pooled) for form in FORMS for pooled in choices)

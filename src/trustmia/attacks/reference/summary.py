@@ -74,7 +74,8 @@ def summarise(source: Source, member: Bool, target: int, references: Int64) -> S
         source: The confidences.
         member: bool [M, N].
         target: Index of the target among the M models.
-        references: int64 [R], indices of the reference models.
+        references: int64 [R], indices of the reference models; without any, both sides of
+            the summary are NaN.
 
     Raises:
         UserError: An image has no reference model that was not trained on it.
@@ -82,7 +83,7 @@ def summarise(source: Source, member: Bool, target: int, references: Int64) -> S
     count = member.shape[1]
     outside = ~member[references]
     lonely = np.flatnonzero(~outside.any(axis=0))
-    if len(lonely):
+    if len(references) and len(lonely):
         raise UserError(
             f"image {lonely[0]} is a member of every reference model ({len(lonely)} such images); "
             "attacks need at least one that was not trained on it"
@@ -92,6 +93,8 @@ def summarise(source: Source, member: Bool, target: int, references: Int64) -> S
     for rows in blocks(count, source.width):
         block = source.confidences(rows)
         targets[rows] = block[target]
+        if not len(references):
+            continue
         inside = member[references, rows]
         for side, mask in zip(sides, (inside, ~inside), strict=True):
             side.add(rows, block[references], mask)

@@ -1,0 +1,120 @@
+"""How attacks rank, as JSON and as tables for people: every number with its interval."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from trustmia.attacks import ATTACKS
+from trustmia.attacks.reference import REFERENCE_ATTACKS
+from trustmia.audit import AuditResult
+from trustmia.ranking import NONMEMBERS, OPERATING_POINTS, Interval, Judgement, judge
+from trustmia.reference_audit import ReferenceScores
+from trustmia.score_files import ScoreSet
+
+SHOWN = {
+    "auroc": "AUROC",
+    "balanced_accuracy": "balanced accuracy",
+    "tpr_at_1pct_fpr": "TPR at 1% FPR",
+    "tpr_at_0.1pct_fpr": "TPR at 0.1% FPR",
+}
+NOTE = "In brackets: 95% bootstrap interval over images."
+Entries = Mapping[str, Mapping[str, Any]]
+
+
+def as_entry(title: str, judgement: Judgement) -> dict[str, Any]:
+    """Return an attack's entry in a JSON file: metrics, `ci95`, and `fpr_at_…` by set."""
+    rates = {
+        point: {
+            name: {"fpr": rate, "ci95": judgement.rate_intervals[point][name]}
+            for name, rate in by_set.items()
+        }
+        for point, by_set in judgement.rates.items()
+    }
+    return {"title": title, **judgement.metrics, "ci95": judgement.intervals, **rates}
+
+
+def rankings(
+    result: AuditResult,
+    target: ScoreSet,
+    said: ReferenceScores | None,
+    resamples: int,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """Judge all attacks by their scores alone.
+
+    Args:
+        result: What the attacks on scores said.
+        target: The rows that they were shown; the set `original` is among them.
+        said: What the attacks with reference models said; None if there are none.
+        resamples: Resamples of the bootstrap; 0 for no intervals.
+        seed: Seed of its draws.
+
+    Returns:
+        Attack → what `as_entry` returns.
+    """
+    rows = target.nonmember_sets()
+    members = np.flatnonzero(target.member)
+    audited = np.concatenate([members, rows.pop(NONMEMBERS)])
+    truth = np.arange(len(audited)) < len(members)
+    entries = {}
+    for name, scores in result.attack_scores.items():
+        exact = scores.astype(np.float64)
+        sets = {key: exact[index] for key, index in rows.items()}
+        found = judge(exact[audited], truth, sets, resamples, seed)
+        entries[name] = as_entry(ATTACKS[name].title.removesuffix(" Attack"), found)
+    if said is not None:
+        for name, form in said.forms.items():
+            found = judge(form.audited, said.member, form.sets, resamples, seed)
+            entries[name] = as_entry(REFERENCE_ATTACKS[name].title, found)
+    return entries
+
+
+def ranking_table(attacks: Entries, style: str) -> str:
+    """Return how well each attack ranks members before held-out images.
+
+    Args:
+        attacks: Attack → what `as_entry` returned.
+        style: A format of the package `tabulate`.
+    """
+    rows = [
+        [name, *(with_interval(entry[key], entry["ci95"][key]) for key in SHOWN)]
+        for name, entry in attacks.items()
+    ]
+    table = tabulate(rows, ["attack", *SHOWN.values()], tablefmt=style, disable_numparse=True)
+    return f"{table}\n\n{NOTE}"
+
+
+def rates_table(attacks: Entries, style: str, point: str = "fpr_at_5pct") -> str:
+    """Return what share of each further set each attack calls members.
+
+    Args:
+        attacks: Attack → what `as_entry` returned; those without further sets are left out.
+        style: A format of the package `tabulate`.
+        point: Key of the operating point.
+    """
+    shown = {name: entry for name, entry in attacks.items() if len(entry[point]) > 1}
+    sets = list(dict.fromkeys(s for entry in shown.values() for s in entry[point]))
+    limit = OPERATING_POINTS[point]
+    recall = f"tpr_at_{point.removeprefix('fpr_at_')}_fpr"
+    rows = [
+        [
+            name,
+            with_interval(entry[recall], entry["ci95"][recall]),
+            *(with_interval(entry[point][s]["fpr"], entry[point][s]["ci95"]) for s in sets),
+        ]
+        for name, entry in shown.items()
+    ]
+    table = tabulate(rows, ["attack", "members", *sets], tablefmt=style, disable_numparse=True)
+    return (
+        f"Share called members, at the threshold that gives {limit:.0%} FPR on held-out images:\n\n"
+        f"{table}\n\n{NOTE}"
+    )
+
+
+def with_interval(value: float | None, interval: Interval | None) -> str:
+    """Return a number to three digits, with its interval in brackets if it has one."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
