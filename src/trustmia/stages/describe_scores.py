@@ -1,0 +1,18 @@
+"""Stage `describe_scores`: how the target's maximum scores are distributed."""
+
+from trustmia import entry, files, layout
+from trustmia.max_scores import density_table, maximum_scores, score_distances
+from trustmia.score_files import read_scores
+
+
+def main() -> None:
+    """Write `plots/score_density.csv` and `metrics/score_distances.json`."""
+    target = read_scores(layout.SCORES / "target.npz", needs_sets=True)
+    maxima = maximum_scores(target)
+    density = density_table(maxima, target.scores.shape[1])
+    files.write_table(layout.PLOTS / "score_density.csv", density, "%.6f")
+    files.write_json(layout.METRICS / "score_distances.json", score_distances(maxima))
+
+
+if __name__ == "__main__":
+    entry.run("describe_scores", main)

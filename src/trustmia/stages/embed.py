@@ -1,0 +1,24 @@
+"""Stage `embed`: the target's features of members, held-out and fake images in the plane."""
+
+import numpy as np
+import pandas as pd
+
+from trustmia import entry, files, layout
+from trustmia.embedding import tsne
+from trustmia.feature_files import read_features
+from trustmia.images.prepared import read_dataset
+from trustmia.params import load_params
+
+
+def main() -> None:
+    """Write `plots/tsne.csv`."""
+    params = load_params()
+    sample = read_features(layout.FEATURES / "target.npz")
+    classes = np.asarray(read_dataset(layout.DATASET).classes)
+    x, y = tsne(sample.features, params.seed).T
+    table = pd.DataFrame({"x": x, "y": y, "set": sample.sets, "label": classes[sample.labels]})
+    files.write_table(layout.PLOTS / "tsne.csv", table, "%.4f")
+
+
+if __name__ == "__main__":
+    entry.run("embed", main)

@@ -1,0 +1,53 @@
+"""Stage `gallery`: non-members that all attacks with a learned decision call members."""
+
+from dataclasses import asdict
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from trustmia import entry, files, layout
+from trustmia.decision_files import read_decisions
+from trustmia.errors import UserError
+from trustmia.gallery import Exhibit, exhibit, select
+from trustmia.images.prepared import read_prepared
+from trustmia.params import load_params
+from trustmia.score_files import MEMBERS, read_scores
+from trustmia.stages.shown import image_sets
+
+SCHEMA = pa.schema(
+    {
+        "set": pa.string(),
+        "rank": pa.int64(),
+        "score": pa.float64(),
+        "predicted": pa.string(),
+        "true": pa.string(),
+        "png": pa.binary(),
+    }
+)
+
+
+def main() -> None:
+    """Write `outputs/gallery/gallery.parquet`."""
+    params = load_params()
+    scores_path = layout.SCORES / "target.npz"
+    target = read_scores(scores_path, needs_sets=True)
+    decisions = read_decisions(layout.DECISIONS, len(target.labels))
+    chosen = select(target, decisions.unanimous())
+    prepared = read_prepared(layout.DATASET)
+    exhibits: list[Exhibit] = []
+    for name, images in image_sets(params, prepared.images, "target"):
+        if name == MEMBERS:
+            continue
+        try:
+            exhibits += exhibit(name, chosen[name], target, images, prepared.dataset.classes)
+        except (KeyError, ValueError) as error:
+            raise UserError(
+                f"{scores_path}: not of the images of set {name}; run `dvc repro predict`"
+            ) from error
+    table = pa.Table.from_pylist([asdict(each) for each in exhibits], schema=SCHEMA)
+    with files.atomic_file(layout.GALLERY / "gallery.parquet") as temporary:
+        parquet.write_table(table, temporary)
+
+
+if __name__ == "__main__":
+    entry.run("gallery", main)

@@ -1,0 +1,245 @@
+"""The gallery shows the right images of every set, in the right order, as they were shown."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.helpers import ROOT, set_params
+from trustmia import checkpoints, classifiers, files, layout
+from trustmia.arrays import Bool, UInt8
+from trustmia.attacks import ATTACKS, AttackSettings
+from trustmia.decision_files import Decisions, read_decisions, write_decisions
+from trustmia.errors import UserError
+from trustmia.gallery import MAX_PER_SET, MIN_SIDE, enlarged_png, exhibit, select
+from trustmia.generators.fakes import save_fakes
+from trustmia.images.base import Dataset, Images
+from trustmia.images.prepared import DESCRIPTION, LABELS, PIXELS, describe, read_dataset
+from trustmia.prediction import predict
+from trustmia.score_files import ScoreSet, write_scores
+from trustmia.stages import gallery
+
+CLASSES = ("ant", "bee", "cat")
+SETS = ("members", "original", "scaled", "fake", "digits")
+PER_SET = 12
+SIDE = 8
+DATASET = Dataset("fashion_mnist", CLASSES, 1, SIDE, (0.5,), (0.5,))
+
+
+def scores_of(seed: int, sets: tuple[str, ...] = SETS) -> ScoreSet:
+    """Return scores with many ties among the maxima."""
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(len(sets), dtype=np.int32), PER_SET)
+    best = rng.choice([0.5, 0.75, 1.0], size=len(codes))
+    scores = np.tile(((1 - best) / 2)[:, None], (1, 3))
+    scores[np.arange(len(codes)), rng.integers(3, size=len(codes))] = best
+    labels = np.where(codes == sets.index("digits"), -1, rng.integers(3, size=len(codes)))
+    return ScoreSet(scores.astype(np.float32), labels, codes == 0, sets, codes)
+
+
+def pixels_of(seed: int, count: int = PER_SET) -> UInt8:
+    return np.random.default_rng(seed).integers(256, size=(count, 1, SIDE, SIDE), dtype=np.uint8)
+
+
+def opened(png: bytes) -> UInt8:
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+@given(st.integers(0, 10**6), st.data())
+@settings(max_examples=50, deadline=None)
+def test_selection_is_that_of_a_loop(seed: int, data: st.DataObject) -> None:
+    target = scores_of(seed)
+    count = len(target.labels)
+    called = np.asarray(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
+    chosen = select(target, called)
+    assert list(chosen) == list(SETS[1:])
+    for code, name in enumerate(SETS[1:], start=1):
+        candidates = [
+            (-float(target.scores[row].max()), row)
+            for row in range(count)
+            if called[row] and target.set_codes[row] == code
+        ]
+        assert chosen[name].tolist() == [row for _, row in sorted(candidates)[:MAX_PER_SET]]
+
+
+def test_selection_of_real_attacks_is_called_member_by_each() -> None:
+    shadow, target = scores_of(1), scores_of(2)
+    attack_settings = AttackSettings(salem_max_epochs=20)
+    said = {}
+    for name, attack in ATTACKS.items():
+        fitted = attack.fit(shadow.scores, shadow.member, attack_settings)
+        said[name] = fitted.decide(fitted.score(target.scores))
+    decisions = Decisions(tuple(said), np.stack(list(said.values())))
+    for rows in select(target, decisions.unanimous()).values():
+        assert all(called[rows].all() for called in said.values())
+
+
+def test_without_attacks_nothing_is_called_a_member() -> None:
+    assert not Decisions((), np.zeros((0, 5), dtype=np.bool_)).unanimous().any()
+
+
+def test_exhibits_say_what_the_model_took_an_image_for() -> None:
+    target, pixels = scores_of(0), pixels_of(0)
+    images = Images(pixels, np.zeros(PER_SET, dtype=np.int64))
+    first = SETS.index("fake") * PER_SET
+    rows = np.asarray([first + 7, first, first + 11])
+    exhibits = exhibit("fake", rows, target, images, CLASSES)
+    assert [each.rank for each in exhibits] == [0, 1, 2]
+    for row, each in zip(rows, exhibits, strict=True):
+        assert each.set == "fake" and each.score == target.scores[row].max()
+        assert each.predicted == CLASSES[target.scores[row].argmax()]
+        assert each.true == CLASSES[target.labels[row]]
+        assert np.array_equal(opened(each.png)[::7, ::7], pixels[row - first, 0])
+
+
+def test_exhibits_without_class_have_no_true_name() -> None:
+    images = Images(pixels_of(0), np.full(PER_SET, -1))
+    rows = np.asarray([SETS.index("digits") * PER_SET])
+    assert exhibit("digits", rows, scores_of(0), images, CLASSES)[0].true == ""
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [8, 28, 32, 56, 96])
+def test_pictures_are_enlarged_by_whole_squares(channels: int, side: int) -> None:
+    rng = np.random.default_rng(side)
+    pixels = rng.integers(256, size=(channels, side, side), dtype=np.uint8)
+    large = opened(enlarged_png(pixels))
+    factor = len(large) // side
+    assert large.shape[0] == large.shape[1] >= MIN_SIDE > (factor - 1) * side
+    small = pixels[0] if channels == 1 else pixels.transpose(1, 2, 0)
+    for down in range(factor):
+        for right in range(factor):
+            assert np.array_equal(large[down::factor, right::factor], small)
+    assert enlarged_png(pixels) == enlarged_png(pixels.copy())
+
+
+def test_decisions_come_back_from_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "d.npz"
+    decisions = np.asarray([[True, False, True], [True, True, False]])
+    write_decisions(path, Decisions(("threshold", "salem"), decisions))
+    read = read_decisions(path, num_images=3)
+    assert read.attacks == ("threshold", "salem")
+    assert read.unanimous().tolist() == [True, False, False]
+
+
+def test_decisions_that_cannot_be_read_are_named_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "d.npz"
+    with pytest.raises(UserError, match=r"d.npz: not found; run `dvc repro attack`"):
+        read_decisions(path, 3)
+    path.write_bytes(b"no archive")
+    with pytest.raises(UserError, match=r"d.npz: not readable .* run `dvc checkout"):
+        read_decisions(path, 3)
+    write_decisions(path, Decisions(("salem",), np.ones((1, 4), dtype=np.bool_)))
+    with pytest.raises(UserError, match=r"shape \[1, 4\]; allowed: \[1, 3\]"):
+        read_decisions(path, 3)
+
+
+Workspace = Callable[[ScoreSet, Bool], None]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Return what fills a folder with the inputs of the stage, of tiny images."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    set_params(tmp_path, {"predict.nonmember_sets": list(SETS[1:])})
+
+    def write_images(folder: Path, images: Images) -> None:
+        folder.mkdir(parents=True)
+        np.save(folder / PIXELS, images.pixels)
+        np.save(folder / LABELS, images.labels)
+
+    labels = np.zeros(3 * PER_SET, dtype=np.int64)
+    write_images(layout.DATASET, Images(pixels_of(1, 3 * PER_SET), labels))
+    files.write_text(layout.DATASET / DESCRIPTION, describe(DATASET, pixel_files=None))
+    write_images(layout.IMAGE_SETS / "digits", Images(pixels_of(2), labels[:PER_SET]))
+    save_fakes(layout.FAKES, Images(pixels_of(3), labels[:PER_SET]), {})
+    order = np.random.default_rng(0).permutation(3 * PER_SET)
+    split = {"members": order[:PER_SET], "non_members": order[PER_SET : 2 * PER_SET]}
+    files.write_arrays(layout.SPLIT / "target.npz", split)
+
+    def fill(target: ScoreSet, called: Bool) -> None:
+        write_scores(layout.SCORES / "target.npz", target)
+        write_decisions(layout.DECISIONS, Decisions(("threshold",), called[None]))
+
+    return fill
+
+
+def test_stage_shows_every_set_its_own_images(workspace: Workspace) -> None:
+    target = scores_of(4)
+    called = target.set_codes != SETS.index("scaled")
+    workspace(target, called)
+    gallery.main()
+    table = pd.read_parquet(layout.GALLERY / "gallery.parquet")
+    assert list(table.columns) == ["set", "rank", "score", "predicted", "true", "png"]
+    assert set(table["set"]) == {"original", "fake", "digits"}
+    held_out = files.read_arrays(layout.SPLIT / "target.npz")["non_members"]
+    sources = {
+        "original": pixels_of(1, 3 * PER_SET)[held_out],
+        "fake": pixels_of(3),
+        "digits": pixels_of(2),
+    }
+    chosen = select(target, called)
+    for name, rows in table.groupby("set"):
+        places = chosen[str(name)] - SETS.index(str(name)) * PER_SET
+        assert len(rows) == MAX_PER_SET and rows["rank"].tolist() == list(range(MAX_PER_SET))
+        for place, png in zip(places, rows["png"], strict=True):
+            assert np.array_equal(opened(png)[::7, ::7], sources[str(name)][place, 0])
+
+
+def test_stage_writes_the_same_bytes_again(workspace: Workspace) -> None:
+    target = scores_of(5)
+    workspace(target, ~target.member)
+    contents = []
+    for _ in range(2):
+        gallery.main()
+        contents.append((layout.GALLERY / "gallery.parquet").read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_gallery_may_be_empty(workspace: Workspace) -> None:
+    target = scores_of(6)
+    workspace(target, target.member)
+    gallery.main()
+    table = pd.read_parquet(layout.GALLERY / "gallery.parquet")
+    assert len(table) == 0 and list(table.columns)[:2] == ["set", "rank"]
+
+
+def test_scores_of_other_images_are_named(workspace: Workspace) -> None:
+    target = scores_of(7)
+    shorter = replace(
+        target,
+        **{name: getattr(target, name)[:-1] for name in ("scores", "labels", "member")},
+        set_codes=target.set_codes[:-1],
+    )
+    workspace(shorter, ~shorter.member)
+    with pytest.raises(
+        UserError, match=r"not of the images of set digits; run `dvc repro predict`"
+    ):
+        gallery.main()
+    assert not layout.GALLERY.exists()
+
+
+@pytest.mark.pipeline
+def test_target_says_of_an_exhibit_what_the_gallery_says(small: Path) -> None:
+    table = pd.read_parquet(small / layout.GALLERY / "gallery.parquet")
+    dataset = read_dataset(small / layout.DATASET)
+    model = classifiers.restore(
+        dataset, checkpoints.load(small / layout.CLASSIFIERS / "target" / "model")
+    )
+    assert len(table) > 0
+    for name, rows in table.groupby("set"):
+        pixels = np.stack([opened(png)[::2, ::2][None] for png in rows["png"]])
+        images = Images(pixels, np.zeros(len(rows), dtype=np.int64))
+        logits = predict(model, classifiers.prepare(dataset, images, str(name))).logits
+        scores = logits.softmax(dim=1).numpy()
+        assert np.allclose(scores.max(axis=1), rows["score"], atol=1e-5)
+        assert [dataset.classes[k] for k in scores.argmax(axis=1)] == rows["predicted"].tolist()
+        assert (np.diff(rows["score"]) <= 0).all()
