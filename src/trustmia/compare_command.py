@@ -1,0 +1,118 @@
+"""`trustmia compare`: experiments side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from trustmia import files
+from trustmia.errors import UserError
+from trustmia.study.comparison import Group, as_tables, compare_groups, group, stem
+from trustmia.study.repository import ExperimentRepository, Finished, open_repository
+from trustmia.study.tables import HELD_OUT
+
+
+@dataclass(frozen=True)
+class Sorting:
+    """What rows are sorted by.
+
+    Attributes:
+        metric: `METRIC` of the model, `ATTACK.METRIC` on held-out images, or
+            `ATTACK.METRIC.SET`; None for the order by label.
+        descending: Whether the largest value comes first.
+    """
+
+    metric: str | None
+    descending: bool
+
+
+def compare(
+    names: Sequence[str] | None,
+    everywhere: bool,
+    sorting: Sorting,
+    csv: Path | None = None,
+    markdown: Path | None = None,
+) -> str:
+    """Set experiments side by side.
+
+    Args:
+        names: Experiments, or variants with all their seeds; None for all.
+        everywhere: Take experiments of all commits rather than the current one's.
+        sorting: What rows are sorted by.
+        csv: Where to write the comparison with one row per value.
+        markdown: Where to write the tables.
+
+    Returns:
+        The tables, and what they leave out.
+
+    Raises:
+        UserError: There are no experiments, a name or a metric is unknown, or a file
+            cannot be written.
+    """
+    with open_repository() as repository:
+        found = repository.finished(None if everywhere else repository.head())
+        if not found:
+            where = "" if everywhere else " on this commit; --all takes those of all commits"
+            raise UserError(f"no experiments{where}; run `make study`, or `dvc exp run` for one")
+        if names is not None:
+            found = _chosen(repository, found, names)
+        groups = group(repository, found)
+        comparison = compare_groups(repository, groups)
+    labels = _sorted(comparison, [one.label for one in groups], sorting)
+    _write(csv, markdown, comparison, labels)
+    return "\n\n".join([as_tables(comparison, labels, "simple"), *_remarks(groups)])
+
+
+def _chosen(
+    repository: ExperimentRepository, found: list[Finished], names: Sequence[str]
+) -> list[Finished]:
+    known: dict[str, list[Finished]] = {}
+    for experiment in found:
+        seed = repository.params(experiment.revision).get("seed")
+        for name in {experiment.name, stem(experiment.name, seed)}:
+            known.setdefault(name, []).append(experiment)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        wrong = repr(unknown[0]) if unknown else "nothing"
+        raise UserError(f"--experiments: got {wrong}; there are {', '.join(sorted(known))}")
+    return list(dict.fromkeys(experiment for name in names for experiment in known[name]))
+
+
+def _sorted(comparison: pd.DataFrame, labels: list[str], sorting: Sorting) -> list[str]:
+    if sorting.metric is None:
+        return labels[::-1] if sorting.descending else labels
+    names = comparison["metric"].where(
+        comparison["attack"] == "", comparison["attack"] + "." + comparison["metric"]
+    )
+    exact = names.where(comparison["attack"] == "", names + "." + comparison["set"])
+    held_out = comparison["set"].isin(["", HELD_OUT])
+    rows = comparison[(exact == sorting.metric) | ((names == sorting.metric) & held_out)]
+    if rows.empty:
+        known = ", ".join(dict.fromkeys(names))
+        raise UserError(f"--sort: got {sorting.metric!r}; allowed: {known}, also with .SET")
+    means = dict(zip(rows["experiment"], rows["mean"], strict=True))
+    sign = -1 if sorting.descending else 1
+    ranked = sorted((label for label in labels if label in means), key=lambda x: sign * means[x])
+    return ranked + [label for label in labels if label not in means]
+
+
+def _write(
+    csv: Path | None, markdown: Path | None, comparison: pd.DataFrame, labels: list[str]
+) -> None:
+    rank = {label: i for i, label in enumerate(labels)}
+    ordered = comparison.sort_values("experiment", key=lambda c: c.map(rank), kind="stable")
+    try:
+        if csv:
+            files.write_table(csv, ordered, "%.6f")
+        if markdown:
+            files.write_text(markdown, as_tables(comparison, labels, "github") + "\n")
+    except OSError as error:
+        raise UserError(f"{error.filename}: not writable ({error.strerror})") from error
+
+
+def _remarks(groups: Sequence[Group]) -> list[str]:
+    repeats = [name for one in groups for name in one.repeats]
+    if not repeats:
+        return []
+    return [f"Left out, as they repeat parameters and seed of others: {', '.join(repeats)}."]

@@ -1,0 +1,45 @@
+"""The finished experiments of a study, gathered as tables."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from trustmia.full_keys import changes
+from trustmia.study.grid import Experiment
+from trustmia.study.repository import ExperimentRepository, Finished
+from trustmia.study.tables import COLUMNS, EXPERIMENT_COLUMNS, RunTables, run_tables
+
+
+def collect(
+    repository: ExperimentRepository, finished: Iterable[tuple[Experiment, Finished]]
+) -> RunTables:
+    """Read every experiment's files at its revision, from git and DVC.
+
+    Returns:
+        `experiments` with one row each, and the tables of `run_tables` stacked, with the
+        columns `experiment`, `variant` and `seed` in front.
+    """
+    rows: list[dict[str, Any]] = []
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
+    for experiment, found in finished:
+        key = {
+            "experiment": experiment.name,
+            "variant": experiment.variant,
+            "seed": experiment.seed,
+        }
+        params = repository.params(found.revision)
+        changed = changes(repository.params(found.baseline), params)
+        date = repository.date(found.revision)
+        described = {"rev": found.revision, "date": date, "changes": json.dumps(changed)}
+        rows.append(key | described | {"dataset": params["dataset"]["name"]})
+        with repository.switched(found.revision) as read:
+            for kind, table in run_tables(read).items():
+                parts[kind].append(_labelled(table, key))
+    tables = {"experiments": pd.DataFrame(rows).astype(EXPERIMENT_COLUMNS)}
+    return tables | {name: pd.concat(part, ignore_index=True) for name, part in parts.items()}
+
+
+def _labelled(table: pd.DataFrame, key: dict[str, Any]) -> pd.DataFrame:
+    return table.assign(**key).astype(EXPERIMENT_COLUMNS)[[*key, *table.columns]]

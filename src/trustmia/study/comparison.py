@@ -1,0 +1,208 @@
+"""Experiments side by side: those that differ in their seed alone as one, with intervals."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+from tabulate import tabulate
+
+from trustmia.full_keys import changes
+from trustmia.study.repository import ExperimentRepository, Finished
+from trustmia.study.tables import ATTACK_METRICS, HELD_OUT, attacks_table, models_table
+
+CONFIDENCE = 0.95
+MODEL_COLUMNS = {
+    "accuracy": "accuracy",
+    "ece": "ECE",
+    "overconfidence_error": "overconfidence",
+    "mmps": "MMPS",
+}
+ATTACK_COLUMNS = {"precision": "precision", "recall": "recall", "auroc": "AUROC"}
+KEYS = ["attack", "set", "metric"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Experiments that differ in their seed alone.
+
+    Attributes:
+        label: What to call them.
+        experiments: One per seed.
+        repeats: Names of experiments that have parameters and seed of one of these.
+    """
+
+    label: str
+    experiments: tuple[Finished, ...]
+    repeats: tuple[str, ...]
+
+
+def stem(name: str, seed: object) -> str:
+    """Return the name of an experiment without its ending `-sSEED`, if it has that."""
+    return name.removesuffix(f"-s{seed}")
+
+
+def group(repository: ExperimentRepository, found: Iterable[Finished]) -> list[Group]:
+    """Put experiments together that have all but the seed in common, the commit included.
+
+    Returns:
+        First those that change nothing else, then by label.
+    """
+    together: dict[str, list[tuple[Finished, dict[str, Any]]]] = {}
+    for experiment in found:
+        params = repository.params(experiment.revision)
+        rest = {key: value for key, value in params.items() if key != "seed"}
+        # Without parameters, nothing says that two experiments are the same.
+        own = rest or experiment.name
+        key = json.dumps([experiment.baseline, own], sort_keys=True, default=str)
+        together.setdefault(key, []).append((experiment, params))
+    groups = []
+    for members in together.values():
+        baseline = repository.params(members[0][0].baseline)
+        changed = changes(baseline | {"seed": None}, members[0][1] | {"seed": None})
+        groups.append((bool(changed), _group(members, changed)))
+    labels = [one.label for _, one in groups]
+    distinct = [
+        (differs, one if labels.count(one.label) == 1 else _with_commit(one))
+        for differs, one in groups
+    ]
+    return [one for _, one in sorted(distinct, key=lambda pair: (pair[0], pair[1].label))]
+
+
+def _group(members: list[tuple[Finished, dict[str, Any]]], changed: dict[str, Any]) -> Group:
+    by_seed: dict[object, Finished] = {}
+    repeats = []
+    # A name that ends in its seed is a study's, and goes before others.
+    for experiment, params in sorted(
+        members, key=lambda m: stem(m[0].name, m[1].get("seed")) == m[0].name
+    ):
+        if by_seed.setdefault(params.get("seed"), experiment) is not experiment:
+            repeats.append(experiment.name)
+    stems = {stem(experiment.name, seed) for seed, experiment in by_seed.items()}
+    if len(by_seed) == 1:
+        (label,) = (experiment.name for experiment in by_seed.values())
+    elif len(stems) == 1:
+        label = stems.pop()
+    else:
+        label = ", ".join(f"{key}={value}" for key, value in changed.items()) or "unchanged"
+    return Group(label, tuple(by_seed.values()), tuple(repeats))
+
+
+def _with_commit(one: Group) -> Group:
+    label = f"{one.label}@{one.experiments[0].baseline[:7]}"
+    return Group(label, one.experiments, one.repeats)
+
+
+def mean_interval(values: Iterable[float]) -> tuple[float, float]:
+    """Return the mean over seeds and half the width of its 95% interval.
+
+    The interval is Student's t: independent, normally distributed values. It is NaN for
+    fewer than two values; values that are NaN are left out.
+    """
+    known = np.array([value for value in values if not np.isnan(value)], dtype=np.float64)
+    if len(known) == 0:
+        return np.nan, np.nan
+    if len(known) == 1:
+        return float(known[0]), np.nan
+    quantile = stdtrit(len(known) - 1, (1 + CONFIDENCE) / 2)
+    return float(known.mean()), float(quantile * known.std(ddof=1) / np.sqrt(len(known)))
+
+
+def compare_groups(repository: ExperimentRepository, groups: Iterable[Group]) -> pd.DataFrame:
+    """Return what every group reaches.
+
+    Returns:
+        One row per group and value: `experiment` (the label), `seeds` (how many have the
+        value), `attack` and `set` (empty for values of the model), `metric`, `mean`,
+        `low` and `high` (NaN with one seed).
+    """
+    rows = []
+    for one in groups:
+        together = pd.concat([_values(repository, e) for e in one.experiments])
+        for key, values in together.groupby(KEYS, sort=False)["value"]:
+            mean, half = mean_interval(values)
+            attack, image_set, metric = key
+            rows.append(
+                {
+                    "experiment": one.label,
+                    "seeds": int(values.notna().sum()),
+                    "attack": attack,
+                    "set": image_set,
+                    "metric": metric,
+                    "mean": mean,
+                    "low": mean - half,
+                    "high": mean + half,
+                }
+            )
+    columns = ["experiment", "seeds", *KEYS, "mean", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _values(repository: ExperimentRepository, experiment: Finished) -> pd.DataFrame:
+    read = repository.reader(experiment.revision)
+    models = models_table(read).assign(attack="", set="")
+    attacks = attacks_table(read)
+    attacks = attacks[attacks["metric"].isin(ATTACK_METRICS)]
+    return pd.concat([models, attacks])[[*KEYS, "value"]]
+
+
+def as_tables(comparison: pd.DataFrame, labels: list[str], style: str) -> str:
+    """Return tables for people: one of the models, one per attack.
+
+    Args:
+        comparison: What `compare_groups` returned.
+        labels: The rows, in their order.
+        style: A format of the package `tabulate`, e.g. `simple` or `github`.
+    """
+    cells = {
+        (row.experiment, row.attack, row.set, row.metric): _cell(row.mean, row.high)
+        for row in comparison.itertuples()
+    }
+    seeds = comparison.groupby("experiment")["seeds"].max().to_dict()
+    models = {title: ("", "", metric) for metric, title in MODEL_COLUMNS.items()}
+    parts = [_table("experiment", models, cells, labels, seeds, style)]
+    for attack in dict.fromkeys(comparison["attack"]):
+        if attack:
+            sets = dict.fromkeys(comparison[comparison["attack"] == attack]["set"])
+            columns = {t: (attack, HELD_OUT, m) for m, t in ATTACK_COLUMNS.items()}
+            columns |= {f"FPR {name}": (attack, name, "fpr") for name in sets}
+            parts.append(_table(attack, columns, cells, labels, seeds, style))
+    return "\n\n".join(parts)
+
+
+Cells = dict[tuple[str, str, str, str], str]
+
+
+def _table(
+    title: str,
+    columns: dict[str, tuple[str, str, str]],
+    cells: Cells,
+    labels: list[str],
+    seeds: dict[str, int],
+    style: str,
+) -> str:
+    shown = {
+        header: key
+        for header, key in columns.items()
+        if any((label, *key) in cells for label in labels)
+    }
+    rows = [
+        [
+            label,
+            str(seeds.get(label, 0)),
+            *(cells.get((label, *key), "–") for key in shown.values()),
+        ]
+        for label in labels
+    ]
+    aligned = ["left"] + ["right"] * (len(shown) + 1)
+    headers = [title, "seeds", *shown]
+    return tabulate(rows, headers, tablefmt=style, colalign=aligned, disable_numparse=True)
+
+
+def _cell(mean: float, high: float) -> str:
+    if np.isnan(mean):
+        return "–"
+    return f"{mean:.3f}" if np.isnan(high) else f"{mean:.3f} ± {high - mean:.3f}"

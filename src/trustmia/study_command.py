@@ -1,0 +1,39 @@
+"""`trustmia study`: many experiments through DVC's queue, and what they told."""
+
+from pathlib import Path
+
+from trustmia.errors import UserError
+from trustmia.study.collect import collect
+from trustmia.study.grid import load_grid
+from trustmia.study.repository import open_repository
+from trustmia.study.running import Say, run_study
+from trustmia.study.store import write_study
+
+
+def study(config: Path, jobs: int, out: Path, say: Say) -> None:
+    """Run what is missing of a study, then write the tables of all that succeeded.
+
+    Args:
+        config: The study's YAML file.
+        jobs: How many experiments run at the same time, 1 or more.
+        out: Folder for the tables.
+        say: Takes one message at a time for the person who waits.
+
+    Raises:
+        UserError: The file, the repository or an option is wrong, or experiments failed;
+            the others ran, and their tables are written.
+    """
+    if jobs < 1:
+        raise UserError(f"--jobs: got {jobs}; allowed: 1 or more")
+    grid = load_grid(config)
+    with open_repository() as repository:
+        outcome = run_study(grid, repository, jobs, say)
+        if outcome.finished:
+            write_study(out, collect(repository, outcome.finished))
+            say(f"{out}: the tables of {len(outcome.finished)} experiments")
+    if outcome.failed:
+        raise UserError(
+            f"{len(outcome.failed)} of {len(grid.experiments)} experiments failed: "
+            f"{', '.join(outcome.failed)}; running the study again runs these alone"
+        )
+    say(f"Next: `dvc add {out}` versions the tables, `dvc repro report` draws them")

@@ -1,0 +1,165 @@
+"""`trustmia compare` and what it computes."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from tests.helpers import git
+from tests.tiny_repository import TinyRepository, make_tiny_repository
+from trustmia.study.comparison import mean_interval
+
+SETS = ("original", "fake")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyRepository:
+    """Return a repository with 48 experiments of a study and three others."""
+    made = make_tiny_repository(tmp_path_factory.mktemp("compare"))
+    for v in range(16):
+        changed = {"train.weight_decay": v / 1000} if v else {}
+        for seed in (1, 2, 3):
+            name = f"decay_{v:02}" if v else "standard"
+            add_experiment(made, f"{name}-s{seed}", {"seed": seed, **changed}, 0.8 + seed / 100)
+    add_experiment(made, "alone", {"calibration.method": "llla"}, 0.7)
+    add_experiment(made, "first-try", {"seed": 1}, 0.1)
+    for name, seed in (("here", 5), ("there", 6)):
+        add_experiment(made, name, {"seed": seed, "train.epochs": 7}, 0.6)
+    return made
+
+
+def add_experiment(
+    tiny: TinyRepository, name: str, changes: dict[str, object], accuracy: float
+) -> None:
+    """Make what a finished experiment leaves in git, without running it."""
+    fitted = {"accuracy": accuracy, "nll": 1, "ece": 0.1, "overconfidence_error": 0, "mmps": 1}
+    reached = {"precision": 0.5, "recall": 0.9, "auroc": accuracy - 0.1, "fpr": 0.75}
+    sets = {key: {"threshold": reached} for key in SETS}
+    params = yaml.safe_load((tiny.root / "params.yaml").read_text())
+    for key, value in changes.items():
+        section, _, last = key.rpartition(".")
+        (params[section] if section else params)[last] = value
+    contents: dict[str, Any] = {
+        "params.yaml": params,
+        "metrics/calibration_target.json": {"after": fitted},
+        "metrics/attack_results.json": {"sets": sets},
+    }
+    for path, content in contents.items():
+        (tiny.root / path).parent.mkdir(exist_ok=True)
+        (tiny.root / path).write_text(json.dumps(content))
+    git(tiny.root, "add", *contents)
+    tree = git(tiny.root, "write-tree").strip()
+    head = git(tiny.root, "rev-parse", "HEAD").strip()
+    commit = git(tiny.root, "commit-tree", tree, "-p", head, "-m", name).strip()
+    git(tiny.root, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", commit)
+    git(tiny.root, "reset", "--quiet", "--hard")
+
+
+def half_width(values: list[float]) -> float:
+    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+    return float(high - low) / 2
+
+
+def test_fifty_experiments_take_less_than_ten_seconds(tiny: TinyRepository) -> None:
+    assert len(tiny.names()) == 52
+    # Processor time, as other work may go on beside this.
+    before = os.times()
+    printed = tiny.run("trustmia", "compare").stdout
+    after = os.times()
+    used = after.children_user + after.children_system
+    assert used - before.children_user - before.children_system < 10
+    lines = printed.splitlines()
+    expected = f"0.820 ± {half_width([0.81, 0.82, 0.83]):.3f}"
+    (row,) = [line for line in lines if line.startswith("standard ") and expected in line]
+    assert row.split()[1] == "3"
+    (single,) = [line for line in lines if line.startswith("alone") and "0.700" in line]
+    assert "±" not in single
+    assert any(line.startswith("train.epochs=7 ") for line in lines), "no common name"
+    assert lines[-1] == "Left out, as they repeat parameters and seed of others: first-try."
+
+
+def test_sorted_and_chosen(tiny: TinyRepository, tmp_path: Path) -> None:
+    table = tmp_path / "out" / "table.csv"
+    text = tmp_path / "table.md"
+    options = ["--experiments", "alone,standard,decay_07-s1", "--sort", "threshold.auroc"]
+    options += ["--csv", str(table), "--markdown", str(text)]
+    printed = tiny.run("trustmia", "compare", *options).stdout
+    names = ["alone", "decay_07-s1", "standard"]
+    rows = [line.split()[0] for line in printed.splitlines() if line.startswith(tuple(names))]
+    assert rows == names * 2, "one table of the models, one of the attack"
+    assert "| experiment" in text.read_text() and "| standard" in text.read_text()
+    written = pd.read_csv(table, keep_default_na=False, na_values=[""])
+    chosen = written[(written["attack"] == "threshold") & (written["metric"] == "auroc")]
+    standard = chosen[(chosen["experiment"] == "standard") & (chosen["set"] == "fake")].iloc[0]
+    assert standard["seeds"] == 3 and standard["mean"] == pytest.approx(0.72)
+    assert standard["high"] - standard["mean"] == pytest.approx(
+        half_width([0.71, 0.72, 0.73]), abs=2e-6
+    )
+    assert chosen[chosen["experiment"] == "alone"]["low"].isna().all()
+    turned = tiny.run("trustmia", "compare", *options[:4], "--descending").stdout
+    falling = [line.split()[0] for line in turned.splitlines() if line.startswith(tuple(names))]
+    assert falling == names[::-1] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--experiments", "standart"], ["'standart'", "standard", "alone"]),
+        (["--experiments", ""], ["--experiments"]),
+        (["--sort", "f1"], ["'f1'", "ece", "threshold.precision"]),
+        (["--csv", "/proc/no/table.csv"], ["not writable"]),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    tiny: TinyRepository, options: list[str], words: list[str]
+) -> None:
+    failed = tiny.run("trustmia", "compare", *options, code=2)
+    assert failed.stderr.count("\n") == 1
+    assert all(word in failed.stderr for word in words), failed.stderr
+
+
+def test_experiments_of_other_commits(tiny: TinyRepository) -> None:
+    git(tiny.root, "commit", "--quiet", "--allow-empty", "--message", "Another commit")
+    try:
+        none = tiny.run("trustmia", "compare", code=2)
+        assert "run `make study`" in none.stderr and "--all" in none.stderr
+        for seed in (1, 2):
+            add_experiment(tiny, f"standard-s{seed}", {"seed": seed}, 0.9)
+        head = git(tiny.root, "rev-parse", "--short=7", "HEAD").strip()
+        both = tiny.run("trustmia", "compare", "--all", "--experiments", "standard").stdout
+    finally:
+        git(tiny.root, "reset", "--quiet", "--hard", "HEAD~1")
+    before = git(tiny.root, "rev-parse", "--short=7", "HEAD").strip()
+    first = [line.split()[:2] for line in both.splitlines()]
+    assert [f"standard@{head}", "2"] in first and [f"standard@{before}", "3"] in first
+
+
+def test_outside_of_a_repository(tiny: TinyRepository, tmp_path: Path) -> None:
+    failed = TinyRepository(tmp_path).run("trustmia", "compare", code=2)
+    assert "not the root of a DVC repository" in failed.stderr
+    git(tmp_path, "init", "--quiet")
+    TinyRepository(tmp_path).run("dvc", "init", "--quiet")
+    failed = TinyRepository(tmp_path).run("trustmia", "compare", code=2)
+    assert "git commit" in failed.stderr and failed.stderr.count("\n") == 1
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=9))
+def test_intervals_are_students(values: list[float]) -> None:
+    mean, half = mean_interval(values)
+    assert mean == pytest.approx(np.mean(values), abs=1e-12)
+    spread = np.std(values, ddof=1) / np.sqrt(len(values))
+    assert half == pytest.approx(spread * stats.t.ppf(0.975, len(values) - 1), abs=1e-9)
+
+
+def test_one_value_has_no_interval() -> None:
+    assert mean_interval([0.5])[0] == 0.5 and np.isnan(mean_interval([0.5])[1])
+    assert np.isnan(mean_interval([np.nan])).all()
+    assert mean_interval([0.5, np.nan])[0] == 0.5

@@ -1,0 +1,159 @@
+"""A DVC repository whose experiments take no time, for tests of many of them.
+
+Its files are those of the real pipeline, its stages a few lines. Switches, files beside
+the repository, let a training fail or wait, and every training leaves a line there.
+"""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from tests.helpers import ROOT, environment, git, run
+
+TRAIN = """
+import json, pathlib, sys, time, yaml
+beside = pathlib.Path({beside!r})
+params = yaml.safe_load(open("params.yaml"))
+key = f"{{params['seed']}} {{params['train']['weight_decay']}}"
+with open(beside / "trainings", "a") as trainings:
+    print(key, file=trainings)
+if (beside / "broken").exists() and params["train"]["weight_decay"] > 0:
+    sys.exit("the loss is not finite")
+while (beside / "hold").exists():
+    time.sleep(0.1)
+time.sleep(0.3)
+accuracy = 0.8 + params["seed"] % 10 / 100 - params["train"]["weight_decay"]
+pathlib.Path("metrics").mkdir(exist_ok=True)
+pathlib.Path("metrics/train_target.json").write_text(
+    json.dumps({{"train": {{"accuracy": 1.0}}, "test": {{"accuracy": accuracy}}}})
+)
+"""
+ATTACK = """
+import json, pathlib, shutil
+accuracy = json.load(open("metrics/train_target.json"))["test"]["accuracy"]
+fitted = {"accuracy": accuracy, "nll": 0.5, "ece": 0.1, "overconfidence_error": 0.09, "mmps": 0.97}
+reached = {"precision": accuracy / 2, "recall": 0.9, "auroc": 0.6, "fpr": 0.75}
+sets = {"original": {"threshold": reached}, "fake": {"threshold": reached | {"fpr": 0.7}}}
+for name, content in {
+    "calibration_target": {"before": fitted, "after": fitted},
+    "attack_results": {"sets": sets},
+}.items():
+    pathlib.Path(f"metrics/{name}.json").write_text(json.dumps(content))
+pathlib.Path("plots/roc").mkdir(parents=True, exist_ok=True)
+curve = "set,fpr,tpr\\noriginal,0.0,0.0\\noriginal,0.5,0.6\\noriginal,1.0,1.0\\n"
+pathlib.Path("plots/roc/threshold.csv").write_text(curve)
+pathlib.Path("outputs/gallery").mkdir(parents=True, exist_ok=True)
+shutil.copy("gallery.parquet", "outputs/gallery")
+"""
+STAGES: dict[str, Any] = {
+    "train": {
+        "cmd": "python train.py",
+        "deps": ["train.py"],
+        "params": ["seed", "train"],
+        "metrics": [{"metrics/train_target.json": {"cache": False}}],
+    },
+    "attack": {
+        "cmd": "python attack.py",
+        "deps": ["attack.py", "metrics/train_target.json"],
+        "params": ["calibration"],
+        "outs": [{"plots/roc": {"cache": False}}, "outputs/gallery"],
+        "metrics": [
+            {"metrics/calibration_target.json": {"cache": False}},
+            {"metrics/attack_results.json": {"cache": False}},
+        ],
+    },
+    "report": {"cmd": "python no_report.py", "deps": ["metrics/attack_results.json"]},
+}
+VARIANTS: dict[str, Any] = {
+    "standard": {},
+    "weight_decay": {"train.weight_decay": 0.001},
+    "temperature_10": {"calibration.method": "temperature", "calibration.temperature": 10.0},
+}
+
+
+@dataclass(frozen=True)
+class TinyRepository:
+    """The repository and the files beside it."""
+
+    root: Path
+
+    @property
+    def beside(self) -> Path:
+        return self.root.parent
+
+    def trainings(self) -> list[str]:
+        """Return `SEED WEIGHT_DECAY` of every training that started, in order."""
+        path = self.beside / "trainings"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def switch(self, name: str, on: bool) -> None:
+        """Let trainings with weight decay fail (`broken`), or all of them wait (`hold`)."""
+        if on:
+            (self.beside / name).touch()
+        else:
+            (self.beside / name).unlink()
+
+    def write_grid(self, variants: dict[str, Any], seeds: list[int]) -> None:
+        content = {"variants": variants, "seeds": seeds, "targets": ["attack"]}
+        path = self.root / "studies" / "default.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def run(self, *command: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
+        return run_in(self.root, *command, code=code)
+
+    def names(self) -> list[str]:
+        """Return the names of the experiments of the current commit."""
+        listed = self.run("dvc", "exp", "list", "--name-only").stdout
+        return sorted(listed.split())
+
+    def queue(self) -> dict[str, str]:
+        """Return the states of DVC's tasks by their names."""
+        lines = self.run("dvc", "queue", "status").stdout.splitlines()
+        rows = [line.split() for line in lines if line.endswith(("ed", "ing", "Success"))]
+        return {row[1]: row[-1] for row in rows}
+
+
+def run_in(root: Path, *command: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
+    """Run a command there with the project's own code."""
+    result = subprocess.run(
+        command,
+        cwd=root,
+        env=tiny_environment(root),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == code, f"{command}\n{result.stdout}\n{result.stderr}"
+    return result
+
+
+def tiny_environment(root: Path) -> dict[str, str]:
+    return environment(root) | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+
+
+def make_tiny_repository(place: Path) -> TinyRepository:
+    """Make the repository and run its experiment once with the default parameters."""
+    root = place / "tiny"
+    root.mkdir(parents=True)
+    git(root, "init", "--quiet", "--initial-branch", "main")
+    run(root, "dvc", "init", "--quiet")
+    shutil.copy(ROOT / "params.yaml", root / "params.yaml")
+    (root / "train.py").write_text(TRAIN.format(beside=str(place)))
+    (root / "attack.py").write_text(ATTACK)
+    picture = {"set": "fake", "rank": 0, "score": 0.9, "predicted": "Coat", "true": ""}
+    pd.DataFrame([picture | {"png": b"a picture"}]).to_parquet(root / "gallery.parquet")
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}, sort_keys=False))
+    (root / ".gitignore").write_text("/outputs\n")
+    tiny = TinyRepository(root)
+    tiny.write_grid(VARIANTS, [43])
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "A tiny experiment")
+    return tiny
