@@ -1,0 +1,1 @@
+"""The report: tables of runs as numbers, figures and one page."""

@@ -1,0 +1,73 @@
+"""The summary as tables that figures are drawn of: titles for names, positions for sets."""
+
+import pandas as pd
+
+from trustmia.report.names import MEMBERS, attack_title, in_order, set_title, variant_title
+from trustmia.report.summary import Summary
+
+Frames = dict[str, pd.DataFrame]
+
+# How much of its row the peak of a density fills.
+PEAK = 0.9
+# Reference attacks have no decision of their own; both kinds are compared at this FPR.
+TRANSFER_METRIC = "fpr_at_5pct"
+
+
+def frames(summary: Summary) -> Frames:
+    """Return one table for each kind of figure; text columns are titles for people."""
+    found = {
+        "shares": shares(summary),
+        "transfer": _transfer(summary),
+        "roc": summary.roc,
+        "density": _ridges(summary),
+        "distances": summary.distances,
+        "reliability": summary.reliability,
+        "trade_off": summary.trade_off,
+        "embedding": summary.embedding,
+    }
+    return {name: titled(table) for name, table in found.items()}
+
+
+def titled(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with titles in place of names."""
+    titles = {"variant": variant_title, "attack": attack_title}
+    titles |= dict.fromkeys(("set", "set_a", "set_b"), set_title)
+    changed = {name: table[name].map(title) for name, title in titles.items() if name in table}
+    return table.assign(**changed)
+
+
+def shares(summary: Summary) -> pd.DataFrame:
+    """Return which share of each set, members included, each attack calls members.
+
+    Returns:
+        `variant`, `attack`, `set`, `value`, `low`, `high`.
+    """
+    rates = summary.rates[summary.rates["attack"].isin(summary.learned)]
+    first = summary.sets[0] if summary.sets else ""
+    members = rates[(rates["metric"] == "recall") & (rates["set"] == first)]
+    others = rates[rates["metric"] == "fpr"]
+    found = pd.concat([members.assign(set=MEMBERS), others], ignore_index=True)
+    return found.drop(columns="metric")
+
+
+def _transfer(summary: Summary) -> pd.DataFrame:
+    rates = summary.rates[summary.rates["metric"] == TRANSFER_METRIC]
+    return rates.drop(columns="metric")
+
+
+def _ridges(summary: Summary) -> pd.DataFrame:
+    """One row of the plot for each set, members on top; a density fills its row's height."""
+    table = summary.density
+    sets = in_order(table["set"])
+    base = table["set"].map({name: len(sets) - 1 - i for i, name in enumerate(sets)})
+    peak = table.groupby(["variant", "set"])["density"].transform("max")
+    ridges = table.assign(base=base, top=base + PEAK * table["density"] / peak)
+    distances = summary.distances
+    to_members = distances[(distances["set_a"] == MEMBERS) & (distances["set_b"] != MEMBERS)]
+    to_members = to_members.rename(columns={"set_b": "set"}).drop(columns="set_a")
+    ridges = ridges.merge(to_members, on=["variant", "set"], how="left")
+    notes = ridges["distance"].map("{:.3f}".format, na_action="ignore")
+    notes = notes.mask(ridges["set"] == MEMBERS, "distance to members:")
+    # A row's first point carries the row's note.
+    first = ~ridges.duplicated(["variant", "set"])
+    return ridges.assign(note=notes.where(first, None)).drop(columns="distance")

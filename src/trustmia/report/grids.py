@@ -1,0 +1,173 @@
+"""The report's tables of numbers: cells with intervals, grouped by what a reader chooses."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from trustmia.report.frames import TRANSFER_METRIC, shares
+from trustmia.report.names import (
+    FAKE,
+    HELD_OUT,
+    MEMBERS,
+    attack_title,
+    set_title,
+    variant_title,
+)
+from trustmia.report.summary import Summary
+
+RANKING = {
+    "auroc": "AUROC",
+    "balanced_accuracy": "Balanced accuracy",
+    "tpr_at_1pct_fpr": "TPR at 1% FPR",
+    "tpr_at_0.1pct_fpr": "TPR at 0.1% FPR",
+}
+MODELS = {
+    "train_accuracy": "Training accuracy",
+    "accuracy": "Test accuracy",
+    "nll": "NLL",
+    "ece": "ECE",
+    "overconfidence_error": "Overconfidence error",
+    "mmps": "MMPS",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text, and the number it is sorted by; None for a cell of words."""
+
+    text: str
+    interval: str = ""
+    number: float | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that are shown while the reader's choice is `variant` or `attack`, if any."""
+
+    variant: str
+    attack: str
+    rows: list[list[Cell]]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table with sortable columns."""
+
+    columns: list[str]
+    groups: list[Group]
+
+
+Lookup = dict[tuple[str, ...], Cell]
+
+
+def grids(summary: Summary) -> dict[str, Grid]:
+    """Return the tables by name; those without rows are left out."""
+    found = {
+        "sets": _sets(summary),
+        "ranking": _ranking(summary),
+        "models": _models(summary),
+    }
+    return {name: grid for name, grid in found.items() if any(g.rows for g in grid.groups)}
+
+
+def experiments(table: pd.DataFrame) -> Grid | None:
+    """Return what each experiment is, or None without a study."""
+    if table.empty:
+        return None
+    rows = [
+        [
+            Cell(str(row["experiment"])),
+            Cell(variant_title(str(row["variant"]))),
+            Cell(str(row["seed"]), number=float(row["seed"])),
+            Cell(str(row["rev"])[:10]),
+            Cell(_changes(str(row["changes"]))),
+        ]
+        for _, row in table.iterrows()
+    ]
+    columns = ["Experiment", "Variant", "Seed", "Git revision", "Changed parameters"]
+    return Grid(columns, [Group("", "", rows)])
+
+
+def _changes(text: str) -> str:
+    changes = json.loads(text) if text else {}
+    return ", ".join(f"{name}={value}" for name, value in changes.items()) or "none"
+
+
+def _lookup(table: pd.DataFrame, keys: list[str]) -> Lookup:
+    return {
+        tuple(row[key] for key in keys): _cell(row["value"], row["low"], row["high"])
+        for row in table.to_dict(orient="records")
+    }
+
+
+def _cell(value: float, low: float, high: float) -> Cell:
+    if value != value:
+        return Cell("–")
+    known = low == low and high == high
+    return Cell(f"{value:.3f}", f"{low:.3f}–{high:.3f}" if known else "", value)
+
+
+def _sets(summary: Summary) -> Grid:
+    called = _lookup(shares(summary), ["variant", "attack", "set"])
+    rates = _lookup(summary.rates, ["variant", "attack", "set", "metric"])
+    missing = Cell("–")
+    groups = []
+    for variant in summary.variants:
+        rows = []
+        for name in (MEMBERS, *summary.sets):
+            for attack in summary.learned:
+                key = (variant, attack, name)
+                if key in called:
+                    cells = [Cell(set_title(name)), Cell(attack_title(attack)), called[key]]
+                    cells += [rates.get((*key, m), missing) for m in ("precision", "auroc")]
+                    rows.append(cells)
+        groups.append(Group(variant_title(variant), "", rows))
+    columns = ["Image set", "Attack", "Called members", "Precision", "AUROC"]
+    return Grid(columns, groups)
+
+
+def _ranking(summary: Summary) -> Grid:
+    rates = _lookup(summary.rates, ["variant", "attack", "set", "metric"])
+    missing = Cell("–")
+    groups = []
+    for variant in summary.variants:
+        rows = []
+        for attack in summary.attacks:
+            found = [rates.get((variant, attack, HELD_OUT, metric), missing) for metric in RANKING]
+            found.append(rates.get((variant, attack, FAKE, TRANSFER_METRIC), missing))
+            if any(cell is not missing for cell in found):
+                rows.append([Cell(attack_title(attack)), *found])
+        groups.append(Group(variant_title(variant), "", rows))
+    return Grid(["Attack", *RANKING.values(), "Fakes at 5% FPR"], groups)
+
+
+def _models(summary: Summary) -> Grid:
+    """Variants against each other: their models, and how one attack fares against them."""
+    qualities = _lookup(summary.models, ["variant", "metric"])
+    rates = _lookup(summary.rates, ["variant", "attack", "set", "metric"])
+    missing = Cell("–")
+
+    def fakes(variant: str, attack: str) -> Cell:
+        own = rates.get((variant, attack, FAKE, "fpr"))
+        return own or rates.get((variant, attack, FAKE, TRANSFER_METRIC), missing)
+
+    groups = []
+    for attack in summary.attacks:
+        rows = [
+            [
+                Cell(variant_title(variant)),
+                *_row(qualities, ((variant, metric) for metric in MODELS)),
+                rates.get((variant, attack, HELD_OUT, "auroc"), missing),
+                fakes(variant, attack),
+            ]
+            for variant in summary.variants
+        ]
+        groups.append(Group("", attack_title(attack), rows))
+    columns = ["Variant", *MODELS.values(), "Attack's AUROC", "Fakes called members"]
+    return Grid(columns, groups)
+
+
+def _row(cells: Lookup, keys: Iterable[tuple[str, ...]]) -> list[Cell]:
+    return [cells.get(key, Cell("–")) for key in keys]

@@ -1,0 +1,126 @@
+"""What produced a report: inputs by their hashes, parameters, software, hardware, time."""
+
+import importlib.metadata
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from trustmia import files, layout
+
+PACKAGES = ("trustmia", "torch", "numpy", "pandas", "scipy", "scikit-learn", "altair", "dvc")
+INPUTS = ("data.dvc", "models.dvc", "study.dvc")
+PARAMS = Path("params.yaml")
+LOCK = Path("dvc.lock")
+# The stage that writes the report: what it wrote before says nothing about this one.
+STAGE = "report"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the page says about where it comes from.
+
+    Attributes:
+        facts: Heading → name → value.
+        experiments: `experiment`, `variant`, `seed`, `rev`, `date`, `changes`; empty
+            without a study.
+    """
+
+    facts: dict[str, dict[str, str]]
+    experiments: pd.DataFrame
+
+
+def read_provenance(experiments: pd.DataFrame | None) -> Provenance:
+    """Gather it from the repository that is the current folder.
+
+    Args:
+        experiments: Those of the study; None without one.
+
+    Nothing of it changes while the inputs stay: a commit of HEAD, or today's date, would
+    give another report for the same results. So revisions and dates are those of the
+    experiments and of the checkpoints.
+    """
+    experiments = pd.DataFrame() if experiments is None else experiments
+    facts = {
+        "Time": _times(experiments),
+        "Inputs": _inputs(),
+        "Checkpoints, SHA-256": _checkpoints("sha256"),
+        "Outputs of the run, MD5 in dvc.lock": _outputs(),
+        "Parameters of the run": _flat(_yaml(PARAMS)),
+        "Software": _software(),
+        "Hardware": _hardware(),
+    }
+    return Provenance({title: found for title, found in facts.items() if found}, experiments)
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return content
+
+
+def _inputs() -> dict[str, str]:
+    found = {name: _yaml(Path(name)).get("outs") for name in INPUTS}
+    return {name: str(outs[0]["md5"]) for name, outs in found.items() if outs}
+
+
+def _outputs() -> dict[str, str]:
+    stages = _yaml(LOCK).get("stages", {})
+    outs = [out for name, stage in stages.items() if name != STAGE for out in stage.get("outs", [])]
+    return {out["path"]: str(out["md5"]) for out in outs if "md5" in out}
+
+
+def _checkpoints(key: str) -> dict[str, str]:
+    cards = {path: files.read_json(path) for path in sorted(layout.MODELS.rglob("*.json"))}
+    return {str(path.with_suffix("")): str(c[key]) for path, c in cards.items() if key in c}
+
+
+def _times(experiments: pd.DataFrame) -> dict[str, str]:
+    dates = [str(date) for date in experiments.get("date", [])]
+    found = {"newest experiment": max(dates)} if dates else {}
+    trained = _checkpoints("date")
+    return found | ({"newest checkpoint": max(trained.values())} if trained else {})
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        found |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: _text(value)}
+    return found
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _software() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _hardware() -> dict[str, str]:
+    return {
+        "processor": _processor(),
+        "logical cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

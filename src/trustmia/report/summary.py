@@ -1,0 +1,266 @@
+"""The numbers of the report: seeds of a variant taken together, curves on common grids."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from trustmia.arrays import Float64
+from trustmia.errors import UserError
+from trustmia.report.names import FAKE, HELD_OUT, LEAD_VARIANT, attacks_in_order, in_order
+from trustmia.study.tables import RunTables
+
+THIS_RUN = "this run"
+CONFIDENCE = 0.95
+# The left end of logarithmic ROC curves; a few thousand images do not resolve smaller rates.
+LOWEST_FPR = 1e-3
+ROC_GRID = np.unique(
+    np.concatenate([np.geomspace(LOWEST_FPR, 1, 37), np.linspace(0, 1, 31)]).round(5)
+)
+DENSITY_POINTS = 200
+RELIABILITY_BINS = 15
+EMBEDDED_PER_SET = 250
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Tables with one row where a study has one for each seed.
+
+    Attributes:
+        variants: In the order of the study.
+        attacks: In the order of the registries.
+        sets: Sets of non-members, those of the palette first.
+        seeds: Seeds of a variant at most.
+        rates: `variant`, `attack`, `set`, `metric`, `value`, `low`, `high`.
+        models: `variant`, `metric`, `value`, `low`, `high`.
+        trade_off: `variant`, `seed`, `attack`, `ece`, `mmps`, `auroc`, `fake_fpr`; one row
+            for each run and attack.
+        roc: `variant`, `attack`, `set`, `fpr`, `tpr`, `low`, `high` on `ROC_GRID`; low and
+            high are the lowest and highest of the seeds.
+        density: `variant`, `set`, `score`, `density`.
+        distances: `variant`, `set_a`, `set_b`, `distance`.
+        reliability: `variant`, `calibration`, `confidence`, `accuracy`, `share`.
+        embedding: `variant`, `x`, `y`, `set`, `label` of one seed.
+        gallery: `variant`, `set`, `rank`, `score`, `predicted`, `true`, `png` of one seed.
+    """
+
+    variants: list[str]
+    attacks: list[str]
+    sets: list[str]
+    seeds: int
+    rates: pd.DataFrame
+    models: pd.DataFrame
+    trade_off: pd.DataFrame
+    roc: pd.DataFrame
+    density: pd.DataFrame
+    distances: pd.DataFrame
+    reliability: pd.DataFrame
+    embedding: pd.DataFrame
+    gallery: pd.DataFrame
+
+    @property
+    def lead(self) -> str:
+        """The variant that the answer is about."""
+        return LEAD_VARIANT if LEAD_VARIANT in self.variants else self.variants[0]
+
+    @property
+    def learned(self) -> list[str]:
+        """Attacks that decide by themselves, by a rule learned on the shadow model."""
+        found = set(self.rates.loc[self.rates["metric"] == "recall", "attack"])
+        return [name for name in self.attacks if name in found]
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any rate has an interval."""
+        return bool(self.rates["low"].notna().any())
+
+    def of(self, variant: str, metric: str, image_set: str) -> pd.DataFrame:
+        """Return `value`, `low` and `high` by attack, in order."""
+        rates = self.rates
+        rows = rates[
+            (rates["variant"] == variant)
+            & (rates["metric"] == metric)
+            & (rates["set"] == image_set)
+        ].set_index("attack")
+        kept = [name for name in self.attacks if name in rows.index]
+        return rows.loc[kept, ["value", "low", "high"]]
+
+
+def of_one_run(tables: RunTables, seed: int) -> RunTables:
+    """Return a run's tables with the columns that a study's have in front."""
+    front = {"experiment": THIS_RUN, "variant": THIS_RUN, "seed": seed}
+    return {name: table.assign(**front) for name, table in tables.items()}
+
+
+def with_run(study: RunTables, run: RunTables) -> RunTables:
+    """Return a study's tables and a run's, unless the study has that run's results already.
+
+    Args:
+        study: Tables of a study, which may have no experiments.
+        run: What `of_one_run` returned.
+    """
+    if study["experiments"].empty:
+        return run
+    results = _results(run["attacks"])
+    for _, rows in study["attacks"].groupby("experiment", sort=False):
+        if _results(rows) == results:
+            return study
+    return {
+        name: pd.concat([table, run[name]], ignore_index=True) if name in run else table
+        for name, table in study.items()
+    }
+
+
+def _results(attacks: pd.DataFrame) -> dict[tuple[str, str, str], float]:
+    known = attacks.dropna(subset="value")
+    keys = zip(known["attack"], known["set"], known["metric"])
+    return dict(zip(keys, known["value"]))
+
+
+def summarise(tables: RunTables) -> Summary:
+    """Take the seeds of each variant together.
+
+    Args:
+        tables: Of a study, or what `of_one_run` returned.
+
+    Raises:
+        UserError: There is no attack's result in them.
+    """
+    attacks = tables["attacks"]
+    if attacks.empty:
+        raise UserError("metrics/attack_results.json: not found; run `dvc repro attack`")
+    variants = list(dict.fromkeys(attacks["variant"]))
+    return Summary(
+        variants=variants,
+        attacks=attacks_in_order(attacks["attack"]),
+        sets=in_order(attacks["set"]),
+        seeds=int(attacks.groupby("variant")["seed"].nunique().max()),
+        rates=_over_seeds(attacks, ["variant", "attack", "set", "metric"]),
+        models=_over_seeds(tables["models"].assign(low=np.nan, high=np.nan), ["variant", "metric"]),
+        trade_off=_trade_off(tables["models"], attacks),
+        roc=_mean_roc(tables["roc"]),
+        density=_mean_density(tables["density"]),
+        distances=_mean(tables["distances"], ["variant", "set_a", "set_b"], "distance"),
+        reliability=_pooled(tables["reliability"]),
+        embedding=_thinned(_first_seed(tables["embedding"])),
+        gallery=_first_seed(tables["gallery"]),
+    )
+
+
+def _over_seeds(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Mean over seeds with Student's interval; a single seed keeps its own interval."""
+    groups = table.groupby(keys, sort=False)
+    found = groups.agg(
+        value=("value", "mean"),
+        low=("low", "first"),
+        high=("high", "first"),
+        deviation=("value", "std"),
+        count=("value", "count"),
+    ).reset_index()
+    several = found["count"] > 1
+    degrees = found["count"].where(several, 2) - 1
+    factor = stats.t.ppf((1 + CONFIDENCE) / 2, degrees)
+    half = factor * found["deviation"] / np.sqrt(found["count"])
+    # All metrics that have intervals are shares and areas, except NLL, which has no upper end.
+    found["low"] = found["low"].where(~several, (found["value"] - half).clip(lower=0))
+    upper = found["value"] + half
+    shares = found["metric"] != "nll"
+    upper = upper.where(~shares, upper.clip(upper=1))
+    found["high"] = found["high"].where(~several, upper)
+    return found.drop(columns=["deviation", "count"]).dropna(subset="value", ignore_index=True)
+
+
+def _mean(table: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:
+    return table.groupby(keys, sort=False)[column].mean().reset_index()
+
+
+def _trade_off(models: pd.DataFrame, attacks: pd.DataFrame) -> pd.DataFrame:
+    run = ["variant", "seed"]
+    qualities = models.pivot_table(index=run, columns="metric", values="value", sort=False)
+    held_out = attacks[(attacks["set"] == HELD_OUT) & (attacks["metric"] == "auroc")]
+    fakes = attacks[attacks["set"] == FAKE]
+    # Attacks without a decision of their own are held to 5% of the held-out images.
+    own = fakes[fakes["metric"].isin(["fpr", "fpr_at_5pct"])].sort_values("metric", kind="stable")
+    own = own.drop_duplicates([*run, "attack"])
+    found = (
+        held_out[[*run, "attack", "value"]]
+        .rename(columns={"value": "auroc"})
+        .merge(
+            own[[*run, "attack", "value"]].rename(columns={"value": "fake_fpr"}),
+            on=[*run, "attack"],
+            how="left",
+        )
+    )
+    kept = qualities.reindex(columns=["ece", "mmps"]).reset_index()
+    return found.merge(kept, on=run, how="inner")
+
+
+def _mean_roc(table: pd.DataFrame) -> pd.DataFrame:
+    parts = []
+    keys = ["variant", "attack", "set"]
+    for (variant, attack, name), rows in table.groupby(keys, sort=False):
+        curves = np.stack([_on_grid(curve) for _, curve in rows.groupby("seed", sort=False)])
+        columns = {"fpr": ROC_GRID, "tpr": curves.mean(axis=0)}
+        columns |= {"low": curves.min(axis=0), "high": curves.max(axis=0)}
+        parts.append(pd.DataFrame({"variant": variant, "attack": attack, "set": name} | columns))
+    return _stacked(parts, [*keys, "fpr", "tpr", "low", "high"])
+
+
+def _on_grid(curve: pd.DataFrame) -> Float64:
+    """TPR at the grid's FPRs: the highest at each, straight lines between."""
+    highest = curve.groupby("fpr")["tpr"].max()
+    return np.interp(ROC_GRID, highest.index.to_numpy(), highest.to_numpy())
+
+
+def _mean_density(table: pd.DataFrame) -> pd.DataFrame:
+    parts = []
+    for variant, rows in table.groupby("variant", sort=False):
+        grid = np.unique(rows["score"])
+        if len(grid) > DENSITY_POINTS:
+            grid = np.linspace(grid[0], grid[-1], DENSITY_POINTS)
+        for name, curves in rows.groupby("set", sort=False):
+            # Outside a curve's own range there is nothing of it.
+            found = [
+                np.interp(grid, curve["score"], curve["density"], left=0, right=0)
+                for _, curve in curves.groupby("seed", sort=False)
+            ]
+            columns = {"score": grid, "density": np.mean(found, axis=0)}
+            parts.append(pd.DataFrame({"variant": variant, "set": name} | columns))
+    return _stacked(parts, ["variant", "set", "score", "density"])
+
+
+def _pooled(table: pd.DataFrame) -> pd.DataFrame:
+    """Bins of all seeds as if their images were those of one model."""
+    keys = ["variant", "calibration", "bin"]
+    names = ["confidence", "accuracy"]
+    sums = table[names].mul(table["count"], axis=0).assign(count=table["count"])
+    middle = (table["lower"] + table["upper"]) / 2
+    sums = pd.concat([table[["variant", "calibration"]], sums], axis=1).assign(bin=middle.round(4))
+    found = sums.groupby(keys, sort=False).sum().reset_index()
+    found = found[found["count"] > 0]
+    found[names] = found[names].div(found["count"], axis=0)
+    totals = found.groupby(["variant", "calibration"], sort=False)["count"].transform("sum")
+    found["share"] = found["count"] / totals
+    found = found.sort_values("bin", kind="stable", ignore_index=True)
+    return found[["variant", "calibration", *names, "share"]]
+
+
+def _first_seed(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each variant's smallest seed: pictures of several seeds show no more."""
+    first = table.groupby("variant")["seed"].transform("min")
+    return table[table["seed"] == first].drop(columns=["experiment", "seed"])
+
+
+def _thinned(table: pd.DataFrame) -> pd.DataFrame:
+    """The first points of each set, a point of every set in turn: none hides another."""
+    turn = table.groupby(["variant", "set"], sort=False).cumcount()
+    kept = table.assign(turn=turn)[turn < EMBEDDED_PER_SET]
+    order = {name: i for i, name in enumerate(dict.fromkeys(table["variant"]))}
+    kept = kept.assign(place=kept["variant"].map(order))
+    kept = kept.sort_values(["place", "turn"], kind="stable", ignore_index=True)
+    return kept.drop(columns=["turn", "place"])
+
+
+def _stacked(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)

@@ -1,0 +1,57 @@
+"""`trustmia report`: finds the report that the last run wrote."""
+
+import webbrowser
+from pathlib import Path
+
+import yaml
+
+from trustmia import files, layout
+from trustmia.errors import UserError
+
+LOCK = Path("dvc.lock")
+STAGE = "report"
+
+
+def find_report(open_it: bool, out: Path | None) -> str:
+    """Return where the report is; nothing is computed.
+
+    Args:
+        open_it: Show it in a browser.
+        out: File that it is copied to, if any.
+
+    Raises:
+        UserError: There is no report, it is not the one of the last run, or it cannot be
+            shown or copied.
+    """
+    path = layout.REPORT
+    if not path.is_file():
+        raise UserError(f"{path}: not found; run `dvc pull {path}`, or `dvc repro {STAGE}`")
+    if files.md5(path) != _recorded(path):
+        raise UserError(
+            f"{path}: not the report that {LOCK} names; run `dvc checkout {path}`, "
+            f"or `dvc repro {STAGE}`"
+        )
+    if out is not None:
+        path = _copied(path, out)
+    if open_it and not webbrowser.open(path.resolve().as_uri()):
+        raise UserError(f"--open: found no browser; open {path} yourself")
+    return str(path)
+
+
+def _recorded(path: Path) -> str | None:
+    try:
+        lock = yaml.safe_load(LOCK.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{LOCK}: not readable; run `dvc repro {STAGE}`") from error
+    outs = lock.get("stages", {}).get(STAGE, {}).get("outs", [])
+    return next((out["md5"] for out in outs if out["path"] == path.as_posix()), None)
+
+
+def _copied(path: Path, out: Path) -> Path:
+    if out.is_dir():
+        raise UserError(f"--out: {out} is a folder; allowed: a file, e.g. {out / path.name}")
+    try:
+        files.copy_file(path, out)
+    except OSError as error:
+        raise UserError(f"--out: cannot write {out}: {error.strerror}") from error
+    return out

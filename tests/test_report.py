@@ -1,0 +1,450 @@
+"""The report: its numbers, its figures, its page, its stage and its command."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.helpers import ROOT
+from tests.report_tables import LEARNED, SETS, Tables, run_tables, study_tables
+from trustmia import cli, files, layout
+from trustmia.errors import UserError
+from trustmia.params import load_params
+from trustmia.report.answer import answer
+from trustmia.report.frames import Frames, frames
+from trustmia.report.names import attack_title, in_order, palette, set_title
+from trustmia.report.page import render
+from trustmia.report.pictures import as_png, pictures, score_text, write_pictures
+from trustmia.report.provenance import Provenance, read_provenance
+from trustmia.report.summary import ROC_GRID, Summary, of_one_run, summarise, with_run
+from trustmia.report_command import find_report
+from trustmia.stages import report as stage
+
+NOTHING = Provenance({"Software": {"python": "3.11"}}, pd.DataFrame())
+
+
+@pytest.fixture(scope="module")
+def tables() -> Tables:
+    return study_tables(variants=2, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def empty(tables: Tables) -> Tables:
+    return {name: table.head(0) for name, table in tables.items()}
+
+
+@pytest.fixture(scope="module")
+def summary(tables: Tables) -> Summary:
+    return summarise(tables)
+
+
+@pytest.fixture(scope="module")
+def drawn(summary: Summary) -> Frames:
+    return frames(summary)
+
+
+@pytest.fixture(scope="module")
+def page(tables: Tables, summary: Summary, drawn: Frames) -> str:
+    return render(summary, drawn, Provenance(NOTHING.facts, tables["experiments"]))
+
+
+def content(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="content">(.*?)</script>', page)
+    assert found
+    result: dict[str, Any] = json.loads(found[1])
+    return result
+
+
+def test_seeds_become_a_mean_with_student_s_interval() -> None:
+    tables = study_tables(variants=1, seeds=3)
+    chosen = {"attack": "salem", "set": "fake", "metric": "fpr"}
+    attacks = tables["attacks"]
+    is_chosen = (attacks[list(chosen)] == list(chosen.values())).all(axis=1)
+    attacks.loc[is_chosen, "value"] = [0.5, 0.6, 0.7]
+    row = summarise(tables).of("standard", "fpr", "fake").loc["salem"]
+    # t of 2 degrees of freedom is 4.302653 at 97.5%; the deviation is 0.1.
+    half = 4.302653 * 0.1 / np.sqrt(3)
+    assert row.tolist() == pytest.approx([0.6, 0.6 - half, 0.6 + half], abs=1e-6)
+
+
+def test_a_single_run_keeps_the_intervals_it_came_with() -> None:
+    run = run_tables()
+    row = summarise(of_one_run(run, 42)).of("this run", "recall", "original").loc["entropy"]
+    attacks = run["attacks"].set_index(["attack", "set", "metric"])
+    assert row.tolist() == attacks.loc[("entropy", "original", "recall")].tolist()
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=5))
+@settings(max_examples=30, deadline=None)
+def test_an_interval_holds_its_mean_and_stays_a_share(empty: Tables, values: list[float]) -> None:
+    rows = [
+        {"experiment": str(i), "variant": "v", "seed": i, "attack": "salem", "set": "fake"}
+        | {"metric": "fpr", "value": value, "low": np.nan, "high": np.nan}
+        for i, value in enumerate(values)
+    ]
+    found = summarise(empty | {"attacks": pd.DataFrame(rows)}).rates.iloc[0]
+    assert 0 <= found["low"] <= found["value"] + 1e-12
+    assert found["value"] - 1e-12 <= found["high"] <= 1
+
+
+def test_roc_curves_of_seeds_are_averaged_where_they_have_the_same_fpr(tables: Tables) -> None:
+    tables = tables | {
+        "roc": pd.DataFrame(
+            {
+                "experiment": list("aaabbb"),
+                "variant": "standard",
+                "seed": [1, 1, 1, 2, 2, 2],
+                "attack": "salem",
+                "set": "original",
+                "fpr": [0, 0, 1, 0, 0.5, 1],
+                "tpr": [0, 0.4, 1, 0, 1, 1],
+            }
+        )
+    }
+    curve = summarise(tables).roc.set_index("fpr")
+    first, second = 0.4 + 0.6 * ROC_GRID, np.minimum(2 * ROC_GRID, 1)
+    assert curve["tpr"].to_numpy() == pytest.approx((first + second) / 2)
+    assert curve["low"].to_numpy() == pytest.approx(np.minimum(first, second))
+    assert curve["high"].to_numpy() == pytest.approx(np.maximum(first, second))
+
+
+def test_a_run_that_the_study_has_is_not_shown_twice(tables: Tables, empty: Tables) -> None:
+    same = of_one_run(run_tables("standard", 42), 42)
+    assert with_run(tables, same) is tables
+    other = with_run(tables, of_one_run(run_tables("llla", 7), 7))
+    both = summarise(other)
+    assert both.variants == ["standard", "label_smoothing", "this run"]
+    assert answer(both).sentences[2].startswith("Among 2 ways")
+    assert with_run(empty, same) is same
+
+
+def altered(tables: Tables, image_set: str, metric: str, value: float) -> Summary:
+    attacks = tables["attacks"].copy()
+    chosen = (attacks["set"] == image_set) & (attacks["metric"] == metric)
+    chosen &= attacks["attack"].isin(LEARNED)
+    attacks.loc[chosen, "value"] = value
+    return summarise(tables | {"attacks": attacks})
+
+
+def test_the_answer_follows_the_numbers(tables: Tables) -> None:
+    assert answer(altered(tables, "fake", "fpr", 0.74)).verdict == "No."
+    unfooled = {"fake": 0.05, "original": 0.06}
+    attacks = tables["attacks"].copy()
+    for name, value in unfooled.items():
+        rows = (attacks["set"] == name) & (attacks["metric"] == "fpr")
+        attacks.loc[rows, "value"] = value
+    good = answer(summarise(tables | {"attacks": attacks}))
+    assert good.verdict == "Within limits."
+    assert "no attack calls half or more members: Threshold 5%" in good.sentences[0]
+    one = attacks["attack"].eq("salem") & attacks["set"].eq("fake") & attacks["metric"].eq("fpr")
+    attacks.loc[one, "value"] = 0.8
+    some = answer(summarise(tables | {"attacks": attacks}))
+    assert some.verdict == "Only some attacks."
+    assert "1 of 3 attacks call at least half" in some.sentences[0]
+    attacks.loc[attacks["set"].eq("original") & attacks["metric"].eq("fpr"), "value"] = 0.9
+    assert answer(summarise(tables | {"attacks": attacks})).verdict == "Hardly."
+
+
+def test_the_answer_is_three_sentences_about_the_standard_variant(tables: Tables) -> None:
+    reordered = {
+        name: table.sort_values("variant", kind="stable") for name, table in tables.items()
+    }
+    found = answer(summarise(reordered))
+    assert len(found.sentences) == 3
+    expected = summarise(tables).of("standard", "fpr", "fake")["value"]
+    for attack, value in expected.items():
+        assert f"{attack_title(str(attack))} {value:.0%}" in found.sentences[0]
+
+
+@pytest.mark.parametrize("missing", [["fake"], ["original"], ["fake", "original"]])
+def test_an_answer_and_a_page_without_some_sets(tables: Tables, missing: list[str]) -> None:
+    kept = {
+        name: table[~table["set"].isin(missing)] if "set" in table else table
+        for name, table in tables.items()
+    }
+    summary = summarise(kept)
+    assert answer(summary).sentences
+    assert set(missing).isdisjoint(summary.sets)
+    text = render(summary, frames(summary), NOTHING)
+    assert "nan" not in json.dumps([answer(summary).sentences]).lower()
+    assert content(text)["specs"]
+
+
+@pytest.mark.parametrize(
+    "name", ["models", "roc", "density", "distances", "reliability", "embedding", "gallery"]
+)
+def test_a_table_without_rows_leaves_its_figures_out(tables: Tables, name: str) -> None:
+    summary = summarise(tables | {name: tables[name].head(0)})
+    drawn = frames(summary)
+    specs = content(render(summary, drawn, NOTHING))["specs"]
+    assert all(not drawn[spec["table"]].empty for spec in specs.values())
+    assert "fpr" in specs
+    assert "fpr" in pictures(summary, drawn)
+
+
+def test_no_results_are_a_mistake_with_a_remedy(tables: Tables) -> None:
+    with pytest.raises(UserError, match="dvc repro attack"):
+        summarise(tables | {"attacks": tables["attacks"].head(0)})
+
+
+def encoded_fields(spec: Any) -> set[str]:
+    if isinstance(spec, dict):
+        own = {spec["field"]} if isinstance(spec.get("field"), str) else set()
+        return own.union(*(encoded_fields(value) for value in spec.values()))
+    if isinstance(spec, list):
+        return set().union(*(encoded_fields(value) for value in spec))
+    return set()
+
+
+def test_every_chart_of_the_page_reads_one_table_through_its_filters(page: str) -> None:
+    found = content(page)
+    assert len(found["specs"]) == 13
+    for name, panel in found["specs"].items():
+        spec = panel["spec"]
+        # A layer with data of its own would escape the filter and show all variants at once.
+        assert spec["data"] == {"name": panel["table"]}, name
+        assert all("data" not in layer for layer in spec.get("layer", [])), name
+        assert encoded_fields(spec) <= set(found["tables"][panel["table"]]), name
+        assert [f"datum.{c} === {c}" for c in panel["choices"]] == [
+            step["filter"] for step in spec["transform"][: len(panel["choices"])]
+        ]
+
+
+def test_every_variant_has_rows_in_every_table(summary: Summary, drawn: Frames) -> None:
+    for name, table in drawn.items():
+        assert set(table["variant"]) == {"Standard", "Label smoothing"}, name
+        # Online attacks say nothing about fakes.
+        numbers = table.select_dtypes("number").drop(columns="fake_fpr", errors="ignore")
+        assert np.isfinite(numbers.to_numpy()).all(), name
+    assert set(drawn["shares"]["set"]) == {set_title(n) for n in ("members", *SETS)}
+
+
+def test_colours_are_the_sets_own_and_the_order_is_fixed() -> None:
+    assert in_order(["stl10", "fake", "members", "original"]) == [
+        "members",
+        "original",
+        "fake",
+        "stl10",
+    ]
+    found = palette(["members", "original", "fake", "stl10"])
+    assert found["Members"] == "#000000"
+    assert found["Fake"] == "#D55E00"
+    assert set(found) == {"Members", "Held-out", "Fake", "STL-10"}
+
+
+def test_pictures_are_drawn_and_the_same_each_time(
+    tmp_path: Path, summary: Summary, drawn: Frames
+) -> None:
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    (folder / "old.png").touch()
+    paths = write_pictures(folder, summary, drawn)
+    assert sorted(folder.iterdir()) == sorted(paths)
+    assert {path.stem for path in paths} == {
+        *("answer", "density", "distances", "fpr", "gallery"),
+        *("reliability", "roc", "trade_off", "tsne"),
+    }
+    for path in paths:
+        pixels = np.asarray(Image.open(path).convert("L"))
+        assert 0.005 < (pixels < 200).mean() < 0.9, path
+    again = as_png(pictures(summary, drawn)["trade_off"])
+    assert again == (folder / "trade_off.png").read_bytes()
+
+
+class Loads(HTMLParser):
+    """Collects what a browser would load, and the page's headings and tables."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+        self.levels: list[int] = []
+        self.tags: list[str] = []
+        self.unnamed: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.tags.append(tag)
+        self.urls += [found[k] or "" for k in ("src", "href", "srcset", "action") if k in found]
+        if re.fullmatch(r"h[1-6]", tag):
+            self.levels.append(int(tag[1]))
+        if tag == "img" and not found.get("alt"):
+            self.unnamed.append(tag)
+
+
+def test_the_page_loads_nothing(page: str) -> None:
+    loads = Loads()
+    loads.feed(page)
+    assert loads.urls
+    assert all(url.startswith(("data:", "#")) for url in loads.urls)
+    assert "default-src 'none'" in page
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert style
+    assert "url(" not in style[1]
+    assert "@import" not in style[1]
+
+
+def test_headings_are_in_order_and_images_have_names(page: str) -> None:
+    loads = Loads()
+    loads.feed(page)
+    assert loads.levels[0] == 1
+    assert loads.levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in zip(loads.levels, loads.levels[1:]))
+    assert loads.unnamed == []
+    assert loads.tags.count("img") == 2 * (len(SETS) - 1) * 8
+
+
+def test_the_same_tables_give_the_same_page(tables: Tables, page: str) -> None:
+    again = summarise(study_tables(variants=2, seeds=2))
+    provenance = Provenance(NOTHING.facts, tables["experiments"])
+    assert render(again, frames(again), provenance) == page
+
+
+def test_names_cannot_end_the_element_they_are_in(tables: Tables) -> None:
+    evil = "</script><b>x"
+    renamed = {
+        name: table.replace({"set": {"digits": evil}}) if "set" in table else table
+        for name, table in tables.items()
+    }
+    renamed["embedding"] = renamed["embedding"].assign(label=evil)
+    renamed["gallery"] = renamed["gallery"].assign(predicted=evil)
+    summary = summarise(renamed)
+    text = render(summary, frames(summary), NOTHING)
+    assert "<b>x" not in text
+    labels = content(text)["tables"]["embedding"]["label"]["levels"]
+    assert labels == [evil]
+
+
+def test_large_images_become_small(tables: Tables, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (224, 300, 3), dtype=np.uint8)
+    files.write_image(tmp_path / "dog.png", noise)
+    gallery = tables["gallery"].head(1).assign(png=[(tmp_path / "dog.png").read_bytes()])
+    summary = summarise(tables | {"gallery": gallery})
+    text = render(summary, frames(summary), NOTHING)
+    url = re.search(r'<img src="data:image/png;base64,([^"]+)"', text)
+    assert url
+    assert len(url[1]) < 40_000 < (tmp_path / "dog.png").stat().st_size
+
+
+def test_a_score_below_one_is_never_shown_as_one() -> None:
+    assert [score_text(s) for s in (0.5, 0.99994, 0.99996, 1.0)] == [
+        "0.5000",
+        "0.9999",
+        "> 0.9999",
+        "1.0000",
+    ]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the committed run left behind."""
+    for name in ("params.yaml", "dvc.lock", "data.dvc", "models.dvc"):
+        files.copy_file(ROOT / name, tmp_path / name)
+    for folder in ("metrics", "plots"):
+        for path in (ROOT / folder).rglob("*.*"):
+            files.copy_file(path, tmp_path / path.relative_to(ROOT))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_stage_reports_the_run_where_there_is_no_study(workspace: Path) -> None:
+    (workspace / "study").mkdir()
+    stage.main()
+    text = layout.REPORT.read_text(encoding="utf-8")
+    found = files.read_json(layout.METRICS / "attack_results.json")["sets"]["fake"]
+    assert f"Salem {found['salem']['fpr']:.0%}" in text
+    assert "This run" in text
+    assert '<select name="variant">' not in text
+    assert list(layout.FIGURES.glob("*.png"))
+    has_intervals = summarise(stage.read_tables(load_params())).has_intervals
+    assert ("Lines are 95% intervals" in text) == has_intervals
+    first = layout.REPORT.read_bytes()
+    stage.main()
+    assert layout.REPORT.read_bytes() == first
+
+
+def test_the_stage_reports_a_study_and_a_run_that_is_not_in_it(
+    workspace: Path, tables: Tables
+) -> None:
+    (workspace / "study").mkdir()
+    for name, table in tables.items():
+        table.to_parquet(workspace / "study" / f"{name}.parquet", index=False)
+    found = summarise(stage.read_tables(load_params()))
+    assert found.variants == ["standard", "label_smoothing", "this run"]
+    assert found.lead == "standard"
+
+
+def test_a_study_of_another_data_set_is_left_out(workspace: Path, tables: Tables) -> None:
+    (workspace / "study").mkdir()
+    experiments = tables["experiments"].assign(dataset="cifar10")
+    for name, table in (tables | {"experiments": experiments}).items():
+        table.to_parquet(workspace / "study" / f"{name}.parquet", index=False)
+    assert summarise(stage.read_tables(load_params())).variants == ["this run"]
+
+
+def test_provenance_has_the_hashes_of_the_repository(workspace: Path) -> None:
+    facts = read_provenance(None).facts
+    pointer = yaml.safe_load((workspace / "data.dvc").read_text(encoding="utf-8"))
+    assert facts["Inputs"]["data.dvc"] == pointer["outs"][0]["md5"]
+    params = yaml.safe_load((workspace / "params.yaml").read_text(encoding="utf-8"))
+    assert facts["Parameters of the run"]["train.epochs"] == str(params["train"]["epochs"])
+    lock = yaml.safe_load((workspace / "dvc.lock").read_text(encoding="utf-8"))
+    outs = {out["path"]: out["md5"] for out in lock["stages"]["split"]["outs"]}
+    assert outs.items() <= facts["Outputs of the run, MD5 in dvc.lock"].items()
+    assert facts["Software"]["numpy"] == np.__version__
+
+
+def test_provenance_is_the_same_after_the_report_was_written(workspace: Path) -> None:
+    before = read_provenance(None).facts
+    lock = yaml.safe_load((workspace / "dvc.lock").read_text(encoding="utf-8"))
+    lock["stages"]["report"] = {"outs": [{"path": "reports/index.html", "md5": "0" * 32}]}
+    (workspace / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+    assert read_provenance(None).facts == before
+
+
+def test_the_time_of_a_study_is_that_of_its_newest_experiment(workspace: Path) -> None:
+    dates = ["2026-03-02T01:30:00+00:00", "2026-03-02T01:00:00+00:00"]
+    found = read_provenance(pd.DataFrame({"date": dates})).facts["Time"]
+    assert found["newest experiment"] == dates[0]
+    assert "newest experiment" not in read_provenance(None).facts.get("Time", {})
+
+
+def test_the_command_names_the_report_or_what_to_run(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["report"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "trustmia: reports/index.html: not found; run `dvc pull reports/index.html`, "
+        "or `dvc repro report`\n"
+    )
+    files.write_text(layout.REPORT, "<!DOCTYPE html>")
+    with pytest.raises(UserError, match=r"not the report that dvc\.lock names"):
+        find_report(False, None)
+    out = {"path": layout.REPORT.as_posix(), "md5": files.md5(layout.REPORT)}
+    Path("dvc.lock").write_text(json.dumps({"stages": {"report": {"outs": [out]}}}))
+    opened: list[str] = []
+
+    def open_it(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", open_it)
+    assert find_report(False, None) == str(layout.REPORT)
+    assert opened == []
+    assert find_report(True, Path("copies/mine.html")) == "copies/mine.html"
+    assert opened == [(workspace / "copies/mine.html").as_uri()]
+    with pytest.raises(UserError, match="is a folder"):
+        find_report(False, Path("copies"))
+    monkeypatch.setattr("webbrowser.open", lambda url: False)
+    with pytest.raises(UserError, match="no browser"):
+        find_report(True, None)
