@@ -1,13 +1,14 @@
 # `make run` and `make test` need Python 3.11, git and make; everything else is installed here.
 PYTHON ?= python3.11
 VENV ?= .venv
+JOBS ?= 2
 READY := $(VENV)/.ready
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: run test lint bench publish readme configurations venv
+.PHONY: run test study lint bench publish readme configurations venv
 
 run: $(READY)  ## environment, data, the whole experiment, its result table
-	dvc pull data.dvc models.dvc
+	dvc pull data.dvc models.dvc study.dvc
 	dvc repro
 	trustmia results
 
@@ -16,6 +17,12 @@ test: $(READY)  ## linters, types and the whole test suite
 	ruff format --check .
 	mypy
 	python -m pytest
+
+study: $(READY)  ## every variant and seed of studies/default.yaml as DVC experiments
+	dvc pull data.dvc models.dvc
+	trustmia study --jobs $(JOBS)
+	dvc add study
+	dvc repro report
 
 lint: $(READY)  ## mend what the linters can mend
 	ruff format .
@@ -32,7 +39,7 @@ configurations: $(READY)  ## write the paper's experiments to configurations/ fr
 
 publish: $(READY)  ## once per finished piece of work: fill the embedded remote and stage it
 	dvc push
-	git add --all dvc-remote dvc.lock data.dvc models.dvc metrics plots
+	git add --all dvc-remote dvc.lock data.dvc models.dvc study.dvc metrics plots
 
 venv: $(READY)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import SMALL, clone_working_tree, git, run, set_params
+from tests.helpers import SMALL, clone_working_tree, git, run, set_params, without_study
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +21,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a clone whose committed experiment is a small one, and has run."""
     place = clone_working_tree(tmp_path_factory.mktemp("small") / "trustmia")
     run(place, "dvc", "pull", "data.dvc", "models.dvc")
+    without_study(place)
     set_params(place, dict(SMALL))
     run(place, "dvc", "repro")
     git(place, "add", "--all")

@@ -16,10 +16,16 @@ SMALL = {
     "split.attack_members": 300,
     "split.attack_nonmembers": 300,
     "train.epochs": 3,
+    "references.count": 2,
+    "references.epochs": 2,
     "generate.num_images": 100,
     "predict.num_patches": 100,
     "attack.salem_max_epochs": 20,
+    "attack.resamples": 50,
+    "predict.feature_images": 40,
 }
+# All that a study reproduces of each experiment: everything but the report.
+TARGETS = ("gallery", "describe_scores", "embed", "evaluate_generator")
 
 
 def environment(repository: Path) -> dict[str, str]:
@@ -91,6 +97,13 @@ def set_params(repository: Path, values: dict[str, object]) -> None:
         section, _, name = key.rpartition(".")
         (params[section] if section else params)[name] = value
     path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+def without_study(repository: Path) -> None:
+    """Give a clone a study of no experiments, so that its report is about its run alone."""
+    shutil.rmtree(repository / "study", ignore_errors=True)
+    (repository / "study").mkdir()
+    run(repository, "dvc", "add", "study")
 
 
 def stages_run(output: str) -> list[str]:

@@ -87,7 +87,8 @@ def test_every_configuration_walks_through_a_dry_run(
     monkeypatch.chdir(place)
     roles = ("target", "shadow")
     expected = {"prepare_dataset", "prepare_image_sets", "split", "train_generator", "train_judge"}
-    expected |= {"generate", "evaluate_generator", "attack"}
+    expected |= {"generate", "evaluate_generator", "train_references", "predict_references"}
+    expected |= {"attack", "describe_scores", "embed", "gallery", "report"}
     expected |= {f"{s}@{r}" for s in ("train", "calibrate", "predict") for r in roles}
     for name in configurations():
         shutil.copy(place / FOLDER / f"{name}.yaml", place / "params.yaml")

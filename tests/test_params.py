@@ -18,8 +18,10 @@ ABSENT = object()
 
 def with_value(key: str, value: object) -> str:
     content: dict[str, Any] = copy.deepcopy(yaml.safe_load(COMMITTED.read_text(encoding="utf-8")))
-    section, _, name = key.rpartition(".")
-    place = content[section] if section else content
+    *sections, name = key.split(".")
+    place = content
+    for section in sections:
+        place = place[section]
     place[name] = value
     if value is ABSENT:
         del place[name]
@@ -43,16 +45,17 @@ def test_committed_parameters_are_valid() -> None:
     assert params.model_dump() == yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
 
 
+def leaves(params: dict[str, Any]) -> int:
+    return sum(leaves(v) if isinstance(v, dict) else 1 for v in params.values())
+
+
 def test_every_key_has_a_comment_on_its_line() -> None:
     keys = [
         line
         for line in COMMITTED.read_text(encoding="utf-8").splitlines()
         if re.match(r"\s*\w+: *[^ #]", line)
     ]
-    leaves = sum(
-        len(v) if isinstance(v, dict) else 1 for v in load_params(COMMITTED).model_dump().values()
-    )
-    assert len(keys) == leaves
+    assert len(keys) == leaves(load_params(COMMITTED).model_dump())
     assert [line for line in keys if not re.search(r" # \w+", line)] == []
 
 
@@ -99,6 +102,11 @@ def test_every_key_has_a_comment_on_its_line() -> None:
         ("calibration.temperature", "fitt", "got 'fitt'; allowed: 'fit' or .*number"),
         ("calibration.temperature", -1, "got -1; allowed: 'fit' or .*greater than 0"),
         ("calibration.temperature", float("nan"), "got nan; allowed: 'fit' or a finite number"),
+        ("references.count", 3, "got 3; allowed: a multiple of 2"),
+        ("references.executor", "dask", "got 'dask'; allowed: 'local' or 'ray'"),
+        ("attack.lira.variance", "own", "got 'own'; allowed: 'per_example', 'global' or 'auto'"),
+        ("attack.rmia.a", 1.5, "got 1.5; allowed: 'tune' or less than or equal to 1"),
+        ("attack.rmia.b", 1, "unknown key; allowed: a, gamma"),
     ],
 )
 def test_wrong_value_is_named_with_what_is_allowed(
@@ -111,8 +119,9 @@ def test_wrong_value_is_named_with_what_is_allowed(
 @pytest.mark.parametrize(
     ("key", "names", "wrong", "allowed"),
     [
-        ("attack.methods", ["threshold", "lira"], "lira", "threshold, entropy, salem"),
+        ("attack.methods", ["threshold", "lyra"], "lyra", "threshold, entropy, salem, lira"),
         ("predict.nonmember_sets", ["original", "orignal"], "orignal", "original, permuted"),
+        ("predict.queries", ["plain", "turn"], "turn", "plain, flip, shift_left"),
     ],
 )
 def test_unknown_name_in_a_list_is_named_with_its_place(
@@ -151,6 +160,14 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         (
             {"generator.source": "stylegan2_ada", "generator.stylegan2_ada_repo": "clone"},
             "generator.stylegan2_ada_pickle: got null; needed where",
+        ),
+        (
+            {"attack.methods": ["lira", "loss"]},
+            "attack.methods: holds none of threshold, entropy, salem; allowed: at least one",
+        ),
+        (
+            {"predict.nonmember_sets": ["fake"]},
+            "predict.nonmember_sets: lacks original, the held-out images; add it",
         ),
     ],
 )

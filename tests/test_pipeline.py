@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import ROOT, git, run, set_params, stages_run
+from tests.helpers import ROOT, TARGETS, git, run, set_params, stages_run
 from trustmia import readme
 from trustmia.attacks import ATTACKS
 from trustmia.results import COLUMNS
@@ -24,7 +24,7 @@ def digest(folder: Path) -> dict[str, str]:
 
 def experiment(place: Path, name: str, *changes: str) -> str:
     options = [part for change in changes for part in ("-S", change)]
-    return run(place, "dvc", "exp", "run", "--name", name, *options).stdout
+    return run(place, "dvc", "exp", "run", "--name", name, *options, *TARGETS).stdout
 
 
 def attack_metrics(place: Path) -> dict[str, dict[str, float]]:
@@ -75,14 +75,22 @@ def test_result_table_has_every_attack_and_set(small: Path) -> None:
 
 
 def test_an_attack_parameter_reruns_the_attack_alone(restored: Path) -> None:
-    assert stages_run(experiment(restored, "k2", "attack.salem_k=2")) == ["attack"]
+    ran = stages_run(experiment(restored, "k2", "attack.salem_k=2"))
+    assert ran[0] == "attack" and set(ran) <= {"attack", "gallery"}
 
 
-def test_a_training_parameter_spares_generator_and_split(restored: Path) -> None:
+def test_a_training_parameter_spares_generator_and_split_and_trains_once(restored: Path) -> None:
     ran = stages_run(experiment(restored, "lr", "train.lr=0.002"))
     roles = ("target", "shadow")
     expected = {f"{stage}@{role}" for stage in ("train", "calibrate", "predict") for role in roles}
-    assert set(ran) == expected | {"attack"}
+    behind = {"train_references", "predict_references", "attack", "gallery"}
+    assert set(ran) == expected | behind | {"describe_scores", "embed"}
+    git(restored, "checkout", "--quiet", "--force", "HEAD")
+    run(restored, "dvc", "checkout", "--force")
+    changes = ("train.lr=0.002", "calibration.method=temperature")
+    again = stages_run(experiment(restored, "warm", *changes))
+    assert "calibrate@target" in again
+    assert not [stage for stage in again if stage.startswith("train")], "the run cache has them"
 
 
 def test_another_data_set_trains_nothing_again(restored: Path) -> None:
@@ -97,7 +105,8 @@ def test_another_data_set_trains_nothing_again(restored: Path) -> None:
 def test_an_image_set_is_prepared_and_shown_alone(restored: Path) -> None:
     change = "predict.nonmember_sets=[original,patches]"
     ran = stages_run(experiment(restored, "sets", change))
-    assert set(ran) == {"prepare_image_sets", "predict@target", "predict@shadow", "attack"}
+    shown = {"prepare_image_sets", "predict@target", "predict@shadow", "predict_references"}
+    assert set(ran) == shown | {"attack", "gallery", "describe_scores", "embed"}
 
 
 def test_generated_images_come_back_identical(restored: Path) -> None:
@@ -129,6 +138,7 @@ def test_the_same_seed_gives_the_same_bytes(restored: Path) -> None:
 @pytest.mark.parametrize("method", ["temperature", "llla"])
 def test_calibration_changes_scores_but_no_training(restored: Path, method: str) -> None:
     ran = stages_run(experiment(restored, method, f"calibration.method={method}"))
+    assert "predict_references" in ran
     assert not [stage for stage in ran if stage.startswith("train")]
     metrics = json.loads((restored / "metrics/calibration_target.json").read_text())
     assert metrics["after"]["nll"] != metrics["before"]["nll"]
@@ -166,7 +176,7 @@ def test_pretrained_classifiers_are_those_of_the_default_experiment(
     run(place, "dvc", "cache", "dir", str(pulled / ".dvc/cache"), "--local")
     run(place, "dvc", "checkout")
     set_params(place, {"train.source": "pretrained"})
-    ran = stages_run(run(place, "dvc", "repro").stdout)
+    ran = stages_run(run(place, "dvc", "repro", *TARGETS).stdout)
     assert {"train@target", "train@shadow"} <= set(ran)
     weights = [
         place / name
@@ -217,8 +227,9 @@ def wait_for_queue(place: Path) -> None:
 
 
 def readme_commands() -> list[str]:
-    """Return the commands of the README's section about DVC, in order."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """Return the commands of the README's section about DVC and of remotes, in order."""
+    pages = (ROOT / "README.md", ROOT / "docs/remotes.md")
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     blocks = re.findall(r"<!-- tested -->\n```bash\n(.*?)```", text, flags=re.DOTALL)
     lines = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line]

@@ -78,6 +78,12 @@ def test_stage_depends_on_the_code_that_decides_and_on_no_other(name: str) -> No
     assert {p for p in listed if not any(p in (u, *u.parents) for u in used)} == set()
 
 
+@pytest.mark.parametrize("name", [name for name in STAGES if name.startswith("train")])
+def test_trainings_are_kept_by_the_run_cache(name: str) -> None:
+    # DVC passes over stages with outs that are in git and neither metrics nor plots.
+    assert all(isinstance(out, str) for out in STAGES[name]["outs"])
+
+
 @pytest.mark.parametrize("name", ["train", "calibrate", "predict"])
 @pytest.mark.parametrize("arguments", [[], ["attacker"]])
 def test_role_that_is_missing_or_unknown_is_told_in_one_line(

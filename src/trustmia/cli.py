@@ -30,6 +30,9 @@ def parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_import(commands)
     _add_compare_paper(commands)
+    _add_study(commands)
+    _add_compare(commands)
+    _add_report(commands)
     return result
 
 
@@ -77,6 +80,13 @@ def _add_audit(commands: Commands) -> None:
         help="largest scores that the Salem attack sees (default: %(default)s)",
     )
     command.add_argument("--seed", type=int, default=42, help="(default: %(default)s)")
+    command.add_argument(
+        "--resamples",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="bootstrap resamples for the intervals; 0 for none (default: %(default)s)",
+    )
     signals = command.add_argument_group("with --signals")
     signals.add_argument(
         "--target-index",
@@ -87,7 +97,17 @@ def _add_audit(commands: Commands) -> None:
         "(default: %(default)s)",
     )
     signals.add_argument(
-        "--rmia-a", type=float, default=0.3, metavar="A", help="a of RMIA (default: %(default)s)"
+        "--lira-variance",
+        choices=("per_example", "global", "auto", "both"),
+        default="both",
+        help="variance of LiRA's Gaussians; auto: global below 64 models (default: %(default)s)",
+    )
+    signals.add_argument(
+        "--rmia-a",
+        type=_number_or_tune,
+        default=0.3,
+        metavar="A",
+        help="a of RMIA, or `tune`: chosen on a reference model (default: %(default)s)",
     )
     signals.add_argument(
         "--rmia-gamma",
@@ -95,13 +115,6 @@ def _add_audit(commands: Commands) -> None:
         default=1.0,
         metavar="G",
         help="γ of RMIA (default: %(default)s)",
-    )
-    signals.add_argument(
-        "--resamples",
-        type=int,
-        default=1000,
-        metavar="N",
-        help="bootstrap resamples for the intervals; 0 for none (default: %(default)s)",
     )
     command.set_defaults(run=_audit)
 
@@ -124,20 +137,34 @@ def _audit(options: argparse.Namespace) -> None:
 def _audit_scores(options: argparse.Namespace, names: list[str]) -> None:
     from trustmia.audit_command import audit
 
-    print(audit(options.shadow, options.target, options.out, names, options.salem_k, options.seed))
+    shadow, target, out = options.shadow, options.target, options.out
+    seed, resamples = options.seed, options.resamples
+    print(audit(shadow, target, out, names, options.salem_k, seed, resamples))
 
 
 def _audit_signals(options: argparse.Namespace, names: list[str]) -> None:
     from trustmia.attacks.reference import ReferenceSettings
     from trustmia.signals_command import audit_signals
 
-    settings = ReferenceSettings(options.rmia_a, options.rmia_gamma)
+    tune = options.rmia_a == "tune"
+    a = ReferenceSettings.rmia_a if tune else options.rmia_a
+    settings = ReferenceSettings(options.lira_variance, a, options.rmia_gamma)
     target, out = options.target_index, options.out
     print(
         audit_signals(
-            options.signals, target, names, out, settings, options.resamples, options.seed
+            options.signals, target, names, out, settings, options.resamples, options.seed, tune
         )
     )
+
+
+def _number_or_tune(text: str) -> float | str:
+    if text == "tune":
+        return text
+    try:
+        return float(text)
+    except ValueError as error:
+        message = f"got {text!r}; allowed: a number from 0 to 1, or tune"
+        raise argparse.ArgumentTypeError(message) from error
 
 
 def _add_fetch(commands: Commands) -> None:
@@ -250,6 +277,92 @@ def _compare_paper(options: argparse.Namespace) -> None:
     from trustmia.params import load_params
 
     print(compare_paper(load_params(), options.format, options.out))
+
+
+def _add_study(commands: Commands) -> None:
+    command = commands.add_parser(
+        "study",
+        help="run variants of the experiment with several seeds",
+        description="DVC experiments VARIANT-sSEED through DVC's queue; what ran before on this "
+        "commit is not run again.",
+    )
+    command.add_argument(
+        "--config",
+        type=Path,
+        default=Path("studies/default.yaml"),
+        metavar="FILE",
+        help="variants, seeds and stages (default: %(default)s)",
+    )
+    command.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="experiments at the same time (default: %(default)s)",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        default=Path("study"),
+        metavar="DIR",
+        help="where the tables go (default: %(default)s)",
+    )
+    command.set_defaults(run=_study)
+
+
+def _study(options: argparse.Namespace) -> None:
+    from trustmia.study_command import study
+
+    def say(message: str) -> None:
+        print(message, flush=True)
+
+    study(options.config, options.jobs, options.out, say)
+
+
+def _add_compare(commands: Commands) -> None:
+    command = commands.add_parser(
+        "compare",
+        help="set experiments side by side",
+        description="Mean ± 95% interval (Student's t) over the seeds of experiments that differ "
+        "in their seed alone.",
+    )
+    command.add_argument(
+        "--experiments",
+        metavar="NAME,…",
+        help="experiments, or variants with all their seeds (default: all)",
+    )
+    command.add_argument(
+        "--all", action="store_true", help="of all commits rather than the current one"
+    )
+    command.add_argument(
+        "--sort", metavar="METRIC", help="e.g. ece, salem.precision or salem.fpr.fake; rising"
+    )
+    command.add_argument("--descending", action="store_true", help="falling instead")
+    command.add_argument("--csv", type=Path, metavar="FILE", help="also write it, in long form")
+    command.add_argument("--markdown", type=Path, metavar="FILE", help="also write its tables")
+    command.set_defaults(run=_compare)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from trustmia.compare_command import Sorting, compare
+
+    names = options.experiments
+    wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
+    sorting = Sorting(options.sort, options.descending)
+    print(compare(wanted, options.all, sorting, options.csv, options.markdown))
+
+
+def _add_report(commands: Commands) -> None:
+    command = commands.add_parser("report", help="say where the report is, or open it")
+    command.add_argument("--open", action="store_true", help="open it in a browser")
+    command.add_argument("--out", type=Path, metavar="FILE", help="also copy it to this file")
+    command.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from trustmia.report_command import find_report
+
+    print(find_report(options.open, options.out))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from trustmia.attacks import ATTACKS
+from trustmia.attacks.reference import FAMILIES
 from trustmia.calibration import METHODS
 from trustmia.compute import Precision
 from trustmia.datasets import DATASETS
@@ -17,9 +18,11 @@ from trustmia.errors import UserError
 from trustmia.images.augmentation import AUGMENTATIONS
 from trustmia.images.image_sets import DERIVED_SETS
 from trustmia.images.published_splits import PUBLISHED_SPLITS
+from trustmia.images.queries import QUERIES
 from trustmia.images.resizing import Fit
 from trustmia.images.splits import SplitSizes
 from trustmia.models import ARCHITECTURES
+from trustmia.references.local import Parallel
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -119,6 +122,19 @@ class CalibrationParams(Section):
     temperature: Literal["fit"] | Annotated[float, Field(gt=0, le=1e6)]
 
 
+class ReferenceParams(Section):
+    """The models that attacks compare the target with."""
+
+    count: Annotated[int, Field(ge=0, le=10**4, multiple_of=2)]
+    epochs: Count | None
+    executor: Literal["local", "ray"]
+    parallel: Parallel
+    stack_size: Count
+    ray_address: str | None
+    cpus_per_model: Annotated[float, Field(gt=0, le=10**4)]
+    gpus_per_model: Annotated[float, Field(ge=0, le=10**3)]
+
+
 class GeneratorParams(Section):
     """The generative model of the fake images."""
 
@@ -156,16 +172,38 @@ class PredictParams(Section):
     max_images: Count | None
     max_fakes: Count | None
     num_patches: Count
+    feature_images: Count
+    queries: Annotated[
+        list[Annotated[str, _member_of(lambda: QUERIES)]], Field(min_length=1), Distinct
+    ]
     batch_size: Count
     precision: Precision
+
+
+class LiraParams(Section):
+    """LiRA."""
+
+    variance: Literal["per_example", "global", "auto"]
+
+
+class RmiaParams(Section):
+    """RMIA."""
+
+    a: Literal["tune"] | Annotated[float, Field(ge=0, le=1)]
+    gamma: Annotated[float, Field(gt=0, le=1e6)]
 
 
 class AttackParams(Section):
     """The attacks."""
 
     methods: Annotated[
-        list[Annotated[str, _member_of(lambda: ATTACKS)]], Field(min_length=1), Distinct
+        list[Annotated[str, _member_of(lambda: (*ATTACKS, *FAMILIES))]],
+        Field(min_length=1),
+        Distinct,
     ]
+    lira: LiraParams
+    rmia: RmiaParams
+    resamples: Annotated[int, Field(ge=0, le=10**6)]
     salem_k: Annotated[int, Field(ge=1, le=1000)]
     salem_lr: Rate
     salem_batch_size: Count
@@ -180,6 +218,7 @@ class Params(Section):
     split: SplitParams
     train: TrainParams
     calibration: CalibrationParams
+    references: ReferenceParams
     generator: GeneratorParams
     generate: GenerateParams
     predict: PredictParams
@@ -252,6 +291,10 @@ def _contradiction(params: Params) -> str | None:
     if params.split.method == "published" and dataset not in PUBLISHED_SPLITS:
         allowed = ", ".join(PUBLISHED_SPLITS)
         return f"split.method: got 'published' for {dataset}; allowed for {allowed}"
+    if not set(params.attack.methods) & set(ATTACKS):
+        return f"attack.methods: holds none of {', '.join(ATTACKS)}; allowed: at least one of them"
+    if "original" not in params.predict.nonmember_sets:
+        return "predict.nonmember_sets: lacks original, the held-out images; add it"
     if generator.source == "stylegan2_ada":
         for key in ("stylegan2_ada_repo", "stylegan2_ada_pickle"):
             if getattr(generator, key) is None:

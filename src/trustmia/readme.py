@@ -4,13 +4,26 @@ import re
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 from tabulate import tabulate
 
 from trustmia import files
 from trustmia.errors import UserError
+from trustmia.ranking_results import ranking_table, rates_table, with_interval
+from trustmia.report.names import variant_title
+from trustmia.report.summary import summarise
 from trustmia.results import as_table, read_metrics
+from trustmia.study.store import read_study
 
 BENCHMARKS = Path("benchmarks/results.json")
+# Columns of the study's table: what they show of the target, and of attacks on it.
+STUDY_MODELS = {"test accuracy": "accuracy", "ECE": "ece", "MMPS": "mmps"}
+STUDY_RATES = {
+    "fakes called members, threshold attack": ("threshold", "fake", "fpr"),
+    "AUROC, threshold attack": ("threshold", "original", "auroc"),
+    "AUROC, Salem attack": ("salem", "original", "auroc"),
+    "AUROC, RMIA offline": ("rmia_offline", "original", "auroc"),
+}
 # The answer is no if every attack calls at least this share of the fakes members.
 FOOLED = 0.5
 
@@ -18,6 +31,45 @@ FOOLED = 0.5
 def result_table(style: str) -> str:
     """Return the attacks' table of the last run (see `results.as_table`)."""
     return as_table(read_metrics("attack_results"), style)
+
+
+def ranking(style: str) -> str:
+    """Return how well every attack of the last run ranks members before held-out images."""
+    return ranking_table(read_metrics("ranking"), style)
+
+
+def rates(style: str) -> str:
+    """Return what share of each set every attack calls members at 5% FPR on held-out images."""
+    return rates_table(read_metrics("ranking"), style)
+
+
+def study_table(style: str) -> str:
+    """Return the study's variants side by side: means over seeds with 95% intervals.
+
+    Raises:
+        UserError: There is no study.
+    """
+    tables = read_study()
+    if tables["experiments"].empty:
+        raise UserError("study: holds no experiments; run `dvc pull study.dvc`, or `make study`")
+    found = summarise(tables)
+    models = found.models.set_index(["variant", "metric"])
+    rates = found.rates.set_index(["variant", "attack", "set", "metric"])
+    rows = []
+    for variant in found.variants:
+        cells = [_mean(models, (variant, metric)) for metric in STUDY_MODELS.values()]
+        cells += [_mean(rates, (variant, *key)) for key in STUDY_RATES.values()]
+        rows.append([variant_title(variant), *cells])
+    headers = ["variant", *STUDY_MODELS, *STUDY_RATES]
+    table = tabulate(rows, headers, tablefmt=style, disable_numparse=True)
+    return f"{table}\n\nMeans over {found.seeds} seeds; in brackets: 95% interval (Student's t)."
+
+
+def _mean(table: pd.DataFrame, key: tuple[str, ...]) -> str:
+    if key not in table.index:
+        return with_interval(None, None)
+    value, low, high = (float(table.loc[key, name]) for name in ("value", "low", "high"))
+    return with_interval(value, (low, high) if low == low else None)
 
 
 def model_table(style: str) -> str:
@@ -91,6 +143,9 @@ TABLES = {
     "answer": answer,
     "bench": bench_lines,
     "results": result_table,
+    "ranking": ranking,
+    "rates": rates,
+    "study": study_table,
     "models": model_table,
     "generator": generator_table,
 }

@@ -54,9 +54,17 @@ class ScoreSet:
         return {self.set_names[code]: outside[codes == code] for code in in_order}
 
 
-def write_scores(path: Path, scores: ScoreSet) -> None:
-    """Write the NPZ form."""
-    arrays: dict[str, Array] = {
+def write_scores(path: Path, scores: ScoreSet, logits: Float32 | None = None) -> None:
+    """Write the NPZ form.
+
+    Args:
+        path: The file.
+        scores: Its content.
+        logits: float32 [N, K], whose softmax the scores are, to be kept beside them: scores
+            near 1 are equal in float32.
+    """
+    arrays: dict[str, Array] = {} if logits is None else {"logits": logits}
+    arrays |= {
         "scores": scores.scores,
         "labels": scores.labels,
         "member": scores.member,

@@ -21,6 +21,13 @@ class Calibration(Protocol):
             float32 [N, K] in [0, 1]; rows sum to 1.
         """
 
+    def logits(self, features: Tensor, logits: Tensor) -> Tensor:
+        """Return calibrated logits, float32 [N, K]: their softmax is `scores`.
+
+        Attacks with reference models read these, since float32 scores near 1 are equal
+        where logits still differ.
+        """
+
     def tensors(self) -> dict[str, Tensor]:
         """Return all that `Method.load` needs."""
 

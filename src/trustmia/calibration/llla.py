@@ -39,6 +39,11 @@ class Llla:
             result[start : start + BATCH] = cast(Tensor, predictive).detach()
         return result
 
+    def logits(self, features: Tensor, logits: Tensor) -> Tensor:
+        """See `Calibration.logits`: the logarithms of the scores, all finite."""
+        scores = self.scores(features, logits)
+        return scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
+
     def tensors(self) -> dict[str, Tensor]:
         """See `Calibration.tensors`."""
         state = self.posterior.state_dict()

@@ -21,7 +21,11 @@ class Temperature:
 
     def scores(self, features: Tensor, logits: Tensor) -> Tensor:
         """See `Calibration.scores`."""
-        return torch.softmax(logits / self.temperature, dim=1)
+        return torch.softmax(self.logits(features, logits), dim=1)
+
+    def logits(self, features: Tensor, logits: Tensor) -> Tensor:
+        """See `Calibration.logits`."""
+        return logits / self.temperature
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Calibration.tensors`."""

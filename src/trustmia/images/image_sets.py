@@ -50,3 +50,7 @@ DERIVED_SETS: dict[str, Callable[[ImageSetInputs], Images]] = {
     "no_normalization": _held_out,
     "fake": _fake,
 }
+
+# Sets made of held-out images, one by one and in their order; these keep their label. All
+# others have none that a model could have been trained with.
+OF_HELD_OUT = ("original", "permuted", "scaled", "no_normalization")

@@ -11,6 +11,7 @@ from tabulate import tabulate
 from trustmia import files, layout
 from trustmia.attacks import ATTACKS
 from trustmia.errors import UserError
+from trustmia.full_keys import flat_keys
 from trustmia.paper.configurations import configurations
 from trustmia.params import Params
 from trustmia.results import COLUMNS
@@ -109,17 +110,6 @@ def check_run(params: Params, lock: Path = Path("dvc.lock")) -> None:
                     f"params.yaml: {key} is {values[key]}, but the last run had {noted}; run `dvc "
                     "repro` or `dvc exp run` first"
                 )
-
-
-def flat_keys(params: dict[str, Any]) -> dict[str, Any]:
-    """Return parameters as DVC notes them, sections and single values, by their full keys."""
-    result: dict[str, Any] = {}
-    for key, value in params.items():
-        if isinstance(value, dict):
-            result |= {f"{key}.{name}": content for name, content in value.items()}
-        else:
-            result[key] = value
-    return result
 
 
 def read_results(path: Path = layout.METRICS / "attack_results.csv") -> pd.DataFrame:

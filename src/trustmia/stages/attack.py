@@ -1,37 +1,95 @@
 """Stage `attack`: fit attacks on the shadow's scores, judge the target's."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from trustmia import entry, files, layout
-from trustmia.attacks import AttackSettings
+from trustmia.attacks import ATTACKS, AttackSettings
+from trustmia.attacks.reference import FAMILIES, ReferenceSettings
 from trustmia.audit import AuditResult, run_audit
-from trustmia.params import load_params
+from trustmia.decision_files import Decisions, write_decisions
+from trustmia.evaluation import Roc, roc_of_scores, thin_roc
+from trustmia.params import AttackParams, load_params
+from trustmia.ranking import NONMEMBERS
+from trustmia.ranking_results import rankings
+from trustmia.reference_audit import ReferenceScores, run_reference_attacks
 from trustmia.results import as_csv, as_metrics, as_summary, roc_table
 from trustmia.score_files import MEMBERS, ScoreSet, read_scores
+from trustmia.signal_files import read_signals
 
 HISTOGRAM_BINS = 25
+# The audited target's row in the signals.
+TARGET = 0
 
 
 def main() -> None:
-    """Write `metrics/attack*.{json,csv}`, `plots/roc`, `plots/score_histograms.csv`."""
+    """Write `metrics/attack*`, `metrics/ranking*`, the decisions, and the plots' points."""
     params = load_params()
     shadow = read_scores(layout.SCORES / "shadow.npz", needs_sets=False)
     target = read_scores(layout.SCORES / "target.npz", needs_sets=True)
-    settings = AttackSettings(seed=params.seed, **params.attack.model_dump(exclude={"methods"}))
-    result = run_audit(shadow, target, params.attack.methods, settings)
-    write(result, target)
+    result = run_audit(
+        shadow,
+        target,
+        [name for name in params.attack.methods if name in ATTACKS],
+        score_settings(params.attack, params.seed),
+        params.attack.resamples,
+    )
+    said = reference_scores(params.attack)
+    ranking = rankings(result, target, said, params.attack.resamples, params.seed)
+    write(result, target, ranking)
+    write_rocs(result, said)
 
 
-def write(result: AuditResult, target: ScoreSet) -> None:
-    """Write metrics for people and DVC, and the points of the plots."""
-    files.write_json(layout.METRICS / "attack.json", as_summary(result))
+def score_settings(params: AttackParams, seed: int) -> AttackSettings:
+    """Return the settings of the attacks that read scores alone."""
+    own = AttackSettings.__dataclass_fields__.keys() - {"seed"}
+    return AttackSettings(seed=seed, **{key: getattr(params, key) for key in own})
+
+
+def reference_scores(params: AttackParams) -> ReferenceScores | None:
+    """Run the attacks that read signals; return None if none is asked for."""
+    families = [name for name in params.methods if name in FAMILIES]
+    if not families:
+        return None
+    signals = read_signals(layout.SIGNALS)
+    tune = params.rmia.a == "tune" and "rmia" in families and len(signals.member) > 1
+    settings = ReferenceSettings(
+        lira_variance=params.lira.variance,
+        rmia_a=ReferenceSettings.rmia_a if params.rmia.a == "tune" else params.rmia.a,
+        rmia_gamma=params.rmia.gamma,
+    )
+    return run_reference_attacks(signals, TARGET, families, settings, tune)
+
+
+def write(result: AuditResult, target: ScoreSet, ranking: dict[str, dict[str, Any]]) -> None:
+    """Write metrics for people and DVC, the decisions, and the points of the histograms."""
+    files.write_json(layout.METRICS / "attack.json", as_summary(result, ranking))
     files.write_json(layout.METRICS / "attack_results.json", as_metrics(result))
     files.write_table(layout.METRICS / "attack_results.csv", as_csv(result.sets), "%.6f")
-    with files.atomic_folder(layout.PLOTS / "roc") as fresh:
-        for attack, rocs in result.rocs.items():
-            files.write_table(fresh / f"{attack}.csv", roc_table(rocs), "%.7f")
+    files.write_json(layout.METRICS / "ranking.json", ranking)
+    decisions = np.stack(list(result.decisions.values()))
+    write_decisions(layout.DECISIONS, Decisions(tuple(result.decisions), decisions))
     files.write_table(layout.PLOTS / "score_histograms.csv", histograms(target), "%.6f")
+
+
+def write_rocs(result: AuditResult, said: ReferenceScores | None) -> None:
+    """Write the ROC curves of all attacks."""
+    curves = dict(result.rocs) if said is None else result.rocs | reference_rocs(said)
+    with files.atomic_folder(layout.PLOTS / "roc") as fresh:
+        for attack, rocs in curves.items():
+            files.write_table(fresh / f"{attack}.csv", roc_table(rocs), "%.7f")
+
+
+def reference_rocs(said: ReferenceScores) -> dict[str, dict[str, Roc]]:
+    """Return the thinned ROC curves of attacks with reference models, by form and set."""
+    curves = {}
+    for form, scores in said.forms.items():
+        members = scores.audited[said.member]
+        sets = {NONMEMBERS: scores.audited[~said.member], **scores.sets}
+        curves[form] = {k: thin_roc(roc_of_scores(members, other)) for k, other in sets.items()}
+    return curves
 
 
 def histograms(target: ScoreSet) -> pd.DataFrame:

@@ -1,7 +1,12 @@
 """What several stages read alike."""
 
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
 from trustmia import files, layout
-from trustmia.arrays import Int64
+from trustmia.arrays import Float32, Int64
 from trustmia.entry import OneLineParser
 from trustmia.errors import UserError
 from trustmia.images.splits import ROLES
@@ -13,6 +18,16 @@ def read_role(description: str | None) -> str:
     parser.add_argument("role", choices=ROLES)
     role: str = parser.parse_args().role
     return role
+
+
+def read_audited() -> Int64:
+    """Return the audited images, int64 [N]: the attack set's members, then its non-members.
+
+    Raises:
+        UserError: As `read_split`.
+    """
+    index = read_split("target")
+    return np.concatenate([index["members"], index["non_members"]])
 
 
 def read_split(owner: str) -> dict[str, Int64]:
@@ -27,4 +42,35 @@ def read_split(owner: str) -> dict[str, Int64]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; run `dvc repro split`") from error
     except (ValueError, OSError) as error:
+        raise UserError(f"{path}: not readable ({error}); run `dvc checkout {path}`") from error
+
+
+@dataclass(frozen=True)
+class TargetLogits:
+    """What the stage `predict` wrote of the target.
+
+    Attributes:
+        logits: float32 [N, K], calibrated.
+        labels: int64 [N]; -1 where the image has no label of the target's classes.
+        sets: str [N], image sets.
+    """
+
+    logits: Float32
+    labels: Int64
+    sets: npt.NDArray[np.str_]
+
+
+def read_target_logits() -> TargetLogits:
+    """Return the target's calibrated logits of all images that it was shown.
+
+    Raises:
+        UserError: The stage `predict@target` has not run, or its file is not readable.
+    """
+    path = layout.SCORES / "target.npz"
+    try:
+        arrays = files.read_arrays(path)
+        return TargetLogits(arrays["logits"], arrays["labels"], arrays["set"])
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; run `dvc repro predict@target`") from error
+    except (ValueError, OSError, KeyError) as error:
         raise UserError(f"{path}: not readable ({error}); run `dvc checkout {path}`") from error

@@ -1,27 +1,24 @@
 """Stage `predict@{target,shadow}`: every image set through the model, once."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from tqdm import tqdm
 
 from trustmia import calibrated, checkpoints, classifiers, entry, layout
 from trustmia.arrays import Float32, Int64
-from trustmia.calibration import Calibration
 from trustmia.compute import pick_device
-from trustmia.generators.fakes import load_fakes
+from trustmia.feature_files import FEATURE_SETS, sample_features, write_features
 from trustmia.images.base import Dataset, Images
-from trustmia.images.image_sets import DERIVED_SETS, ImageSetInputs
-from trustmia.images.prepared import read_images, read_prepared
+from trustmia.images.prepared import read_prepared
 from trustmia.models import Classifier
 from trustmia.params import Params, load_params
-from trustmia.prediction import predict
-from trustmia.score_files import MEMBERS, ScoreSet, write_scores
-from trustmia.stages.inputs import read_role, read_split
+from trustmia.prediction import Prediction, predict
+from trustmia.score_files import ScoreSet, write_scores
+from trustmia.stages.inputs import read_role
+from trustmia.stages.shown import image_sets
 
 
 def main() -> None:
-    """Write `outputs/scores/{role}.npz`."""
+    """Write `outputs/scores/{role}.npz` and `outputs/features/{role}.npz`."""
     role = read_role(__doc__)
     params = load_params()
     prepared = read_prepared(layout.DATASET)
@@ -29,50 +26,30 @@ def main() -> None:
     model = classifiers.restore(dataset, checkpoints.load(layout.CLASSIFIERS / role / "model"))
     calibration = calibrated.load(layout.CALIBRATED / role, getattr(model, model.head_name))
     model.to(pick_device())
-    names, labels, scores = [], [], []
+    names, labels, scores, logits, features = [], [], [], [], []
     sets = image_sets(params, prepared.images, role)
     total = 1 + (len(params.predict.nonmember_sets) if role == "target" else 1)
     for name, images in tqdm(sets, desc=f"predict {role}", unit="set", total=total):
         names.append(name)
         labels.append(images.labels)
-        scores.append(show(model, calibration, dataset, name, images, params))
-    write_scores(layout.SCORES / f"{role}.npz", collect(names, labels, scores))
-
-
-def image_sets(params: Params, images: Images, role: str) -> Iterator[tuple[str, Images]]:
-    """Yield the members, then what is shown beside them.
-
-    The shadow, on which attacks are fitted, is shown its held-out images alone.
-    """
-    index = read_split(role)
-    yield MEMBERS, images.take(index["members"])
-    inputs = ImageSetInputs(
-        non_members=images.take(index["non_members"]),
-        fakes=lambda: load_fakes(layout.FAKES),
-        max_fakes=params.predict.max_fakes,
-        seed=params.seed,
-    )
-    for name in params.predict.nonmember_sets if role == "target" else ["original"]:
-        if name in DERIVED_SETS:
-            yield name, DERIVED_SETS[name](inputs)
-        else:
-            yield name, read_images(layout.IMAGE_SETS / name)
+        seen = show(model, dataset, name, images, params)
+        scores.append(calibration.scores(seen.features, seen.logits).numpy())
+        logits.append(calibration.logits(seen.features, seen.logits).numpy())
+        if name in FEATURE_SETS:
+            limit = params.predict.feature_images
+            sample = sample_features(name, seen.features.numpy(), images.labels, limit, params.seed)
+            features.append(sample)
+    collected = collect(names, labels, scores)
+    write_scores(layout.SCORES / f"{role}.npz", collected, np.concatenate(logits))
+    write_features(layout.FEATURES / f"{role}.npz", features)
 
 
 def show(
-    model: Classifier,
-    calibration: Calibration,
-    dataset: Dataset,
-    name: str,
-    images: Images,
-    params: Params,
-) -> Float32:
-    """Return the calibrated prediction scores of an image set, float32 [N, K]."""
+    model: Classifier, dataset: Dataset, name: str, images: Images, params: Params
+) -> Prediction:
+    """Return what the model makes of an image set."""
     inputs = classifiers.prepare(dataset, images, name)
-    settings = params.predict
-    seen = predict(model, inputs, settings.batch_size, settings.precision)
-    scores: Float32 = calibration.scores(seen.features, seen.logits).numpy()
-    return scores
+    return predict(model, inputs, params.predict.batch_size, params.predict.precision)
 
 
 def collect(
