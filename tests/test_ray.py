@@ -46,6 +46,25 @@ pytestmark = pytest.mark.skipif(
 IMAGES, SIDE, MODELS = 64, 8, 4
 Models = dict[int, tuple[bytes, Card]]
 
+# Takes the only CPU of the cluster's first machine until its input ends.
+OCCUPANT = """
+import sys
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+@ray.remote(num_cpus=1)
+class Occupant:
+    def ready(self):
+        return True
+
+ray.init(address=sys.argv[1], log_to_driver=False)
+head = next(node["NodeID"] for node in ray.nodes() if "GPU" in node["Resources"])
+there = NodeAffinitySchedulingStrategy(head, soft=False)
+ray.get(Occupant.options(scheduling_strategy=there).remote().ready.remote())
+print("occupied", flush=True)
+sys.stdin.read()
+"""
+
 # A machine with the dependencies, but without this package: it is neither installed there,
 # nor can its own copy be imported.
 BARE = {
@@ -110,7 +129,7 @@ class Node:
             time.sleep(0.01)
         raise AssertionError("no process trains a model")
 
-    def kill(self, _: Collected) -> None:
+    def kill(self) -> None:
         """Let the machine lose its power."""
         assert self._worker()
         _end(self.processes(), signal.SIGKILL)
@@ -244,6 +263,35 @@ def cluster(place: Path, environment: dict[str, str]) -> Iterator[Cluster]:
             node.stop()
 
 
+@dataclass(frozen=True)
+class Occupant:
+    """Who keeps the head busy, so that the second machine has to train."""
+
+    process: subprocess.Popen[str]
+
+    def leave(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        assert self.process.wait(30) == 0
+
+
+@pytest.fixture
+def occupant(cluster: Cluster) -> Iterator[Occupant]:
+    with subprocess.Popen(
+        [sys.executable, "-c", OCCUPANT, cluster.address],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "occupied\n"
+            yield Occupant(process)
+        finally:
+            process.kill()
+
+
 def documented_commands() -> list[str]:
     text = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
     return re.findall(r"<!-- tested: clusters -->\n```bash\n(.*?)\n```", text, flags=re.DOTALL)
@@ -322,10 +370,15 @@ def test_models_survive_a_killed_worker_and_a_lost_machine(
     job: Job,
     wanted: list[Task],
     expected: Models,
+    occupant: Occupant,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def lose_second(_: Collected) -> None:
+        cluster.second.kill()
+        occupant.leave()
+
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    collected = Collected({1: cluster.second.kill_worker, 2: cluster.second.kill})
+    collected = Collected({1: cluster.second.kill_worker, 2: lose_second})
     RayExecutor()(job, wanted, collected)
     assert collected.models == expected
     assert cluster.second.command.wait(1) == -signal.SIGKILL
