@@ -16,7 +16,7 @@ test: $(READY)  ## linters, types and the whole test suite
 	ruff check .
 	ruff format --check .
 	mypy
-	python -m pytest
+	python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 study: $(READY)  ## every variant and seed of studies/default.yaml as DVC experiments
 	dvc pull data.dvc models.dvc

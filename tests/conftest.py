@@ -1,11 +1,39 @@
-"""Repositories that several tests share, because they take long to make."""
+"""Repositories that several tests share, and how tests are shared among processes."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import SMALL, clone_working_tree, git, run, set_params, without_study
+
+# What takes minutes is shared by the tests of one process, which begins with the longest.
+SHARED = ("small", "bare", "pulled")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let several test processes not wait for each other's threads."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep in one process the tests that share a repository, or else a file."""
+    groups = {item.nodeid: _group(item) for item in items}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item.nodeid]))
+    items.sort(key=lambda item: _rank(groups[item.nodeid]))
+
+
+def _group(item: pytest.Item) -> str:
+    used = getattr(item, "fixturenames", ())
+    return next((name for name in SHARED if name in used), item.path.stem)
+
+
+def _rank(group: str) -> int:
+    return SHARED.index(group) if group in SHARED else len(SHARED)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """A clone of the repository to run real DVC in."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,6 +105,16 @@ def without_study(repository: Path) -> None:
     shutil.rmtree(repository / "study", ignore_errors=True)
     (repository / "study").mkdir()
     run(repository, "dvc", "add", "study")
+
+
+def documented(page: str, label: str) -> list[str]:
+    """Return the commands of a page's blocks after `<!-- tested: LABEL -->`, in order."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    marked = rf"<!-- tested: {label} -->\n```bash\n(.*?)```"
+    blocks = re.findall(marked, text, flags=re.DOTALL)
+    lines = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    assert any(lines), f"{page} has no commands called {label}"
+    return [line for line in lines if line]
 
 
 def stages_run(output: str) -> list[str]:

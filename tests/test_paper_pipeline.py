@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from tests.helpers import ROOT, clone_working_tree, git, run, set_params
+from tests.helpers import clone_working_tree, documented, git, run, set_params
 from tests.miniatures import Miniatures, stand_in_repository
 from tests.servers import FileServer, serving
 from trustmia.fetch_command import needed
@@ -104,19 +103,12 @@ def test_missing_data_stop_the_first_stage_with_the_command_that_gets_them(bare:
     assert failed.stderr.count("\n") == 1
 
 
-def readme_commands() -> list[str]:
-    """Return the commands of the README's section about the paper, in order."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"<!-- tested: paper -->\n```bash\n(.*?)```", text, flags=re.DOTALL)
-    return [line.split(" #")[0].strip() for line in block.splitlines()]
-
-
 def test_cifar10_runs_from_download_to_table_as_the_readme_says(
     paper: tuple[Path, FileServer],
 ) -> None:
     place, server = paper
     printed = {}
-    for command in readme_commands():
+    for command in documented("README.md", "paper"):
         if command.startswith("git clone"):
             assert (place / command.rsplit("/", maxsplit=1)[1]).is_dir(), "its stand-in"
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import ROOT, TARGETS, git, run, set_params, stages_run
+from tests.helpers import TARGETS, documented, git, run, set_params, stages_run
 from trustmia import readme
 from trustmia.attacks import ATTACKS
 from trustmia.results import COLUMNS
@@ -227,12 +227,7 @@ def wait_for_queue(place: Path) -> None:
 
 
 def readme_commands() -> list[str]:
-    """Return the commands of the README's section about DVC and of remotes, in order."""
-    pages = (ROOT / "README.md", ROOT / "docs/remotes.md")
-    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
-    blocks = re.findall(r"<!-- tested -->\n```bash\n(.*?)```", text, flags=re.DOTALL)
-    lines = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line]
+    return documented("README.md", "dvc") + documented("docs/remotes.md", "dvc")
 
 
 def test_readme_shows_every_way_of_using_dvc() -> None:

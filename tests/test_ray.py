@@ -23,7 +23,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, documented
 from trustmia.checkpoints import Card, Checkpoint
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
@@ -159,12 +159,14 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="module", autouse=True)
 def environment(place: Path) -> Iterator[dict[str, str]]:
-    """Give Ray a token and a folder of its own."""
-    token = place / "token"
-    token.write_text("0123456789abcdef" * 4)
+    """Give Ray a token, made as docs/clusters.md says, and a folder of its own."""
+    script = "\n".join(["set -e", *documented("docs/clusters.md", "token")])
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    asks = os.environ | {"HOME": str(place), "PATH": path}
+    subprocess.run(["bash", "-c", script], env=asks, check=True, timeout=60)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(place / ".ray" / "auth_token"))
         patch.setenv("RAY_TMPDIR", str(place))
         patch.delenv("RAY_ADDRESS", raising=False)
         yield dict(os.environ)
@@ -249,7 +251,7 @@ def cluster(place: Path, environment: dict[str, str]) -> Iterator[Cluster]:
         nodes.append(Node(process))
 
     try:
-        head, second = documented_commands()
+        head, second = documented("docs/clusters.md", "clusters")
         start(head, "--num-gpus=1", f"--temp-dir={place}")
         wait_for(lambda: listens(port), nodes)
         start(second)
@@ -290,11 +292,6 @@ def occupant(cluster: Cluster) -> Iterator[Occupant]:
             yield Occupant(process)
         finally:
             process.kill()
-
-
-def documented_commands() -> list[str]:
-    text = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
-    return re.findall(r"<!-- tested: clusters -->\n```bash\n(.*?)\n```", text, flags=re.DOTALL)
 
 
 def free_port() -> int:

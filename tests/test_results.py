@@ -10,7 +10,8 @@ from trustmia import readme
 from trustmia.arrays import Float32
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.audit import AuditResult, run_audit
-from trustmia.ranking_results import rankings
+from trustmia.ranking import judge
+from trustmia.ranking_results import as_entry, rankings, rates_table
 from trustmia.results import OTHER_COLOURS, SET_COLOURS, as_metrics, as_summary, colours
 from trustmia.score_files import ScoreSet
 from trustmia.stages.attack import HISTOGRAM_BINS, histograms
@@ -31,6 +32,20 @@ def score_set(seed: int) -> ScoreSet:
 @pytest.fixture(scope="module")
 def result() -> AuditResult:
     return run_audit(score_set(0), score_set(1), list(ATTACKS), AttackSettings(salem_max_epochs=3))
+
+
+def test_an_attack_without_a_threshold_for_the_fpr_shows_no_rates() -> None:
+    member = np.arange(40) < 20
+    saturated = np.ones(40)
+    graded = np.linspace(1, 0, 40)
+    attacks = {
+        name: as_entry(name, judge(scores, member, {"fake": scores[:10]}, 0, 0))
+        for name, scores in (("saturated", saturated), ("graded", graded))
+    }
+    lines = {
+        line.split()[0]: line.split()[1:] for line in rates_table(attacks, "plain").split("\n")[3:5]
+    }
+    assert lines == {"saturated": ["–", "–", "–"], "graded": ["1.000", "0.050", "1.000"]}
 
 
 def test_summary_has_the_quality_on_the_first_set_and_the_fpr_on_all(result: AuditResult) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import ROOT, git
+from tests.helpers import documented, git
 from tests.tiny_repository import VARIANTS, TinyRepository, make_tiny_repository, tiny_environment
 from trustmia.errors import UserError
 from trustmia.study.store import read_study
@@ -199,20 +200,16 @@ def interrupt_while_training(tiny: TinyRepository) -> None:
     assert "stopping DVC's workers" in output and errors == "trustmia: interrupted\n"
 
 
-def documented_commands() -> list[str]:
-    text = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"<!-- tested: study -->\n```bash\n(.*?)```", text, flags=re.DOTALL)
-    lines = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line]
-
-
 def test_documented_commands_work_as_printed(
     tiny: TinyRepository, printed: list[str], tmp_path: Path
 ) -> None:
     git(tiny.root, "init", "--quiet", "--bare", str(tmp_path / "origin"))
     git(tiny.root, "remote", "add", "origin", str(tmp_path / "origin"))
     git(tiny.root, "push", "--quiet", "origin", "main")
-    outputs = {command: tiny.run(*command.split()).stdout for command in documented_commands()}
+    studies = tiny.root / "studies"
+    shutil.copy(studies / "default.yaml", studies / "mine.yaml")
+    commands = documented("docs/study.md", "study")
+    outputs = {command: tiny.run(*command.split()).stdout for command in commands}
     assert "-s43]" in outputs["dvc exp show --no-pager --only-changed"]
     assert "Reproducing" in outputs["dvc queue logs standard-s43"]
     assert "standard" in git(tiny.root, "branch", "--list", "standard")

@@ -9,14 +9,16 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from PIL import Image
 
 from trustmia.arrays import UInt8
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextlib.contextmanager
@@ -98,7 +100,7 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             return dict(archive)
 
 
-def write_table(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
+def write_table(path: Path, table: "pd.DataFrame", float_format: str | None = None) -> None:
     """Write CSV without an index column."""
     with atomic_file(path) as temporary:
         table.to_csv(temporary, index=False, float_format=float_format, lineterminator="\n")

@@ -98,18 +98,17 @@ def rates_table(attacks: Entries, style: str, point: str = "fpr_at_5pct") -> str
     sets = list(dict.fromkeys(s for entry in shown.values() for s in entry[point]))
     limit = OPERATING_POINTS[point]
     recall = f"tpr_at_{point.removeprefix('fpr_at_')}_fpr"
-    rows = [
-        [
-            name,
-            with_interval(entry[recall], entry["ci95"][recall]),
-            *(with_interval(entry[point][s]["fpr"], entry[point][s]["ci95"]) for s in sets),
-        ]
-        for name, entry in shown.items()
-    ]
+    rows = []
+    for name, entry in shown.items():
+        called = [with_interval(entry[point][s]["fpr"], entry[point][s]["ci95"]) for s in sets]
+        called = [with_interval(entry[recall], entry["ci95"][recall]), *called]
+        if not entry[recall] and not entry[point][NONMEMBERS]["fpr"]:
+            called = [with_interval(None, None)] * len(called)
+        rows.append([name, *called])
     table = tabulate(rows, ["attack", "members", *sets], tablefmt=style, disable_numparse=True)
     return (
-        f"Share called members, at the threshold that gives {limit:.0%} FPR on held-out images:\n\n"
-        f"{table}\n\n{NOTE}"
+        f"Share called members, at the threshold that gives {limit:.0%} FPR on held-out images (–: "
+        f"there is none, as more of them share the largest attack score):\n\n{table}\n\n{NOTE}"
     )
 
 

@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from trustmia import files, layout
@@ -164,6 +162,9 @@ def colours(sets: list[str]) -> dict[str, str]:
 
 def draw_rocs(path: Path, title: str, rocs: dict[str, Roc]) -> None:
     """Draw one attack's ROC curves, linear and logarithmic, as a PNG."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False}):
         figure = Figure(figsize=(10.5, 4.4), layout="constrained")
         linear, logarithmic = figure.subplots(1, 2)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import roc_curve
 
 from trustmia.arrays import Bool, Float32
 from trustmia.attacks.base import Attack, AttackSettings
@@ -31,6 +30,8 @@ class ThresholdAttack:
 
 def fit(scores: Float32, member: Bool, settings: AttackSettings) -> ThresholdAttack:
     """Choose the point of the shadow ROC curve with the largest TPR − FPR."""
+    from sklearn.metrics import roc_curve
+
     fpr, tpr, thresholds = roc_curve(member, scores.max(axis=1))
     return ThresholdAttack(float(thresholds[np.argmax(tpr - fpr)]))
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -39,6 +38,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         logits: float [N, K] of images the model was not trained on.
         labels: int64 [N].
     """
+    from scipy.optimize import minimize_scalar
+
     exact = logits.double()
 
     def nll(log_temperature: float) -> float:

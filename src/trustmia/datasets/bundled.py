@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits, load_sample_images
 from torch.nn import functional as F
 
 from trustmia.arrays import UInt8
@@ -21,6 +20,8 @@ def digits(channels: int, size: int) -> Images:
     Returns:
         uint8 [1797, channels, size, size]; labels are -1, no class of the target's.
     """
+    from sklearn.datasets import load_digits
+
     grey = torch.from_numpy(load_digits().images).float() * (255 / 16)
     large = F.interpolate(grey[:, None], (size, size), mode="bilinear", align_corners=False)
     return _unlabelled(large.round().clamp(0, 255).byte().numpy(), channels)
@@ -38,6 +39,8 @@ def patches(count: int, channels: int, size: int, rng: np.random.Generator) -> I
     Returns:
         uint8 [count, channels, size, size]; labels are -1, no class of the target's.
     """
+    from sklearn.datasets import load_sample_images
+
     photographs = [
         np.rint(photo @ np.asarray(GREY_WEIGHTS)).astype(np.uint8)
         for photo in load_sample_images().images

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 
 from trustmia.arrays import Int64
 from trustmia.errors import UserError
@@ -57,6 +56,8 @@ def published_split(
 
 
 def _cifar10(labels: Int64, sizes: SplitSizes, seed: int) -> Split:
+    from sklearn.model_selection import train_test_split
+
     boundary = len(labels) * 5 // 6  # five training batches, one test batch
     train, test = np.split(np.arange(len(labels), dtype=np.int64), [boundary])
     if 2 * sizes.train >= len(train) or 2 * sizes.test > len(test):

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from trustmia.arrays import Int64
 from trustmia.errors import UserError
@@ -107,6 +106,8 @@ def take(labels: Int64, pool: Int64, size: int, seed: int) -> tuple[Int64, Int64
     Raises:
         UserError: There are too few images for every class to be on both sides.
     """
+    from sklearn.model_selection import train_test_split
+
     if size in (0, len(pool)):
         return (pool, pool[:0]) if size else (pool[:0], pool)
     try:
