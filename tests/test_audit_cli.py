@@ -163,15 +163,26 @@ MALFORMED: dict[str, tuple[Arrays, str]] = {
     "no members": (TARGET | {"member": ~(TARGET["labels"] > -2)}, "has no members"),
     "only members": (TARGET | {"member": TARGET["labels"] > -2}, "has only members"),
     "member text": (TARGET | {"member": TARGET["set"]}, "member has type .*true/false or 0/1"),
-    "member 2": (TARGET | {"member": TARGET["member"] * 2}, "member has .*true/false or 0/1"),
+    "member 2": (
+        TARGET | {"member": TARGET["member"] * 2},
+        r"row \d+ of member is 2; allowed: 0 or 1",
+    ),
     "member float": (TARGET | {"member": TARGET["member"] * 1.0}, "member has type float64"),
     "label 4": (changed("labels", put(9, 4)), "row 9 of labels is 4; allowed: 0 to 3, or -1"),
     "label -2": (changed("labels", put(9, -2)), "row 9 of labels is -2; allowed: 0 to 3, or -1"),
     "float labels": (TARGET | {"labels": TARGET["labels"] / 2}, "labels has type float64"),
-    "objects": (TARGET | {"set": TARGET["set"].astype(object)}, "not a readable npz file: Object"),
+    "objects": (
+        TARGET | {"set": TARGET["set"].astype(object)},
+        "npz file: set holds Python objects; save it",
+    ),
     "member set outside": (
         TARGET | {"member": TARGET["member"] & (np.arange(120) != 4)},
         "row 4 is of set members but its member is false",
+    ),
+    "nameless set": (changed("set", put(99, "")), "row 99 of set is empty"),
+    "bytes": (
+        TARGET | {"set": np.char.encode(np.char.replace(TARGET["set"], "ant", "ä"), "latin-1")},
+        "set holds bytes that are no ASCII",
     ),
     "class counts": (scores_of_a_model(1, ("zebra",), classes=5), "5"),
 }
@@ -317,6 +328,20 @@ def test_unknown_suffix_is_named(good: Path, capsys: pytest.CaptureFixture[str])
     assert re.search("unknown format; allowed: .npz, .csv, .parquet", said)
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("scores_0;scores_1\n0.5;0.5\n", "separated by semicolons; allowed: commas"),
+        ("scores_0,scores_1,labels,member,set\n", "has no rows"),
+    ],
+)
+def test_odd_csv_is_named(
+    text: str, problem: str, good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (good / "bad.csv").write_text(text)
+    assert problem in complaint(capsys, good, command(good, "bad.csv"), "bad.csv")
+
+
 @pytest.mark.parametrize("name", ["nowhere.npz", "nowhere.csv", "nowhere.parquet"])
 def test_missing_file_is_named(name: str, good: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search("no such file", complaint(capsys, good, command(good, name), name))
@@ -336,12 +361,22 @@ def test_malformed_shadow_is_named(good: Path, capsys: pytest.CaptureFixture[str
         (["--salem-k", "0"], "--salem-k: got 0; allowed: at least 1"),
         (["--salem-k", "5"], "salem.k: got 5; allowed: 1 to 4, the number of classes"),
         (["--seed", "-1"], "--seed: got -1; allowed: 0 to"),
+        (["--target-index", "0"], "--target-index means nothing without --signals; allowed: with"),
     ],
 )
 def test_wrong_option_is_named(
     options: list[str], problem: str, good: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert re.search(problem, complaint(capsys, good, command(good, "target.npz", *options), ""))
+
+
+def test_intervals_that_are_left_out_are_told(
+    good: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trustmia.audit_command.MOST_ROWS", 119)
+    cli.main(command(good))
+    said = capsys.readouterr().out
+    assert "No intervals: the target has more than 119 images." in said and "[" not in said
 
 
 def test_out_that_is_a_file_is_named_and_kept(

@@ -115,6 +115,7 @@ def test_roc_curves_of_seeds_are_averaged_where_they_have_the_same_fpr(tables: T
     assert curve["tpr"].to_numpy() == pytest.approx((first + second) / 2)
     assert curve["low"].to_numpy() == pytest.approx(np.minimum(first, second))
     assert curve["high"].to_numpy() == pytest.approx(np.maximum(first, second))
+    assert curve.index[curve["reached"]].tolist() == [1], "no threshold of seed 1 gives less"
 
 
 def test_a_run_that_the_study_has_is_not_shown_twice(tables: Tables, empty: Tables) -> None:
@@ -144,7 +145,7 @@ def test_the_answer_follows_the_numbers(tables: Tables) -> None:
         attacks.loc[rows, "value"] = value
     good = answer(summarise(tables | {"attacks": attacks}))
     assert good.verdict == "Within limits."
-    assert "no attack calls half or more members: Threshold 5%" in good.sentences[0]
+    assert "no attack calls half or more of them members: Threshold 5%" in good.sentences[0]
     one = attacks["attack"].eq("salem") & attacks["set"].eq("fake") & attacks["metric"].eq("fpr")
     attacks.loc[one, "value"] = 0.8
     some = answer(summarise(tables | {"attacks": attacks}))
@@ -425,9 +426,14 @@ def test_the_command_names_the_report_or_what_to_run(
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
         "trustmia: reports/index.html: not found; run `dvc pull reports/index.html`, "
-        "or `dvc repro report`\n"
+        "or `dvc repro report`, in the root of the repository\n"
     )
     files.write_text(layout.REPORT, "<!DOCTYPE html>")
+    for content in ("- 1", "stages: {}", "stages: ["):
+        Path("dvc.lock").write_text(content)
+        with pytest.raises(UserError, match=r"dvc\.lock: names no report; run `git restore"):
+            find_report(False, None)
+    Path("dvc.lock").write_text("stages: {report: {outs: []}}")
     with pytest.raises(UserError, match=r"not the report that dvc\.lock names"):
         find_report(False, None)
     out = {"path": layout.REPORT.as_posix(), "md5": files.md5(layout.REPORT)}

@@ -10,6 +10,7 @@ from trustmia import readme
 from trustmia.arrays import Float32
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.audit import AuditResult, run_audit
+from trustmia.errors import UserError
 from trustmia.ranking import judge
 from trustmia.ranking_results import as_entry, rankings, rates_table
 from trustmia.results import OTHER_COLOURS, SET_COLOURS, as_metrics, as_summary, colours
@@ -46,6 +47,32 @@ def test_an_attack_without_a_threshold_for_the_fpr_shows_no_rates() -> None:
         line.split()[0]: line.split()[1:] for line in rates_table(attacks, "plain").split("\n")[3:5]
     }
     assert lines == {"saturated": ["–", "–", "–"], "graded": ["1.000", "0.050", "1.000"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("{}", "holds no metrics; run `git restore"),
+        ("[1]", "holds no metrics; run `git restore"),
+        ("{", "not readable"),
+        (None, "not found; run `dvc repro`"),
+    ],
+)
+def test_metrics_that_are_none_are_named(
+    content: str | None, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path("metrics").mkdir()
+        Path("metrics/attack_results.json").write_text(content)
+    with pytest.raises(UserError, match=rf"^metrics/attack_results\.json: {problem}"):
+        readme.result_table("simple")
+
+
+def test_a_file_that_is_no_text_is_not_updated(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"README\.md is no text in UTF-8"):
+        readme.update(tmp_path / "README.md")
 
 
 def test_summary_has_the_quality_on_the_first_set_and_the_fpr_on_all(result: AuditResult) -> None:

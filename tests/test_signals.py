@@ -619,8 +619,10 @@ def all_members(content: Arrays) -> None:
     content["member"][1] = False
 
 
-def everywhere(content: Arrays) -> None:
-    content["member"][1:, 5] = True
+def member_of_a_further_set(content: Arrays) -> None:
+    content["set"] = np.repeat(np.asarray(["members", "zebra"]), (30, 10))
+    content["member"][0, 30:] = False
+    content["member"][0, 33] = True
 
 
 MALFORMED: dict[str, tuple[Callable[[Arrays], None], str]] = {
@@ -648,7 +650,14 @@ MALFORMED: dict[str, tuple[Callable[[Arrays], None], str]] = {
         r"population_logits is \[5,",
     ),
     "nothing to rank": (all_members, "model 0 was trained on all images or on none"),
-    "no OUT model": (everywhere, r"image 5 is a member of every reference model \(1 such"),
+    "no population": (
+        changed("population_logits", lambda a: a[:, :0]),
+        r"population_logits is \[6, 0, 4\]; allowed: .* at least one",
+    ),
+    "member of another set": (
+        member_of_a_further_set,
+        "image 33 is of set zebra, but model 0 was trained on it",
+    ),
     "one model": (
         lambda c: c.update({k: c[k][:1] for k in ("logits", "member", "population_logits")}),
         "one model is no audit",
@@ -681,7 +690,7 @@ def test_scores_that_are_none_are_named(tmp_path: Path) -> None:
         (lambda p: None, "no such file or folder"),
         (lambda p: p.write_bytes(b"no archive"), "not a readable NPZ"),
         (lambda p: p.mkdir(), "in no known form; allowed: member.npy with"),
-        (lambda p: np.savez(p.open("wb"), logits=np.asarray([{}])), "not a readable NPZ"),
+        (lambda p: np.savez(p.open("wb"), logits=np.asarray([{}])), "logits holds Python objects"),
     ],
 )
 def test_path_without_signals_is_named(
@@ -697,6 +706,18 @@ def test_published_lira_folders_that_do_not_fit_are_named(tmp_path: Path) -> Non
     (folder / "labels.npy").unlink()
     with pytest.raises(UserError, match=r"logits need labels: save them as .*labels\.npy"):
         read_signals(folder)
+    (folder / "1" / "keep.npy").write_text("no array")
+    with pytest.raises(
+        UserError, match=r"1/keep\.npy: not an array of numbers or text \(text, a pi"
+    ):
+        read_signals(folder)
+    np.save(folder / "1" / "keep.npy", np.ones(40, bool))
+    np.save(folder / "2" / "scores.npy", np.ones((40, 1)))
+    with pytest.raises(
+        UserError, match=r"0/scores\.npy: no such file; allowed: scores\.npy beside"
+    ):
+        read_signals(folder)
+    (folder / "2" / "scores.npy").unlink()
     np.save(folder / "2" / "keep.npy", np.ones(7, bool))
     with pytest.raises(UserError, match=r"2/keep\.npy is \[7\]; allowed: \[40\]"):
         read_signals(folder)
@@ -739,6 +760,8 @@ def test_privacy_meter_folders_that_do_not_fit_are_named(tmp_path: Path) -> None
         (["--resamples", "-1"], "--resamples: got -1"),
         (["--seed", "-1"], "--seed: got -1"),
         (["--target", "x.npz"], "give --shadow and --target, or --signals alone"),
+        (["--salem-k", "3"], "--salem-k means nothing with --signals; allowed: without it"),
+        (["--out", ""], "--out: got nothing; allowed: a folder"),
     ],
 )
 def test_impossible_options_are_named_in_one_line(
@@ -765,9 +788,15 @@ def test_attacks_that_the_signals_do_not_allow_are_left_out_and_told(tmp_path: P
     content["member"][1:, 3] = False
     path = save(tmp_path / "signals.npz", content)
     told = audit_signals(path, 0, list(FAMILIES), tmp_path / "out", SETTINGS, 0, 0)
-    assert "Left out: lira_online (some images are members of no reference model)" in told
+    few = "1 images have fewer than 2 models trained on them"
+    assert f"Left out: lira_online ({few})" in told
     assert "rmia_offline (no population images)" in told
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["attacks"]
     assert "lira_offline" in found and "rmia_offline" not in found
+    content["member"][1:, 3] = True
+    told = audit_signals(save(path, content), 0, list(FAMILIES), tmp_path / "third", SETTINGS, 0, 0)
+    assert "lira_offline_global_variance (1 images have fewer than 1 models not trained on" in told
+    found = json.loads((tmp_path / "third" / "metrics.json").read_text())["attacks"]
+    assert list(found) == ["loss"]
     with pytest.raises(UserError, match="--attacks: none is possible: rmia_online"):
         audit_signals(path, 0, ["rmia"], tmp_path / "other", SETTINGS, 0, 0)

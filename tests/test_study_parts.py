@@ -79,6 +79,10 @@ def test_values_are_written_as_dvc_reads_them(tmp_path: Path) -> None:
         (GOOD | {"variants": {"a": {"seed": 3}}}, ["variant a", "seed", "take it out"]),
         (GOOD | {"variants": {"a": {"train.momentum": 1}}}, ["variant a", "train.momentum"]),
         (GOOD | {"variants": {"a": {"train.lr": -1}}}, ["variant a", "train.lr", "-1"]),
+        (
+            GOOD | {"variants": {"a": {"train": {"lr": 0.1}}}},
+            ["variant a", "train is a section", "train.lr"],
+        ),
         (GOOD | {"variants": {"a": {"seed.x": 1}}}, ["variant a", "seed.x"]),
         (GOOD | {"variants": {"a": {}, "b": {"train.weight_decay": 0.0}}}, ["b-s1", "a-s1"]),
         (

@@ -55,7 +55,10 @@ def audit(
     except OSError as error:
         raise UserError(f"--out: cannot write to {out}: {error.strerror}") from error
     names = "attack_results.csv, metrics.json, roc_*.csv, roc_*.png"
-    return f"{as_table(as_metrics(result), 'simple')}\n\nWritten to {out}: {names}"
+    parts = [as_table(as_metrics(result), "simple"), f"Written to {out}: {names}"]
+    if resamples and not few:
+        parts.insert(1, f"No intervals: the target has more than {MOST_ROWS:,} images.")
+    return "\n\n".join(parts)
 
 
 def _check_options(

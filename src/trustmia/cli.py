@@ -65,7 +65,9 @@ def _add_audit(commands: Commands) -> None:
         help="logits or scores of many models (NPZ, or a folder, also of the published LiRA "
         "code or of Privacy Meter)",
     )
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
+    command.add_argument(
+        "--out", type=_folder, required=True, metavar="DIR", help="where results go"
+    )
     command.add_argument(
         "--attacks",
         metavar="NAME,…",
@@ -75,9 +77,8 @@ def _add_audit(commands: Commands) -> None:
     command.add_argument(
         "--salem-k",
         type=int,
-        default=3,
         metavar="K",
-        help="largest scores that the Salem attack sees (default: %(default)s)",
+        help="largest scores that the Salem attack sees (default: 3; not with --signals)",
     )
     command.add_argument("--seed", type=int, default=42, help="(default: %(default)s)")
     command.add_argument(
@@ -91,30 +92,25 @@ def _add_audit(commands: Commands) -> None:
     signals.add_argument(
         "--target-index",
         type=int,
-        default=0,
         metavar="I",
-        help="which of the models is under audit; the others are its reference models "
-        "(default: %(default)s)",
+        help="which of the models is under audit; the others are its reference models (default: 0)",
     )
     signals.add_argument(
         "--lira-variance",
         choices=("per_example", "global", "auto", "both"),
-        default="both",
-        help="variance of LiRA's Gaussians; auto: global below 64 models (default: %(default)s)",
+        help="variance of LiRA's Gaussians; auto: global below 64 models (default: both)",
     )
     signals.add_argument(
         "--rmia-a",
         type=_number_or_tune,
-        default=0.3,
         metavar="A",
-        help="a of RMIA, or `tune`: chosen on a reference model (default: %(default)s)",
+        help="a of RMIA, or `tune`: chosen on a reference model (default: 0.3)",
     )
     signals.add_argument(
         "--rmia-gamma",
         type=float,
-        default=1.0,
         metavar="G",
-        help="γ of RMIA (default: %(default)s)",
+        help="γ of RMIA (default: 1)",
     )
     command.set_defaults(run=_audit)
 
@@ -125,6 +121,7 @@ def _audit(options: argparse.Namespace) -> None:
     pair = [options.shadow, options.target]
     if (options.signals is None) != all(pair) or (options.signals is not None and any(pair)):
         raise UserError("audit: give --shadow and --target, or --signals alone")
+    _refuse_options_of_the_other(options)
     default = "threshold,entropy,salem" if options.signals is None else "lira,rmia,loss,difficulty"
     attacks = default if options.attacks is None else options.attacks
     names = [name.strip() for name in attacks.split(",") if name.strip()]
@@ -132,6 +129,31 @@ def _audit(options: argparse.Namespace) -> None:
         _audit_scores(options, names)
     else:
         _audit_signals(options, names)
+
+
+# Options of `audit` that belong to one of its two forms, and what they are if not given.
+OF_SCORES = {"salem_k": 3}
+OF_SIGNALS = {"target_index": 0, "lira_variance": "both", "rmia_a": 0.3, "rmia_gamma": 1.0}
+
+
+def _refuse_options_of_the_other(options: argparse.Namespace) -> None:
+    from trustmia.errors import UserError
+
+    with_signals = options.signals is not None
+    for name in OF_SCORES if with_signals else OF_SIGNALS:
+        if getattr(options, name) is not None:
+            here, there = ("with", "without") if with_signals else ("without", "with")
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"audit: {flag} means nothing {here} --signals; allowed: {there} it")
+    for name, default in {**OF_SCORES, **OF_SIGNALS}.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("got nothing; allowed: a folder, or a new name")
+    return Path(text)
 
 
 def _audit_scores(options: argparse.Namespace, names: list[str]) -> None:

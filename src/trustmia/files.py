@@ -97,7 +97,19 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             raise ValueError("not an archive of named arrays, as numpy.savez writes it")
         stream.seek(0)
         with np.load(stream, allow_pickle=False) as archive:
-            return dict(archive)
+            return {name: _array_of(archive, name) for name in archive.files}
+
+
+def _array_of(archive: Any, name: str) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = archive[name]
+    except ValueError as error:
+        if "pickle" in str(error):
+            raise ValueError(
+                f"{name} holds Python objects; save it as numbers or text, e.g. `.astype(str)`"
+            ) from error
+        raise
+    return array
 
 
 def write_table(path: Path, table: "pd.DataFrame", float_format: str | None = None) -> None:

@@ -19,7 +19,10 @@ SHOWN = {
     "tpr_at_1pct_fpr": "TPR at 1% FPR",
     "tpr_at_0.1pct_fpr": "TPR at 0.1% FPR",
 }
-NOTE = "In brackets: 95% bootstrap interval over images."
+NOTE = (
+    "In brackets: 95% bootstrap interval over images, with the models as they are; models of "
+    "other seeds differ by more."
+)
 Entries = Mapping[str, Mapping[str, Any]]
 
 

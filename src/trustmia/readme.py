@@ -126,7 +126,7 @@ def answer(style: str) -> str:
         f"ever trained on, the attacks call this share of them members: {shares('fake', 'fpr')}. "
         f"Of held-out images of the same data set it is {shares('original', 'fpr')}, and of the "
         f"real members {shares('original', 'recall')}: at best {100 * spread:.0f} percentage "
-        "points separate a member from an image that the model has never seen."
+        "points separate a member from a held-out image."
     )
 
 
@@ -161,6 +161,8 @@ def update(path: Path) -> None:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"--update: cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--update: {path} is no text in UTF-8; allowed: Markdown") from error
     files.write_text(path, with_tables(text, str(path)))
 
 

@@ -65,9 +65,10 @@ def run_reference_attacks(
 
     Raises:
         UserError: The target is not among the models, or was trained on all or none of the
-            images; an image has no OUT model; or the signals allow none of the attacks.
+            images, or on one of a further set; or the signals allow none of the attacks.
     """
     _check_target(signals, target)
+    _check_sets(signals, target)
     if tune_a:
         settings = replace(settings, rmia_a=tuned_a(signals, target, settings))
     found = _Summaries.of(signals, target)
@@ -91,6 +92,17 @@ def _check_target(signals: SignalSet, target: int) -> None:
         raise UserError(f"--target-index: got {target}; allowed: 0 to {models - 1}")
     if len(np.unique(signals.member[target, signals.audited])) < 2:
         raise UserError(f"model {target} was trained on all images or on none: nothing to rank")
+
+
+def _check_sets(signals: SignalSet, target: int) -> None:
+    for name, rows in signals.sets.items():
+        trained_on = np.flatnonzero(signals.member[target, rows])
+        if len(trained_on):
+            raise UserError(
+                f"{signals.images.name}: image {rows.start + trained_on[0]} is of set {name}, but "
+                f"model {target} was trained on it; allowed: no members in sets other than "
+                "members and original"
+            )
 
 
 @dataclass(frozen=True)
@@ -124,12 +136,19 @@ class _Summaries:
     def lacks(self, name: str) -> str | None:
         """Say what a form needs and does not have."""
         attack = REFERENCE_ATTACKS[name]
-        if attack.needs_references and not self.audited.outside.count.any():
+        if not attack.needs_references:
+            return None
+        inside, outside = self.audited.inside.count, self.audited.outside.count
+        if not (inside + outside).any():
             return "no reference models"
         if attack.needs_population and self.population is None:
             return "no population images"
-        if attack.needs_inside and not self.audited.inside.count.all():
-            return "some images are members of no reference model"
+        if not attack.needs_inside:
+            outside = np.concatenate([outside, *(s.outside.count for s in self.sets.values())])
+        for count, side in ((outside, "not "), (inside, "")):
+            if (side or attack.needs_inside) and count.min() < attack.fewest:
+                few = int((count < attack.fewest).sum())
+                return f"{few} images have fewer than {attack.fewest} models {side}trained on them"
         return None
 
     def scores(self, name: str, settings: ReferenceSettings) -> FormScores:

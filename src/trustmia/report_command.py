@@ -25,7 +25,10 @@ def find_report(open_it: bool, out: Path | None) -> str:
     """
     path = layout.REPORT
     if not path.is_file():
-        raise UserError(f"{path}: not found; run `dvc pull {path}`, or `dvc repro {STAGE}`")
+        raise UserError(
+            f"{path}: not found; run `dvc pull {path}`, or `dvc repro {STAGE}`, in the root of the "
+            "repository"
+        )
     if files.md5(path) != _recorded(path):
         raise UserError(
             f"{path}: not the report that {LOCK} names; run `dvc checkout {path}`, "
@@ -40,11 +43,13 @@ def find_report(open_it: bool, out: Path | None) -> str:
 
 def _recorded(path: Path) -> str | None:
     try:
-        lock = yaml.safe_load(LOCK.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{LOCK}: not readable; run `dvc repro {STAGE}`") from error
-    outs = lock.get("stages", {}).get(STAGE, {}).get("outs", [])
-    return next((out["md5"] for out in outs if out["path"] == path.as_posix()), None)
+        lock = yaml.safe_load(LOCK.read_text(encoding="utf-8"))
+        outs = lock["stages"][STAGE]["outs"]
+        return next((out["md5"] for out in outs if out["path"] == path.as_posix()), None)
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{LOCK}: names no report; run `git restore {LOCK}`, or `dvc repro {STAGE}`"
+        ) from error
 
 
 def _copied(path: Path, out: Path) -> Path:

@@ -50,15 +50,20 @@ def read_metrics(name: str) -> dict[str, Any]:
     """Return what the last run wrote to `metrics/NAME.json`.
 
     Raises:
-        UserError: There is no such file yet, or it is not JSON.
+        UserError: There is no such file yet, or it is not an object with content.
     """
     path = layout.METRICS / f"{name}.json"
     try:
-        return files.read_json(path)
+        found = files.read_json(path)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run `dvc repro`") from error
-    except ValueError as error:
-        raise UserError(f"{path}: not readable ({error}); run `dvc checkout`") from error
+        raise UserError(
+            f"{path}: not found; run `dvc repro`, in the root of the repository"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: not readable ({error}); run `git restore {path}`") from error
+    if not isinstance(found, dict) or not found:
+        raise UserError(f"{path}: holds no metrics; run `git restore {path}`, or `dvc repro`")
+    return found
 
 
 def as_metrics(result: AuditResult) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _read_npz(path: Path, needs_sets: bool) -> _Columns:
     names: Array = np.asarray(["-"])
     codes: Array = np.zeros(arrays["member"].shape, dtype=np.int32)
     if needs_sets:
-        names, codes = np.unique(arrays["set"].astype(str), return_inverse=True)
+        names, codes = np.unique(_as_text(path, arrays["set"]), return_inverse=True)
     return _Columns(
         values=arrays[name],
         is_logits=name == "logits",
@@ -139,10 +139,27 @@ def _read_npz(path: Path, needs_sets: bool) -> _Columns:
     )
 
 
+def _as_text(path: Path, names: Array) -> Array:
+    try:
+        return names.astype(str)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: set holds bytes that are no ASCII; allowed: text, e.g. "
+            "`np.char.decode(names, 'utf-8')`"
+        ) from error
+
+
 def _read_csv(path: Path, needs_sets: bool) -> _Columns:
-    with pyarrow.csv.open_csv(path) as reader:
-        names = reader.schema.names
+    try:
+        with pyarrow.csv.open_csv(path) as reader:
+            names = reader.schema.names
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" in str(error):
+            raise UserError(f"{path}: has no rows") from error
+        raise
     _check_names(path, names)
+    if len(names) == 1 and ";" in names[0]:
+        raise UserError(f"{path}: columns are separated by semicolons; allowed: commas")
     # Types follow from the first block alone, where a score may look like an integer.
     options = pyarrow.csv.ConvertOptions(
         column_types={name: pa.float32() for name in names if _is_value(name)},
@@ -345,6 +362,9 @@ def _checked(path: Path, columns: _Columns, needs_sets: bool) -> ScoreSet:
     scores = _softmax(path, values) if columns.is_logits else _check_scores(path, values)
     labels = _check_labels(path, columns.labels, scores.shape[1])
     member = _check_member(path, columns.member)
+    if needs_sets and "" in columns.set_names:
+        nameless = columns.set_codes == columns.set_names.index("")
+        raise UserError(f"{path}: row {int(np.argmax(nameless))} of set is empty")
     result = ScoreSet(scores, labels, member, columns.set_names, columns.set_codes)
     _check_membership(path, result, needs_sets)
     return result
@@ -432,7 +452,11 @@ def _check_labels(path: Path, labels: Array, classes: int) -> Int64:
 
 
 def _check_member(path: Path, member: Array) -> Bool:
-    if member.dtype.kind in "iu" and np.isin(member, (0, 1)).all():
+    if member.dtype.kind in "iu":
+        wrong = ~np.isin(member, (0, 1))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise UserError(f"{path}: row {row} of member is {member[row]}; allowed: 0 or 1")
         return member.astype(np.bool_)
     if member.dtype.kind != "b":
         raise UserError(f"{path}: member has type {_kind(member)}; allowed: true/false or 0/1")

@@ -161,7 +161,11 @@ def _load(path: Path) -> Array:
     try:
         array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{path}: not a readable array ({' '.join(str(error).split())})") from error
+        reason = " ".join(str(error).split())
+        if "pickle" in reason:
+            # NumPy recommends to load whatever is no array as a pickle.
+            reason = "text, a pickle or an array of Python objects"
+        raise UserError(f"{path}: not an array of numbers or text ({reason})") from error
     return array
 
 
@@ -195,10 +199,11 @@ def _own_form(arrays: Mapping[str, Array], name: str) -> SignalSet:
             raise UserError(f"{name}: lacks population_labels")
         shown = arrays[f"population_{kind}"]
         wanted = values.shape[0], *values.shape[2:]
-        if shown.ndim != values.ndim or (shown.shape[0], *shown.shape[2:]) != wanted:
+        fits = shown.ndim == values.ndim and (shown.shape[0], *shown.shape[2:]) == wanted
+        if not fits or 0 in shown.shape:
             raise UserError(
                 f"{name}: population_{kind} is {list(shown.shape)}; allowed: as {kind}, "
-                f"{list(values.shape)}, but for the number of images"
+                f"{list(values.shape)}, but for the number of images, at least one"
             )
         place = f"{name}: population_{kind}"
         labels = arrays["population_labels"]
@@ -267,7 +272,10 @@ def _member(member: Array, shape: tuple[int, ...], name: str) -> Bool:
 def _published_lira(path: Path) -> SignalSet:
     """Read what the published LiRA code keeps: a folder per model."""
     folders = sorted((p.parent for p in path.glob("*/keep.npy")), key=_by_number)
-    kind = "scores" if all((f / "scores.npy").is_file() for f in folders) else "logits"
+    kind = "scores" if any(_holds(folder, "scores") for folder in folders) else "logits"
+    missing = [folder / f"{kind}.npy" for folder in folders if not _holds(folder, kind)]
+    if missing:
+        raise UserError(f"{missing[0]}: no such file; allowed: {kind}.npy beside each keep.npy")
     models = [_load(folder / f"{kind}.npy") for folder in folders]
     first = models[0]
     for folder, model in zip(folders, models, strict=True):
@@ -301,6 +309,10 @@ def _published_lira(path: Path) -> SignalSet:
     return _all_audited(Signals(models, confidence.from_logits, labels, views, name), member, None)
 
 
+def _holds(folder: Path, kind: str) -> bool:
+    return (folder / f"{kind}.npy").is_file()
+
+
 def _by_number(folder: Path) -> tuple[int, str]:
     return (int(folder.name), "") if folder.name.isdigit() else (-1, folder.name)
 
@@ -321,8 +333,12 @@ def _privacy_meter(path: Path) -> SignalSet:
     checked = _member(member, values.shape[::-1], str(path))
     place = found[0].with_name(f"{found[0].stem}_pop.npy")
     population = _load(place) if place.is_file() else None
-    if population is not None and population.shape[1:] != values.shape[1:]:
-        raise UserError(f"{place} is {list(population.shape)}; allowed: [images, {len(member)}]")
+    if population is not None and (
+        population.shape[1:] != values.shape[1:] or 0 in population.shape
+    ):
+        raise UserError(
+            f"{place} is {list(population.shape)}; allowed: [images, {len(member)}], at least one"
+        )
     return _all_audited(
         _probabilities(values, str(found[0])),
         checked,

@@ -69,7 +69,7 @@ def _of_probe(probe: str, fooled: pd.DataFrame) -> str:
     how_many = {0: "no attack calls half or more", len(fooled): "every attack calls at least half"}
     found = how_many.get(count, f"{count} of {len(fooled)} attacks call at least half")
     each = ", ".join(f"{attack_title(name)} {_share(row)}" for name, row in fooled.iterrows())
-    return f"{subject}, {found} members: {each}."
+    return f"{subject}, {found} of them members: {each}."
 
 
 def _of_members(recall: pd.DataFrame, held_out: pd.DataFrame) -> str:
@@ -79,7 +79,7 @@ def _of_members(recall: pd.DataFrame, held_out: pd.DataFrame) -> str:
     return (
         f"They find {_range(recall['value'])} of the true members, and call "
         f"{_range(held_out['value'])} of held-out images members too: at best {gap:.0f} "
-        "percentage points tell a member from an image that the model has never seen."
+        "percentage points tell a member from a held-out image."
     )
 
 
@@ -93,8 +93,8 @@ def _of_variants(summary: Summary, probe: str) -> str:
     what = "fakes" if probe == FAKE else f"{set_title(probe)} images"
     text = (
         f"Among {len(means)} ways to train or calibrate the model, the share of {what} called "
-        f"members goes from {means[low]:.0%} ({variant_title(low)}) to {means[high]:.0%} "
-        f"({variant_title(high)})"
+        f"members, on average over the attacks, goes from {means[low]:.0%} "
+        f"({variant_title(low)}) to {means[high]:.0%} ({variant_title(high)})"
     )
     freed = [v for v in means if means[v] < FOOLED]
     if not freed:

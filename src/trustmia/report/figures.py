@@ -31,6 +31,7 @@ SHAPES = [
     "triangle-right",
     "triangle-left",
 ]
+NO_THRESHOLD = "No threshold errs on so few: more share the largest attack score."
 # An earth mover's distance of scores that is drawn as the darkest.
 DARK_DISTANCE = 0.6
 
@@ -165,16 +166,17 @@ def roc(rows: Rows, palette: Palette, logarithmic: bool, legend: bool = True) ->
     base = alt.Chart(rows)
     if logarithmic:
         base = base.transform_filter(f"datum.fpr >= {LOWEST_FPR}")
+    curves = base.transform_filter("datum.reached") if logarithmic else base
     x = alt.X("fpr:Q", scale=scale, axis=alt.Axis(title="false-positive rate", **ticks))
     y_axis = alt.Axis(title="true-positive rate", **ticks)
     colour = _colour(palette, _legend(4) if legend else None)
     chance = base.mark_line(color="#888888", strokeDash=[4, 4], strokeWidth=1).encode(
         x=x, y=alt.Y("fpr:Q", scale=scale)
     )
-    band = base.mark_area(opacity=0.18).encode(
+    band = curves.mark_area(opacity=0.18).encode(
         x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q", color=colour
     )
-    lines = base.mark_line(strokeWidth=2).encode(
+    lines = curves.mark_line(strokeWidth=2).encode(
         x=x,
         y=alt.Y("tpr:Q", scale=scale, axis=y_axis),
         color=colour,
@@ -196,7 +198,14 @@ def transfer(rows: Rows, palette: Palette) -> Figure:
         color=_colour(palette),
     )
     intervals = base.mark_rule(color=INK).encode(x="low:Q", x2="high:Q")
-    return _layers(bars, intervals)
+    nothing = (
+        alt.Chart(rows)
+        .transform_aggregate(largest="max(value)")
+        .transform_filter("datum.largest == 0")
+        .mark_text(align="left", color=INK, fontSize=12)
+        .encode(x=alt.datum(0.05), y=alt.value(12), text=alt.value(NO_THRESHOLD))
+    )
+    return _layers(bars, intervals, nothing)
 
 
 def density(rows: Rows, palette: Palette) -> Figure:

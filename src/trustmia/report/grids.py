@@ -86,7 +86,7 @@ def experiments(table: pd.DataFrame) -> Grid | None:
         ]
         for _, row in table.iterrows()
     ]
-    columns = ["Experiment", "Variant", "Seed", "Git revision", "Changed parameters"]
+    columns = ["Experiment", "Variant", "Seed", "Revision where it ran", "Changed parameters"]
     return Grid(columns, [Group("", "", rows)])
 
 

@@ -36,8 +36,9 @@ class Summary:
         models: `variant`, `metric`, `value`, `low`, `high`.
         trade_off: `variant`, `seed`, `attack`, `ece`, `mmps`, `auroc`, `fake_fpr`; one row
             for each run and attack.
-        roc: `variant`, `attack`, `set`, `fpr`, `tpr`, `low`, `high` on `ROC_GRID`; low and
-            high are the lowest and highest of the seeds.
+        roc: `variant`, `attack`, `set`, `fpr`, `tpr`, `reached`, `low`, `high` on
+            `ROC_GRID`; low and high are the lowest and highest of the seeds, `reached`
+            says whether thresholds of all of them give so small an FPR.
         density: `variant`, `set`, `score`, `density`.
         distances: `variant`, `set_a`, `set_b`, `distance`.
         reliability: `variant`, `calibration`, `confidence`, `accuracy`, `share`.
@@ -200,11 +201,14 @@ def _mean_roc(table: pd.DataFrame) -> pd.DataFrame:
     parts = []
     keys = ["variant", "attack", "set"]
     for (variant, attack, name), rows in table.groupby(keys, sort=False):
-        curves = np.stack([_on_grid(curve) for _, curve in rows.groupby("seed", sort=False)])
-        columns = {"fpr": ROC_GRID, "tpr": curves.mean(axis=0)}
+        seeds = [curve for _, curve in rows.groupby("seed", sort=False)]
+        curves = np.stack([_on_grid(curve) for curve in seeds])
+        # Below the first threshold of every seed there is only a line to the origin.
+        first = max(curve.loc[curve["fpr"] > 0, "fpr"].min() for curve in seeds)
+        columns = {"fpr": ROC_GRID, "tpr": curves.mean(axis=0), "reached": first <= ROC_GRID}
         columns |= {"low": curves.min(axis=0), "high": curves.max(axis=0)}
         parts.append(pd.DataFrame({"variant": variant, "attack": attack, "set": name} | columns))
-    return _stacked(parts, [*keys, "fpr", "tpr", "low", "high"])
+    return _stacked(parts, [*keys, "fpr", "tpr", "reached", "low", "high"])
 
 
 def _on_grid(curve: pd.DataFrame) -> Float64:

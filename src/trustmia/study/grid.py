@@ -99,7 +99,9 @@ def _read_config(path: Path) -> StudyConfig:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; studies/default.yaml is the default") from error
+        raise UserError(
+            f"{path}: not found; studies/default.yaml is the default, in the root of the repository"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         reason = " ".join(str(error).replace('"<unicode string>"', "the file").split())
         raise UserError(f"{path}: not valid YAML: {reason}") from error
@@ -114,6 +116,12 @@ def _read_config(path: Path) -> StudyConfig:
     for place, changes in places.items():
         if "seed" in changes:
             raise UserError(f"{path}: {place}: seed is set by `seeds`; take it out")
+        for key, value in changes.items():
+            if isinstance(value, dict):
+                inner = next(iter(value), "…")
+                raise UserError(
+                    f"{path}: {place}: {key} is a section; allowed: full keys, as {key}.{inner}"
+                )
     return config
 
 

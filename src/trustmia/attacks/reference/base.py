@@ -35,6 +35,7 @@ class ReferenceAttack:
         needs_references: Whether it looks at reference models.
         needs_inside: Whether it needs reference models that were trained on the image.
         needs_population: Whether it needs images that no model was trained on.
+        fewest: How many reference models of each side that it looks at an image needs.
         score: From the audited images, and the population's, to float64 [N], higher is
             more likely a member.
     """
@@ -44,3 +45,4 @@ class ReferenceAttack:
     needs_inside: bool
     needs_population: bool
     score: Callable[[Summary, Summary | None, ReferenceSettings], Float64]
+    fewest: int = 1

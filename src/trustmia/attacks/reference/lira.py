@@ -71,7 +71,8 @@ def _attack(form: str, pooled: bool) -> ReferenceAttack:
         return FORMS[form](summary, pooled)
 
     title = TITLES[form] + (", global variance" if pooled else "")
-    return ReferenceAttack(title, True, form == "online", False, score)
+    # One model has no spread of its own.
+    return ReferenceAttack(title, True, form == "online", False, score, 1 if pooled else 2)
 
 
 def form_name(form: str, pooled: bool) -> str:

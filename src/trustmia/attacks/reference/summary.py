@@ -8,7 +8,6 @@ import numpy as np
 
 from trustmia.arrays import Bool, Float64, Int64
 from trustmia.attacks.reference.confidence import log_probability, probability
-from trustmia.errors import UserError
 
 # Numbers held at once: 64 MiB of float64.
 BLOCK = 1 << 23
@@ -74,20 +73,10 @@ def summarise(source: Source, member: Bool, target: int, references: Int64) -> S
         source: The confidences.
         member: bool [M, N].
         target: Index of the target among the M models.
-        references: int64 [R], indices of the reference models; without any, both sides of
-            the summary are NaN.
-
-    Raises:
-        UserError: An image has no reference model that was not trained on it.
+        references: int64 [R], indices of the reference models. A side is NaN for images
+            of which it has none.
     """
     count = member.shape[1]
-    outside = ~member[references]
-    lonely = np.flatnonzero(~outside.any(axis=0))
-    if len(references) and len(lonely):
-        raise UserError(
-            f"image {lonely[0]} is a member of every reference model ({len(lonely)} such images); "
-            "attacks need at least one that was not trained on it"
-        )
     targets = np.empty((count, source.views))
     sides = [_Gathered(count, source.views), _Gathered(count, source.views)]
     for rows in blocks(count, source.width):
