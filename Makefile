@@ -7,10 +7,11 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .PHONY: run test study lint bench publish readme configurations venv
 
-run: $(READY)  ## environment, data, the whole experiment, its result table
+run: $(READY)  ## environment, data, the whole experiment, its result table and report
 	dvc pull data.dvc models.dvc study.dvc
 	dvc repro
 	trustmia results
+	trustmia report
 
 test: $(READY)  ## linters, types and the whole test suite
 	ruff check .
