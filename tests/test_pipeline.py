@@ -22,9 +22,9 @@ def digest(folder: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
 
 
-def experiment(place: Path, name: str, *changes: str) -> str:
+def experiment(place: Path, name: str, *changes: str, targets: tuple[str, ...] = TARGETS) -> str:
     options = [part for change in changes for part in ("-S", change)]
-    return run(place, "dvc", "exp", "run", "--name", name, *options, *TARGETS).stdout
+    return run(place, "dvc", "exp", "run", "--name", name, *options, *targets).stdout
 
 
 def attack_metrics(place: Path) -> dict[str, dict[str, float]]:
@@ -148,12 +148,9 @@ def test_calibration_changes_scores_but_no_training(restored: Path, method: str)
 def test_generator_and_judge_train_from_scratch(restored: Path) -> None:
     changes = ["source=scratch", "epochs=1", "judge_epochs=1", "width=8", "discriminator_width=8"]
     changes = [f"generator.{change}" for change in changes]
-    ran = stages_run(
-        experiment(
-            restored, "gan", *changes, "split.pool_size=66000", "split.generator_holdout_size=1000"
-        )
-    )
-    assert {"train_generator", "train_judge", "generate", "evaluate_generator"} <= set(ran)
+    changes += ["split.pool_size=66000", "split.generator_holdout_size=1000"]
+    ran = stages_run(experiment(restored, "gan", *changes, targets=("evaluate_generator",)))
+    assert ran == ["split", "train_generator", "generate", "train_judge", "evaluate_generator"]
     card = json.loads((restored / "outputs/generator/model.json").read_text())
     assert card["data"]["images"] == 3000
     assert len(card["history"]) == 1
