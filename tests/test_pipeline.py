@@ -150,7 +150,8 @@ def test_generator_and_judge_train_from_scratch(restored: Path) -> None:
     changes = [f"generator.{change}" for change in changes]
     changes += ["split.pool_size=66000", "split.generator_holdout_size=1000"]
     ran = stages_run(experiment(restored, "gan", *changes, targets=("evaluate_generator",)))
-    assert ran == ["split", "train_generator", "generate", "train_judge", "evaluate_generator"]
+    stages = {"split", "train_generator", "train_judge", "generate", "evaluate_generator"}
+    assert set(ran) == stages
     card = json.loads((restored / "outputs/generator/model.json").read_text())
     assert card["data"]["images"] == 3000
     assert len(card["history"]) == 1

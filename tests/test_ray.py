@@ -44,6 +44,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 IMAGES, SIDE, MODELS = 64, 8, 4
+# A model takes seconds, so that one is always in training while another one is fetched.
+EPOCHS = 800
 Models = dict[int, tuple[bytes, Card]]
 
 # Takes the only CPU of the cluster's first machine until its input ends.
@@ -183,7 +185,12 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     uncropped = Uncropped(np.load(file, mmap_mode="c"), shapes, starts_of(shapes))
     audited = np.arange(0, 3 * IMAGES, 3)
     config = TrainConfig(
-        epochs=40, batch_size=16, lr=0.001, weight_decay=0.0, label_smoothing=0.0, precision="fp32"
+        epochs=EPOCHS,
+        batch_size=16,
+        lr=0.001,
+        weight_decay=0.0,
+        label_smoothing=0.0,
+        precision="fp32",
     )
     return Job(
         dataset=Dataset("noise", ("a", "b"), 1, SIDE, (0.5,), (0.25,)),

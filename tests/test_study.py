@@ -133,6 +133,8 @@ def test_another_experiment_of_that_name_is_not_taken(
 
 
 def start_study(tiny: TinyRepository, *options: str) -> "subprocess.Popen[str]":
+    # Whoever runs the suite in the background ignores interrupts, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         ["trustmia", "study", *options],
         cwd=tiny.root,
