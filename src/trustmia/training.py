@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trustmia.compute import Precision, autocast, place, reproducible
+from trustmia.memory import keep_freed_memory
 from trustmia.models import Classifier
 from trustmia.prediction import Inputs, predict
 
@@ -139,6 +140,7 @@ def train_classifier(
     Raises:
         FloatingPointError: The loss is no longer finite.
     """
+    keep_freed_memory()
     train, test = train.to(device), None if test is None else test.to(device)
     with reproducible(seed):
         model = place(build(), device)
