@@ -51,13 +51,25 @@ def environment(repository: Path) -> dict[str, str]:
 
 
 def run(
-    repository: Path, *command: str, code: int = 0, timeout: float = 600
+    repository: Path,
+    *command: str,
+    code: int = 0,
+    timeout: float = 600,
+    own: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in the repository and insist on its exit code."""
+    """Run a command in the repository and insist on its exit code.
+
+    Args:
+        repository: Where to run it.
+        command: The command, word by word.
+        code: The exit code that it must have.
+        timeout: Seconds.
+        own: The whole environment, if not that of `environment`.
+    """
     result = subprocess.run(
         command,
         cwd=repository,
-        env=environment(repository),
+        env=own or environment(repository),
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -106,7 +106,9 @@ class TinyRepository:
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def run(self, *command: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
-        return run_in(self.root, *command, code=code)
+        """Run a command there with the project's own code."""
+        own = tiny_environment(self.root)
+        return run(self.root, *command, code=code, timeout=300, own=own)
 
     def names(self) -> list[str]:
         """Return the names of the experiments of the current commit."""
@@ -118,21 +120,6 @@ class TinyRepository:
         lines = self.run("dvc", "queue", "status").stdout.splitlines()
         rows = [line.split() for line in lines if line.endswith(("ed", "ing", "Success"))]
         return {row[1]: row[-1] for row in rows}
-
-
-def run_in(root: Path, *command: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
-    """Run a command there with the project's own code."""
-    result = subprocess.run(
-        command,
-        cwd=root,
-        env=tiny_environment(root),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert result.returncode == code, f"{command}\n{result.stdout}\n{result.stderr}"
-    return result
 
 
 def tiny_environment(root: Path) -> dict[str, str]:

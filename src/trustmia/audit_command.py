@@ -5,6 +5,7 @@ from pathlib import Path
 
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.audit import run_audit
+from trustmia.audit_options import check_common
 from trustmia.errors import UserError
 from trustmia.results import as_metrics, as_table, write_audit
 from trustmia.score_files import read_scores
@@ -41,7 +42,9 @@ def audit(
     Raises:
         UserError: An option or a file is wrong; nothing was written.
     """
-    _check_options(out, methods, salem_k, seed, resamples)
+    check_common(methods, ATTACKS, out, resamples, seed, form="")
+    if salem_k < 1:
+        raise UserError(f"--salem-k: got {salem_k}; allowed: at least 1")
     settings = AttackSettings(seed=seed, salem_k=salem_k)
     shadow_scores = read_scores(shadow, needs_sets=False)
     target_scores = read_scores(target, needs_sets=True)
@@ -59,22 +62,3 @@ def audit(
     if resamples and not few:
         parts.insert(1, f"No intervals: the target has more than {MOST_ROWS:,} images.")
     return "\n\n".join(parts)
-
-
-def _check_options(
-    out: Path, methods: Sequence[str], salem_k: int, seed: int, resamples: int
-) -> None:
-    for name in methods:
-        if name not in ATTACKS:
-            raise UserError(f"--attacks: {name!r} is unknown; allowed: {', '.join(ATTACKS)}")
-    if not methods or len(set(methods)) != len(methods):
-        raise UserError("--attacks: name at least one attack, and none twice")
-    if salem_k < 1:
-        raise UserError(f"--salem-k: got {salem_k}; allowed: at least 1")
-    if not 0 <= seed < 2**63:
-        raise UserError(f"--seed: got {seed}; allowed: 0 to 2**63 - 1")
-    if not 0 <= resamples <= 10**6:
-        raise UserError(f"--resamples: got {resamples}; allowed: 0 to 1000000")
-    for place in (out, *out.parents):
-        if place.exists() and not place.is_dir():
-            raise UserError(f"--out: {place} is a file; allowed: a folder, or a new name")

@@ -258,15 +258,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         UserError: The file is missing, is not YAML, or a key is unknown, missing, of the
             wrong type or out of range. The message names the key and what is allowed.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path}: not found; run from the root of the repository, or `git restore {path}`"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        reason = " ".join(str(error).replace('"<unicode string>"', "the file").split())
-        raise UserError(f"{path}: not valid YAML: {reason}") from error
+    content = read_yaml(path, f"run from the root of the repository, or `git restore {path}`")
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no parameters; `git restore {path}` brings back its keys")
     try:
@@ -277,6 +269,25 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     if contradiction:
         raise UserError(f"{path}: {contradiction}")
     return params
+
+
+def read_yaml(path: Path, remedy: str) -> object:
+    """Read a YAML file.
+
+    Args:
+        path: The file.
+        remedy: What to do if there is none.
+
+    Raises:
+        UserError: The file is missing or is not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; {remedy}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        reason = " ".join(str(error).replace('"<unicode string>"', "the file").split())
+        raise UserError(f"{path}: not valid YAML: {reason}") from error
 
 
 def _contradiction(params: Params) -> str | None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from trustmia import files
 from trustmia.attacks.reference import FAMILIES, REFERENCE_ATTACKS, ReferenceSettings
+from trustmia.audit_options import check_common
 from trustmia.errors import UserError
 from trustmia.ranking import judge
 from trustmia.ranking_results import as_entry, ranking_table, rates_table
@@ -43,7 +44,11 @@ def audit_signals(
     Raises:
         UserError: An option or the input is wrong; nothing was written.
     """
-    _check_options(families, out, settings, resamples, seed)
+    check_common(families, FAMILIES, out, resamples, seed, form=" with --signals")
+    if not 0 <= settings.rmia_a <= 1:
+        raise UserError(f"--rmia-a: got {settings.rmia_a}; allowed: 0 to 1")
+    if not 0 < settings.rmia_gamma < np.inf:
+        raise UserError(f"--rmia-gamma: got {settings.rmia_gamma}; allowed: above 0")
     signals = read_signals(path)
     if len(signals.member) < 2:
         raise UserError("one model is no audit: reference models are needed beside the target")
@@ -77,28 +82,6 @@ def audit_signals(
         tables.append(rates_table(attacks, "simple"))
     written = f"Written to {out}: metrics.json, scores.parquet"
     return "\n\n".join([*tables, *notes, written])
-
-
-def _check_options(
-    families: Sequence[str], out: Path, settings: ReferenceSettings, resamples: int, seed: int
-) -> None:
-    unknown = [name for name in families if name not in FAMILIES]
-    if unknown:
-        allowed = ", ".join(FAMILIES)
-        raise UserError(f"--attacks: {unknown[0]!r} is unknown with --signals; allowed: {allowed}")
-    if not families or len(set(families)) != len(families):
-        raise UserError("--attacks: name at least one attack, and none twice")
-    if not 0 <= settings.rmia_a <= 1:
-        raise UserError(f"--rmia-a: got {settings.rmia_a}; allowed: 0 to 1")
-    if not 0 < settings.rmia_gamma < np.inf:
-        raise UserError(f"--rmia-gamma: got {settings.rmia_gamma}; allowed: above 0")
-    if not 0 <= resamples <= 10**6:
-        raise UserError(f"--resamples: got {resamples}; allowed: 0 to 1000000")
-    if not 0 <= seed < 2**63:
-        raise UserError(f"--seed: got {seed}; allowed: 0 to 2**63 - 1")
-    for place in (out, *out.parents):
-        if place.exists() and not place.is_dir():
-            raise UserError(f"--out: {place} is a file; allowed: a folder, or a new name")
 
 
 def as_rows(signals: SignalSet, said: ReferenceScores) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import ErrorDetails
 
 from trustmia.errors import UserError
-from trustmia.params import WORDING, Params, load_params
+from trustmia.params import WORDING, Params, load_params, read_yaml
 
 # Sections of params.yaml that no training depends on.
 BEHIND_TRAINING = {"calibration", "predict", "attack"}
@@ -96,15 +96,8 @@ def load_grid(path: Path, params: Path = Path("params.yaml")) -> Grid:
 
 
 def _read_config(path: Path) -> StudyConfig:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path}: not found; studies/default.yaml is the default, in the root of the repository"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        reason = " ".join(str(error).replace('"<unicode string>"', "the file").split())
-        raise UserError(f"{path}: not valid YAML: {reason}") from error
+    remedy = "studies/default.yaml is the default, in the root of the repository"
+    content = read_yaml(path, remedy)
     if not isinstance(content, dict):
         keys = ", ".join(StudyConfig.model_fields)
         raise UserError(f"{path}: no study; its keys are {keys}, as in studies/default.yaml")
