@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -23,6 +22,7 @@ from trustmia.images.resizing import Fit
 from trustmia.images.splits import SplitSizes
 from trustmia.models import ARCHITECTURES
 from trustmia.references.local import Parallel
+from trustmia.yaml_files import read_yaml
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -269,25 +269,6 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     if contradiction:
         raise UserError(f"{path}: {contradiction}")
     return params
-
-
-def read_yaml(path: Path, remedy: str) -> object:
-    """Read a YAML file.
-
-    Args:
-        path: The file.
-        remedy: What to do if there is none.
-
-    Raises:
-        UserError: The file is missing or is not YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; {remedy}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        reason = " ".join(str(error).replace('"<unicode string>"', "the file").split())
-        raise UserError(f"{path}: not valid YAML: {reason}") from error
 
 
 def _contradiction(params: Params) -> str | None:

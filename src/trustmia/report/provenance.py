@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from trustmia import files, layout
+from trustmia.yaml_files import parse_yaml
 
 PACKAGES = ("trustmia", "torch", "numpy", "pandas", "scipy", "scikit-learn", "altair", "dvc")
 INPUTS = ("data.dvc", "models.dvc", "study.dvc")
@@ -60,7 +60,7 @@ def read_provenance(experiments: pd.DataFrame | None) -> Provenance:
 def _yaml(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    content: dict[str, Any] = parse_yaml(path.read_text(encoding="utf-8")) or {}
     return content
 
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import ErrorDetails
 
 from trustmia.errors import UserError
-from trustmia.params import WORDING, Params, load_params, read_yaml
+from trustmia.params import WORDING, Params, load_params
+from trustmia.yaml_files import read_yaml
 
 # Sections of params.yaml that no training depends on.
 BEHIND_TRAINING = {"calibration", "predict", "attack"}

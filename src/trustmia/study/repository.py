@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from trustmia.errors import UserError
+from trustmia.yaml_files import parse_yaml
 
 TRIES = 5
 PAUSE = 0.2
@@ -137,8 +136,8 @@ class ExperimentRepository:
     def params(self, revision: str) -> dict[str, Any]:
         """Return the content of `params.yaml` at a revision; empty if there is none."""
         try:
-            content = yaml.load(self.reader(revision)("params.yaml"), yaml.CSafeLoader)
-        except (FileNotFoundError, yaml.YAMLError):
+            content = parse_yaml(self.reader(revision)("params.yaml"))
+        except (FileNotFoundError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
 

@@ -1,0 +1,44 @@
+"""YAML as DVC reads it, by the library that DVC uses: version 1.2, where `1e-05` is a number.
+
+DVC writes `-S train.lr=0.00001` as `1e-05` and notes in dvc.lock what this reader makes of
+it. For a reader of version 1.1, such as PyYAML, that is text, `010` is 8 and `on` is true.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML, YAMLError
+
+from trustmia.errors import UserError
+
+
+def parse_yaml(text: str | bytes) -> Any:
+    """Return the content of a YAML document: plain values, dictionaries and lists.
+
+    Raises:
+        ValueError: It is no YAML, or asks for other objects. The message is one line.
+    """
+    try:
+        return YAML(typ="safe").load(text)
+    except (YAMLError, UnicodeDecodeError) as error:
+        parts = str(error).partition("To suppress this check")[0].split()
+        reason = " ".join(parts).replace('"<unicode string>"', "the file")
+        raise ValueError(reason.replace('"<byte string>"', "the file")) from error
+
+
+def read_yaml(path: Path, remedy: str) -> Any:
+    """Read a YAML file.
+
+    Args:
+        path: The file.
+        remedy: What to do if there is none.
+
+    Raises:
+        UserError: The file is missing or is not YAML.
+    """
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; {remedy}") from error
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from error
