@@ -98,7 +98,7 @@ def test_every_configuration_walks_through_a_dry_run(
 def test_missing_data_stop_the_first_stage_with_the_command_that_gets_them(bare: Path) -> None:
     use(bare, "cifar10_resnet18", {})
     (bare / "data").mkdir(exist_ok=True)
-    failed = run(bare, "python", "-m", "trustmia.stages.prepare_dataset", code=2)
+    failed = run(bare, "python", "src/stage.py", "prepare_dataset", code=2)
     assert "run `trustmia fetch cifar10 stl10 cifar100 svhn stanford_dogs afhq`" in failed.stderr
     assert failed.stderr.count("\n") == 1
 

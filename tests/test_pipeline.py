@@ -114,7 +114,7 @@ def test_generated_images_come_back_identical(restored: Path) -> None:
     before = digest(fakes)
     (fakes / "labels.npy").unlink()
     (fakes / "images.npy").write_bytes(b"spoilt")
-    refused = run(restored, "python", "-m", "trustmia.stages.predict", "target", code=2)
+    refused = run(restored, "python", "src/stage.py", "predict", "target", code=2)
     assert "outputs/fakes/images.npy" in refused.stderr and "dvc checkout" in refused.stderr
     run(restored, "dvc", "checkout", "--force", "outputs/fakes")
     assert digest(fakes) == before
@@ -210,7 +210,7 @@ def test_a_bad_parameter_stops_a_stage_before_it_works(
 def test_missing_data_names_the_command_that_gets_it(restored: Path) -> None:
     run(restored, "mv", "data", "elsewhere")
     try:
-        failed = run(restored, "python", "-m", "trustmia.stages.prepare_dataset", code=2)
+        failed = run(restored, "python", "src/stage.py", "prepare_dataset", code=2)
     finally:
         run(restored, "mv", "elsewhere", "data")
     assert "dvc pull data.dvc" in failed.stderr and "trustmia fetch fashion_mnist" in failed.stderr

@@ -215,7 +215,7 @@ def weights(folder: Path) -> dict[str, bytes]:
 @pytest.mark.pipeline
 def test_an_interrupted_stage_goes_on_with_the_missing_models(place: Path) -> None:
     set_params(place, {"references.count": 4, "references.epochs": 6})
-    stage = ["python", "-m", "trustmia.stages.train_references"]
+    stage = ["python", "src/stage.py", "train_references"]
     unfinished = place / "outputs/references.unfinished"
     process = subprocess.Popen(stage, cwd=place, env=environment(place), stderr=subprocess.DEVNULL)
     while not list(unfinished.glob("*/model_*.json")):
@@ -284,19 +284,19 @@ def test_views_and_calibration_reach_all_models(place: Path) -> None:
     }
     set_params(place, changes)
     for stage in (["calibrate", "target"], ["predict", "target"], ["predict_references"]):
-        run(place, "python", "-m", f"trustmia.stages.{stage[0]}", *stage[1:])
+        run(place, "python", "src/stage.py", *stage)
     found = np.load(place / "outputs/signals/logits.npy")
     assert found.shape == (*plain.shape[:2], 2, plain.shape[2])
     np.testing.assert_allclose(found[:, :, 1], plain / 2, rtol=1e-5, atol=1e-5)
     assert not np.allclose(found[:, :, 0], found[:, :, 1])
-    run(place, "python", "-m", "trustmia.stages.attack")
+    run(place, "python", "src/stage.py", "attack")
 
 
 @pytest.mark.pipeline
 def test_without_references_the_other_attacks_are_left(place: Path) -> None:
     set_params(place, {"references.count": 0, "attack.rmia": {"a": "tune", "gamma": 1.0}})
     for stage in ("train_references", "predict_references", "attack"):
-        run(place, "python", "-m", f"trustmia.stages.{stage}")
+        run(place, "python", "src/stage.py", stage)
     ranking = json.loads((place / "metrics/ranking.json").read_text())
     assert set(ranking) == {"threshold", "entropy", "salem", "loss"}
     assert len(np.load(place / "outputs/signals/logits.npy")) == 1

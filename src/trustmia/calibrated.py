@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from trustmia import checkpoints
@@ -11,7 +12,12 @@ from trustmia.checkpoints import Checkpoint
 
 def save(folder: Path, method: str, calibration: Calibration) -> None:
     """Write `calibration.safetensors` and a card with the method's name."""
-    card = {"kind": "calibration", "method": method, "versions": checkpoints.versions()}
+    card = {
+        "kind": "calibration",
+        "method": method,
+        "threads": torch.get_num_threads(),
+        "versions": checkpoints.versions(),
+    }
     checkpoints.save(folder / "calibration", Checkpoint(calibration.tensors(), card))
 
 

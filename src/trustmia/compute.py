@@ -29,6 +29,24 @@ def use_bf16(precision: Precision, device: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
+def cores() -> int:
+    """Return how many cores this process may use; not every system tells, then all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let PyTorch compute on a number of threads inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def place(module: ModuleT, device: torch.device) -> ModuleT:
     """Move a module to a device, its weights channels last, as convolutions are fastest."""
     module.to(device)

@@ -25,6 +25,7 @@ from trustmia.references.local import Parallel
 from trustmia.yaml_files import read_yaml
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Source = Literal["pretrained", "scratch"]
 IMAGE_SETS = (*DERIVED_SETS, *BUNDLED_SETS, *PUBLISHED_SETS)
@@ -127,6 +128,7 @@ class ReferenceParams(Section):
 
     count: Annotated[int, Field(ge=0, le=10**4, multiple_of=2)]
     epochs: Count | None
+    threads: Threads
     executor: Literal["local", "ray"]
     parallel: Parallel
     stack_size: Count
@@ -214,6 +216,7 @@ class Params(Section):
     """The whole of `params.yaml`."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
+    threads: Threads
     dataset: DatasetParams
     split: SplitParams
     train: TrainParams
@@ -261,13 +264,22 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     content = read_yaml(path, f"run from the root of the repository, or `git restore {path}`")
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no parameters; `git restore {path}` brings back its keys")
+    return validated(content, str(path))
+
+
+def validated(content: dict[str, Any], name: str) -> Params:
+    """Return parameters that go together, from plain values; `name` is for messages.
+
+    Raises:
+        UserError: See `load_params`.
+    """
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{path}: {_explain(error.errors())}") from error
+        raise UserError(f"{name}: {_explain(error.errors())}") from error
     contradiction = _contradiction(params)
     if contradiction:
-        raise UserError(f"{path}: {contradiction}")
+        raise UserError(f"{name}: {contradiction}")
     return params
 
 

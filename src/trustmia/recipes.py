@@ -132,6 +132,7 @@ def finished(
             model, labelled(dataset, data.train), labelled(dataset, data.test)
         ),
         "history": history,
+        "threads": torch.get_num_threads(),
         "versions": versions(),
     }
     return Checkpoint(model.cpu().state_dict(), card)

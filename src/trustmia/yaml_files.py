@@ -7,7 +7,8 @@ it. For a reader of version 1.1, such as PyYAML, that is text, `010` is 8 and `o
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from trustmia.errors import UserError
 

@@ -10,6 +10,7 @@ import torch
 from trustmia import recipes
 from trustmia.arrays import Bool, Int64
 from trustmia.checkpoints import Checkpoint
+from trustmia.compute import threads
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Uncropped
 from trustmia.recipes import Recipe, TrainingData
@@ -45,12 +46,14 @@ class Job:
         pool: The audited images, N of them.
         uncropped: The same before they are cropped, where training augments; else None.
         recipe: How models are trained; each has its own seed instead of the recipe's.
+        threads: How many a model is trained with on the CPU, whoever trains it.
     """
 
     dataset: Dataset
     pool: Images
     uncropped: Uncropped | None
     recipe: Recipe
+    threads: int = 1
 
 
 Done = Callable[[Task, Checkpoint], None]
@@ -92,4 +95,5 @@ def train_one(job: Job, task: Task, device: torch.device) -> Checkpoint:
         uncropped=job.uncropped and job.uncropped.take(rows),
     )
     recipe = replace(job.recipe, seed=task.seed)
-    return recipes.train(job.dataset, data, recipe, device, on_epoch=None)
+    with threads(job.threads):
+        return recipes.train(job.dataset, data, recipe, device, on_epoch=None)

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 
 from trustmia.checkpoints import Checkpoint
-from trustmia.compute import pick_device
+from trustmia.compute import cores, pick_device
 from trustmia.errors import UserError
 from trustmia.references.job import Done, Job, Task, train_one
 from trustmia.references.stacked import train_stack
@@ -60,8 +60,8 @@ class LocalExecutor:
 
 
 def in_processes(job: Job, tasks: Sequence[Task], done: Done) -> None:
-    """Train in single-threaded worker processes, one per core."""
-    workers = min(len(os.sched_getaffinity(0)), len(tasks))
+    """Train in worker processes, as many as the cores allow."""
+    workers = min(max(1, cores() // job.threads), len(tasks))
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(job,)
     )
@@ -85,7 +85,6 @@ class _Worker:
 
 
 def _start_worker(job: Job) -> None:
-    torch.set_num_threads(1)
     _Worker.job = job
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from trustmia.checkpoints import Checkpoint
-from trustmia.compute import pick_device
+from trustmia.compute import cores, pick_device
 from trustmia.errors import UserError
 from trustmia.images.base import Images
 from trustmia.images.prepared import Uncropped, starts_of
@@ -38,8 +38,7 @@ class RayExecutor:
     Attributes:
         address: `host:port` of a cluster. None: the environment's `RAY_ADDRESS`, or a
             cluster of this machine alone for as long as the training lasts.
-        cpus_per_model: CPUs that Ray reserves for a model; it is trained with as many
-            threads, but at least one.
+        cpus_per_model: CPUs that Ray reserves for a model.
         gpus_per_model: GPUs likewise, a fraction for a share of one; 0 trains on the CPU.
     """
 
@@ -69,7 +68,7 @@ class RayExecutor:
         train = ray.remote(
             num_cpus=self.cpus_per_model, num_gpus=self.gpus_per_model, max_retries=RETRIES
         )(_train_in_task)
-        common = (ray.put(job), max(1, int(self.cpus_per_model)), self.gpus_per_model > 0)
+        common = (ray.put(job), self.gpus_per_model > 0)
         running = {
             train.options(name=f"reference model {task.number}").remote(task, *common): task
             for task in tasks
@@ -103,8 +102,7 @@ def _resources(cpus: float, gpus: float) -> str:
     return f"{cpus:g} CPUs and {gpus:g} GPUs"
 
 
-def _train_in_task(task: Task, job: Job, threads: int, on_gpu: bool) -> Checkpoint:
-    torch.set_num_threads(threads)
+def _train_in_task(task: Task, job: Job, on_gpu: bool) -> Checkpoint:
     if not on_gpu:
         # Ray does not hide GPUs from a task that has reserved none.
         return train_one(job, task, torch.device("cpu"))
@@ -159,7 +157,7 @@ def _cluster(address: str | None, job: Job) -> Iterator[ModuleType]:
     if address is None or address == "local":
         ray.init(
             address="local",
-            num_cpus=len(os.sched_getaffinity(0)),
+            num_cpus=cores(),
             object_store_memory=_nbytes(job) + STORE_FOR_MODELS,
             include_dashboard=False,
             **quiet,

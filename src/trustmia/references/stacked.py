@@ -19,7 +19,7 @@ from trustmia import recipes
 from trustmia.augmented import AugmentedInputs
 from trustmia.checkpoints import Checkpoint
 from trustmia.classifiers import build, prepare
-from trustmia.compute import autocast, place, reproducible
+from trustmia.compute import autocast, place, reproducible, threads
 from trustmia.models import Classifier
 from trustmia.recipes import Recipe, TrainingData
 from trustmia.references.job import Job, Task
@@ -49,7 +49,7 @@ def train_stack(job: Job, tasks: Sequence[Task], device: torch.device) -> list[C
     recipe, seed = job.recipe, tasks[0].seed
     images = _images(job).to(device)
     labels = torch.from_numpy(job.pool.labels).to(device)
-    with reproducible(seed):
+    with threads(job.threads), reproducible(seed):
         stack = _Stack(job, tasks, device)
         histories: list[list[dict[str, float | None]]] = [[] for _ in tasks]
         for epoch in range(1, recipe.config.epochs + 1):

@@ -70,6 +70,7 @@ def _digest(job: Job, tasks: Sequence[Task]) -> str:
         "params": job.recipe.params,
         "data": checkpoints.data_card(job.dataset.name, job.pool),
         "versions": checkpoints.versions(),
+        "threads": job.threads,
         "seeds": [task.seed for task in tasks],
     }
     digest.update(json.dumps(card, sort_keys=True).encode())

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trustmia import entry, files, layout
+from trustmia import files, layout
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.attacks.reference import FAMILIES, ReferenceSettings
 from trustmia.audit import AuditResult, run_audit
@@ -18,6 +18,7 @@ from trustmia.reference_audit import ReferenceScores, run_reference_attacks
 from trustmia.results import as_csv, as_metrics, as_summary, roc_table
 from trustmia.score_files import MEMBERS, ScoreSet, read_scores
 from trustmia.signal_files import read_signals
+from trustmia.stages._runner import run_stage
 
 HISTOGRAM_BINS = 25
 # The audited target's row in the signals.
@@ -114,4 +115,4 @@ def histograms(target: ScoreSet) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    entry.run("attack", main)
+    run_stage(main)

@@ -4,19 +4,19 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from trustmia import calibrated, checkpoints, classifiers, entry, files, layout
+from trustmia import calibrated, checkpoints, classifiers, files, layout
 from trustmia.calibration import METHODS, Calibration, FitInputs
 from trustmia.calibration.metrics import calibration_metrics, reliability_table
 from trustmia.compute import pick_device
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.prediction import Prediction, predict
-from trustmia.stages.inputs import read_role, read_split
+from trustmia.stages._runner import run_stage
+from trustmia.stages.inputs import read_split
 
 
-def main() -> None:
+def main(role: str) -> None:
     """Write the calibration, `metrics/calibration_{role}.json`, the reliability diagram."""
-    role = read_role(__doc__)
     params = load_params()
     prepared = read_prepared(layout.DATASET)
     dataset, images = prepared.dataset, prepared.images
@@ -64,4 +64,4 @@ def report(role: str, calibration: Calibration, test: Prediction, labels: Tensor
 
 
 if __name__ == "__main__":
-    entry.run("calibrate", main)
+    run_stage(main)

@@ -1,8 +1,9 @@
 """Stage `describe_scores`: how the target's maximum scores are distributed."""
 
-from trustmia import entry, files, layout
+from trustmia import files, layout
 from trustmia.max_scores import density_table, maximum_scores, score_distances
 from trustmia.score_files import read_scores
+from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -15,4 +16,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run("describe_scores", main)
+    run_stage(main)

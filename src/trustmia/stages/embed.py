@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from trustmia import entry, files, layout
+from trustmia import files, layout
 from trustmia.embedding import tsne
 from trustmia.feature_files import read_features
 from trustmia.images.prepared import read_dataset
 from trustmia.params import load_params
+from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -21,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run("embed", main)
+    run_stage(main)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trustmia import checkpoints, classifiers, entry, files, layout
+from trustmia import checkpoints, classifiers, files, layout
 from trustmia.checkpoints import Checkpoint
 from trustmia.generators.fakes import load_fakes
 from trustmia.generators.quality import Seen, quality, unknown_quality
@@ -10,6 +10,7 @@ from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
 from trustmia.models import Classifier
 from trustmia.prediction import predict
+from trustmia.stages._runner import run_stage
 from trustmia.stages.inputs import read_split
 
 
@@ -56,4 +57,4 @@ def look(judge: Classifier, dataset: Dataset, images: Images) -> Seen:
 
 
 if __name__ == "__main__":
-    entry.run("evaluate_generator", main)
+    run_stage(main)

@@ -5,13 +5,14 @@ from dataclasses import asdict
 import pyarrow as pa
 from pyarrow import parquet
 
-from trustmia import entry, files, layout
+from trustmia import files, layout
 from trustmia.decision_files import read_decisions
 from trustmia.errors import UserError
 from trustmia.gallery import Exhibit, exhibit, select
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.score_files import MEMBERS, read_scores
+from trustmia.stages._runner import run_stage
 from trustmia.stages.shown import image_sets
 
 SCHEMA = pa.schema(
@@ -50,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run("gallery", main)
+    run_stage(main)

@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import nn
 from tqdm import tqdm
 
-from trustmia import checkpoints, entry, files, layout
+from trustmia import checkpoints, files, layout
 from trustmia.compute import pick_device, place
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada
@@ -16,6 +16,7 @@ from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_dataset
 from trustmia.params import Params, load_params
 from trustmia.seeding import derive_seed
+from trustmia.stages._runner import run_stage
 
 STEM = layout.GENERATOR / "model"
 PREVIEW_ROWS = 10
@@ -94,4 +95,4 @@ def draw(generator: nn.Module, config: SampleConfig) -> Images:
 
 
 if __name__ == "__main__":
-    entry.run("generate", main)
+    run_stage(main)

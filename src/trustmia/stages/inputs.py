@@ -7,17 +7,7 @@ import numpy.typing as npt
 
 from trustmia import files, layout
 from trustmia.arrays import Float32, Int64
-from trustmia.entry import OneLineParser
 from trustmia.errors import UserError
-from trustmia.images.splits import ROLES
-
-
-def read_role(description: str | None) -> str:
-    """Return the stage's only argument, `target` or `shadow`."""
-    parser = OneLineParser(description=description)
-    parser.add_argument("role", choices=ROLES)
-    role: str = parser.parse_args().role
-    return role
 
 
 def read_audited() -> Int64:

@@ -3,7 +3,7 @@
 import numpy as np
 from tqdm import tqdm
 
-from trustmia import calibrated, checkpoints, classifiers, entry, layout
+from trustmia import calibrated, checkpoints, classifiers, layout
 from trustmia.arrays import Float32, Int64
 from trustmia.compute import pick_device
 from trustmia.feature_files import FEATURE_SETS, sample_features, write_features
@@ -13,13 +13,12 @@ from trustmia.models import Classifier
 from trustmia.params import Params, load_params
 from trustmia.prediction import Prediction, predict
 from trustmia.score_files import ScoreSet, write_scores
-from trustmia.stages.inputs import read_role
+from trustmia.stages._runner import run_stage
 from trustmia.stages.shown import image_sets
 
 
-def main() -> None:
+def main(role: str) -> None:
     """Write `outputs/scores/{role}.npz` and `outputs/features/{role}.npz`."""
-    role = read_role(__doc__)
     params = load_params()
     prepared = read_prepared(layout.DATASET)
     dataset = prepared.dataset
@@ -69,4 +68,4 @@ def collect(
 
 
 if __name__ == "__main__":
-    entry.run("predict", main)
+    run_stage(main)

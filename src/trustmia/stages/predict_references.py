@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from trustmia import calibrated, checkpoints, classifiers, entry, files, layout
+from trustmia import calibrated, checkpoints, classifiers, files, layout
 from trustmia.arrays import Bool, Float32, Int64
 from trustmia.calibration import METHODS, Calibration, FitInputs
 from trustmia.compute import pick_device
@@ -23,6 +23,7 @@ from trustmia.prediction import Prediction, predict
 from trustmia.references.rows import SignalRows, arrange
 from trustmia.references.store import read_assignment, stem_of
 from trustmia.signal_files import AUDITED
+from trustmia.stages._runner import run_stage
 from trustmia.stages.inputs import read_audited, read_split, read_target_logits
 from trustmia.stages.shown import image_sets
 
@@ -202,4 +203,4 @@ def views(speaker: Speaker, name: str, images: Images, shown: Shown, known: Floa
 
 
 if __name__ == "__main__":
-    entry.run("predict_references", main)
+    run_stage(main)

@@ -1,10 +1,11 @@
 """Stage `prepare_dataset`: the target's data set as arrays."""
 
-from trustmia import entry, files, layout
+from trustmia import files, layout
 from trustmia.datasets import DATASETS
 from trustmia.datasets.foreign import PUBLISHED_SETS
 from trustmia.datasets.preparing import require, write_dataset
 from trustmia.params import load_params
+from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -24,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run("prepare_dataset", main)
+    run_stage(main)

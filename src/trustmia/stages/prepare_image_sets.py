@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from trustmia import entry, files, layout
+from trustmia import files, layout
 from trustmia.datasets import DATASETS
 from trustmia.datasets.foreign import BUNDLED_SETS, PUBLISHED_SETS, BundledSetInputs
 from trustmia.datasets.preparing import Shape, write_images
 from trustmia.images.sampling import draw_at_most
 from trustmia.params import Params, load_params
+from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -37,4 +38,4 @@ def prepare(params: Params, name: str, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    entry.run("prepare_image_sets", main)
+    run_stage(main)

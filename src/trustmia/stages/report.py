@@ -1,12 +1,13 @@
 """Stage `report`: what was found, as figures and as one page."""
 
-from trustmia import entry, files, layout
+from trustmia import files, layout
 from trustmia.params import Params, load_params
 from trustmia.report.frames import frames
 from trustmia.report.page import render
 from trustmia.report.pictures import write_pictures
 from trustmia.report.provenance import read_provenance
 from trustmia.report.summary import of_one_run, summarise, with_run
+from trustmia.stages._runner import run_stage
 from trustmia.study import store
 from trustmia.study.tables import RunTables, workspace_tables
 
@@ -32,4 +33,4 @@ def read_tables(params: Params) -> RunTables:
 
 
 if __name__ == "__main__":
-    entry.run("report", main)
+    run_stage(main)

@@ -1,10 +1,11 @@
 """Stage `split`: which image belongs to whom."""
 
-from trustmia import entry, files, layout
+from trustmia import files, layout
 from trustmia.images.prepared import read_prepared
 from trustmia.images.published_splits import published_split
 from trustmia.images.splits import split_indices
 from trustmia.params import load_params
+from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -21,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run("split", main)
+    run_stage(main)

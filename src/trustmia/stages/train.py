@@ -7,7 +7,7 @@ from pathlib import Path
 from dvclive.live import Live
 from tqdm import tqdm
 
-from trustmia import checkpoints, entry, files, layout, recipes
+from trustmia import checkpoints, files, layout, recipes
 from trustmia.checkpoints import Card, Checkpoint
 from trustmia.compute import pick_device
 from trustmia.images.base import Dataset
@@ -15,16 +15,16 @@ from trustmia.images.prepared import read_prepared
 from trustmia.params import Params, load_params
 from trustmia.recipes import Recipe, TrainingData
 from trustmia.seeding import derive_seed
+from trustmia.stages._runner import run_stage
 from trustmia.stages.classifier_recipe import classifier_recipe
-from trustmia.stages.inputs import read_role, read_split
+from trustmia.stages.inputs import read_split
 from trustmia.training import EpochResult
 
 CURVES = ("train_loss", "train_accuracy", "test_accuracy")
 
 
-def main() -> None:
+def main(role: str) -> None:
     """Write the checkpoint, `metrics/train_{role}.json` and the curves of training."""
-    role = read_role(__doc__)
     params = load_params()
     prepared = read_prepared(layout.DATASET)
     index = read_split(role)
@@ -90,4 +90,4 @@ def log_with_dvclive(role: str, card: Card) -> None:
 
 
 if __name__ == "__main__":
-    entry.run("train", main)
+    run_stage(main)

@@ -2,9 +2,10 @@
 
 from dataclasses import asdict
 
+import torch
 from tqdm import tqdm
 
-from trustmia import checkpoints, entry, layout
+from trustmia import checkpoints, layout
 from trustmia.checkpoints import Checkpoint
 from trustmia.compute import pick_device
 from trustmia.errors import UserError
@@ -14,6 +15,7 @@ from trustmia.generators.training import GanConfig, GanEpoch, train_gan
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
 from trustmia.params import GeneratorParams, Params, load_params
+from trustmia.stages._runner import run_stage
 from trustmia.stages.inputs import read_split
 
 
@@ -55,6 +57,7 @@ def obtain(params: Params, dataset: Dataset, images: Images) -> Checkpoint:
         "seed": params.seed,
         "metrics": {},
         "history": [asdict(epoch) for epoch in history],
+        "threads": torch.get_num_threads(),
         "versions": checkpoints.versions(),
     }
     return Checkpoint(generator.state_dict(), card)
@@ -90,4 +93,4 @@ def train(
 
 
 if __name__ == "__main__":
-    entry.run("train_generator", main)
+    run_stage(main)

@@ -2,7 +2,7 @@
 
 from tqdm import tqdm
 
-from trustmia import checkpoints, entry, layout, recipes
+from trustmia import checkpoints, layout, recipes
 from trustmia.checkpoints import Checkpoint
 from trustmia.compute import pick_device
 from trustmia.errors import UserError
@@ -11,6 +11,7 @@ from trustmia.images.prepared import read_prepared
 from trustmia.params import Params, load_params
 from trustmia.recipes import Recipe, TrainingData
 from trustmia.seeding import derive_seed
+from trustmia.stages._runner import run_stage
 from trustmia.stages.inputs import read_split
 from trustmia.training import EpochResult, TrainConfig
 
@@ -76,4 +77,4 @@ def recipe_of(params: Params) -> Recipe:
 
 
 if __name__ == "__main__":
-    entry.run("train_judge", main)
+    run_stage(main)

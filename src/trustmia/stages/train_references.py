@@ -2,7 +2,7 @@
 
 from tqdm import tqdm
 
-from trustmia import entry, files, layout
+from trustmia import files, layout
 from trustmia.arrays import Int64
 from trustmia.checkpoints import Checkpoint
 from trustmia.images.prepared import read_prepared
@@ -14,6 +14,7 @@ from trustmia.references.ray_cluster import RayExecutor
 from trustmia.references.store import Assignment, write_assignment
 from trustmia.references.unfinished import Unfinished
 from trustmia.seeding import derive_seed
+from trustmia.stages._runner import run_stage
 from trustmia.stages.classifier_recipe import classifier_recipe
 from trustmia.stages.inputs import read_audited
 
@@ -50,6 +51,7 @@ def job_of(params: Params, index: Int64) -> Job:
         pool=prepared.images.take(index),
         uncropped=prepared.uncropped and prepared.uncropped.take(index),
         recipe=recipe,
+        threads=params.references.threads,
     )
 
 
@@ -77,4 +79,4 @@ def train(job: Job, wanted: list[Task], unfinished: Unfinished, executor: Execut
 
 
 if __name__ == "__main__":
-    entry.run("train_references", main)
+    run_stage(main)

@@ -1,18 +1,16 @@
 """Which experiments a study consists of, in which order, and which wait for which."""
 
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
 from trustmia.errors import UserError
-from trustmia.params import WORDING, Params, load_params
+from trustmia.params import WORDING, Params, load_params, validated
 from trustmia.yaml_files import read_yaml
 
 # Sections of params.yaml that no training depends on.
@@ -146,13 +144,7 @@ def _apply(base: Params, changes: Mapping[str, Any], where: str) -> Params:
             if not isinstance(place, dict):
                 raise UserError(f"{where}: {key}: {section} of params.yaml has no keys of its own")
         place[name] = value
-    with tempfile.TemporaryDirectory() as folder:
-        changed = Path(folder) / "params.yaml"
-        changed.write_text(yaml.safe_dump(content), encoding="utf-8")
-        try:
-            return load_params(changed)
-        except UserError as error:
-            raise UserError(f"{where}: {str(error).removeprefix(f'{changed}: ')}") from error
+    return validated(content, where)
 
 
 def _override(value: object) -> str:

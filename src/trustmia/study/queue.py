@@ -1,10 +1,9 @@
 """DVC's queue as the command `dvc` drives it."""
 
-import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from trustmia.errors import UserError
 from trustmia.study.grid import Experiment
@@ -12,8 +11,6 @@ from trustmia.study.repository import Task
 
 # A stage may take this long to end after an interrupt before it is killed, in seconds.
 PATIENCE = 20.0
-# Where a repository has its code, relative to its root.
-CODE = "src"
 
 
 def put(experiment: Experiment, targets: Iterable[str]) -> None:
@@ -34,19 +31,8 @@ def remove(tasks: Iterable[Task]) -> None:
 
 
 def start(jobs: int) -> None:
-    """Start workers until there are `jobs`; they end by themselves when nothing is left.
-
-    Each experiment runs in a copy of the repository. A relative path makes it import the
-    code of its copy, not that of the working tree, which may change meanwhile. Several
-    experiments share the cores: with as many threads each as there are cores, they would
-    wait for each other most of the time.
-    """
-    paths = [CODE, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {"PYTHONPATH": os.pathsep.join(paths)}
-    if jobs > 1:
-        threads = max(1, len(os.sched_getaffinity(0)) // jobs)
-        environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))
-    _dvc("queue", "start", "--jobs", str(jobs), environment=environment)
+    """Start workers until there are `jobs`; they end by themselves when nothing is left."""
+    _dvc("queue", "start", "--jobs", str(jobs))
 
 
 def stop(running: Callable[[], list[Task]]) -> None:
@@ -70,7 +56,7 @@ def kill(tasks: Iterable[Task], *options: str) -> None:
         _dvc("queue", "kill", *options, *revisions)
 
 
-def _dvc(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
+def _dvc(*arguments: str) -> None:
     """Run DVC to its end, also at Ctrl-C: it changes the working tree and puts it back.
 
     Its output goes to a file, as workers that it starts keep it open.
@@ -81,7 +67,6 @@ def _dvc(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | (environment or {}),
             start_new_session=True,
         )
         try:

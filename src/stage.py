@@ -1,0 +1,21 @@
+"""Runs a stage of dvc.yaml: `python src/stage.py train target`.
+
+Python looks for a program's imports in the program's own folder first. So a stage runs the
+code beside this file, also where DVC has copied the repository to (`dvc exp run --queue`
+and `--temp`) and an installed package, or PYTHONPATH, is the working tree's.
+"""
+
+import runpy
+import sys
+import warnings
+from pathlib import Path
+
+if __name__ == "__main__":
+    here = Path(__file__).resolve().parent
+    sys.path.insert(0, str(here))
+    # Not even an import may fail for what a library warns of.
+    warnings.simplefilter("ignore")
+    stages = sorted(p.stem for p in (here / "trustmia" / "stages").glob("[!_]*.py"))
+    if sys.argv[1:2] not in [[name] for name in stages]:
+        sys.exit(f"src/stage.py: name a stage first; allowed: {', '.join(stages)}")
+    runpy.run_module(f"trustmia.stages.{sys.argv.pop(1)}", run_name="__main__", alter_sys=True)

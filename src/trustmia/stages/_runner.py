@@ -1,0 +1,116 @@
+"""How a stage runs: with the code of its folder, on as many threads as `params.yaml` says.
+
+DVC notes code and parameters when a stage has ended. So a stage that ran other code or
+parameters than lie in its folder by then fails, or its results would be filed under those.
+"""
+
+import hashlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+import trustmia
+from trustmia import entry
+from trustmia.entry import OneLineParser
+from trustmia.errors import UserError
+from trustmia.full_keys import flat_keys
+from trustmia.images.splits import ROLES
+from trustmia.params import load_params
+from trustmia.yaml_files import read_yaml
+
+PACKAGE = Path(trustmia.__file__).resolve().parent
+PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
+
+
+def run_stage(main: Callable[..., None]) -> None:
+    """Run a stage's `main` as a program.
+
+    Args:
+        main: What the stage does, perhaps for a role, its only argument. The module that
+            calls this is the program.
+    """
+    program = sys.modules["__main__"]
+    name = Path(str(program.__file__)).stem
+    parser = OneLineParser(prog=f"src/stage.py {name}", description=program.__doc__)
+    if inspect.signature(main).parameters:
+        parser.add_argument("role", choices=ROLES)
+    arguments = parser.parse_args()
+    entry.run(name, lambda: _run(name, main, list(vars(arguments).values())))
+
+
+def _run(name: str, main: Callable[..., None], arguments: list[str]) -> None:
+    folder = Path("src", "trustmia")
+    if folder.resolve() != PACKAGE:
+        raise UserError(
+            f"the code is that of {PACKAGE}, not of {folder.absolute()}; run it as `dvc repro` "
+            f"does: `python src/stage.py {' '.join([name, *arguments])}`, in the root of the "
+            "repository"
+        )
+    before = _Inputs.now(name)
+    _use_threads(load_params(PARAMS).threads)
+    main(*arguments)
+    before.require_unchanged(_Inputs.now(name))
+
+
+def _use_threads(number: int) -> None:
+    """Compute on a number of threads, in libraries that are loaded and in those to come.
+
+    Sums are divided among threads, so that the last digits of what is trained depend on
+    their number; by itself it is the machine's number of cores, or what the environment says.
+    """
+    for library in ("OMP", "OPENBLAS", "MKL", "VECLIB"):
+        os.environ[f"{library}_NUM_THREADS"] = str(number)
+    threadpool_limits(number)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(number)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What DVC will note of a stage beside its data.
+
+    Attributes:
+        code: Path of each module → SHA-256 of its content.
+        params: The stage's parameters by their full keys.
+    """
+
+    code: dict[str, str]
+    params: dict[str, Any]
+
+    @classmethod
+    def now(cls, stage: str) -> "_Inputs":
+        code = {
+            str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in PACKAGE.rglob("*.py")
+        }
+        return cls(code, _params_of(stage))
+
+    def require_unchanged(self, after: "_Inputs") -> None:
+        """Refuse to end well where code that ran, or a parameter, is another one now."""
+        loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+        changed = [p for p in self.code if p in loaded and after.code.get(p) != self.code[p]]
+        changed += [k for k in self.params if after.params.get(k) != self.params[k]]
+        if changed:
+            raise UserError(
+                f"{changed[0]} was changed while this ran, and DVC would file the results under "
+                "what is there now; run it again (`dvc exp run --temp` runs in a copy, beside "
+                "which one can edit)"
+            )
+
+
+def _params_of(stage: str) -> dict[str, Any]:
+    """Return the parameters that a stage depends on by `dvc.yaml`, by their full keys."""
+    stages = read_yaml(PIPELINE, f"`git restore {PIPELINE}`")["stages"]
+    wanted = stages[stage].get("do", stages[stage]).get("params", [])
+    params = flat_keys(load_params(PARAMS).model_dump())
+    return {
+        key: value
+        for key, value in params.items()
+        if any(isinstance(w, dict) or f"{key}.".startswith(f"{w}.") for w in wanted)
+    }
