@@ -17,5 +17,6 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     stages = sorted(p.stem for p in (here / "trustmia" / "stages").glob("[!_]*.py"))
     if sys.argv[1:2] not in [[name] for name in stages]:
-        sys.exit(f"src/stage.py: name a stage first; allowed: {', '.join(stages)}")
+        print(f"src/stage.py: name a stage first; allowed: {', '.join(stages)}", file=sys.stderr)
+        sys.exit(2)
     runpy.run_module(f"trustmia.stages.{sys.argv.pop(1)}", run_name="__main__", alter_sys=True)

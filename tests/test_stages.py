@@ -10,7 +10,7 @@ import yaml
 
 from tests.helpers import ROOT, run
 from trustmia.errors import UserError
-from trustmia.stages.inputs import read_split
+from trustmia.stages._inputs import read_split
 
 PACKAGE = ROOT / "src" / "trustmia"
 # These carry what others decide: messages, paths, bytes. A change in them moves no result.
@@ -20,7 +20,7 @@ CARRIERS = {
     "entry",
     "errors",
     "files",
-    "inputs",
+    "_inputs",
     "layout",
     "params",
     "torchvision_compat",

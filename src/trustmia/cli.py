@@ -11,8 +11,12 @@ from trustmia.entry import OneLineParser
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and run the command."""
-    options = parser().parse_args(arguments)
-    entry.run("trustmia", lambda: options.run(options))
+
+    def command() -> None:
+        options = parser().parse_args(arguments)
+        options.run(options)
+
+    entry.run("trustmia", command)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,15 +1,17 @@
-"""How programs end: one line and exit code 2 for a user's mistake."""
+"""How programs end: in one line, with exit code 2 for a user's mistake."""
 
 import argparse
+import io
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from trustmia.errors import UserError
 
-INTERRUPTED = 130
+FAILED, INTERRUPTED = 1, 130
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -21,22 +23,31 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def run(name: str, main: Callable[[], None]) -> None:
-    """Run a program's `main`; exit with 2 after a `UserError`, with 130 after Ctrl-C.
+    """Run a program's `main`.
+
+    Exits with 2 after a `UserError`, with 130 after Ctrl-C, with 1 where the system refuses
+    to read or write, e.g. as the disk is full.
 
     Args:
         name: What to call the program in messages.
-        main: The program.
+        main: The program; what it prints has left the process when this returns.
     """
     _quieten_libraries()
+    _write_any_character()
     try:
-        main()
+        try:
+            main()
+        finally:
+            _flush(sys.stdout)
     except UserError as error:
         sys.exit(_complain(f"{name}: {error}", 2))
     except BrokenPipeError:
-        sys.stderr.close()
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(_complain(f"{name}: interrupted", INTERRUPTED))
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        sys.exit(_complain(f"{name}: {place}{error.strerror or error}", FAILED))
 
 
 def _complain(message: str, code: int) -> int:
@@ -44,7 +55,31 @@ def _complain(message: str, code: int) -> int:
     return code
 
 
+def _flush(stream: TextIO | None) -> None:
+    """Write what was printed; where that fails, the interpreter is not to try it again."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise
+
+
+def _write_any_character() -> None:
+    """Escape what the terminal's encoding lacks rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _quieten_libraries() -> None:
-    """Keep remarks of libraries that no user can act on out of the output."""
-    logging.getLogger("dvclive").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"(torch|laplace|backpack)\b.*")
+    """Keep remarks of libraries that no user can act on out of the output.
+
+    With `PYTHONWARNINGS=error` they would even end the program, or its worker processes.
+    """
+    for library in ("dvclive", "matplotlib"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    sys.warnoptions.clear()
+    os.environ.pop("PYTHONWARNINGS", None)
+    warnings.simplefilter("ignore")

@@ -35,16 +35,16 @@ def run_stage(main: Callable[..., None]) -> None:
         main: What the stage does, perhaps for a role, its only argument. The module that
             calls this is the program.
     """
-    program = sys.modules["__main__"]
-    name = Path(str(program.__file__)).stem
-    parser = OneLineParser(prog=f"src/stage.py {name}", description=program.__doc__)
+    name = Path(str(sys.modules["__main__"].__file__)).stem
+    entry.run(name, lambda: _run(name, main))
+
+
+def _run(name: str, main: Callable[..., None]) -> None:
+    description = sys.modules["__main__"].__doc__
+    parser = OneLineParser(prog=f"src/stage.py {name}", description=description)
     if inspect.signature(main).parameters:
         parser.add_argument("role", choices=ROLES)
-    arguments = parser.parse_args()
-    entry.run(name, lambda: _run(name, main, list(vars(arguments).values())))
-
-
-def _run(name: str, main: Callable[..., None], arguments: list[str]) -> None:
+    arguments = vars(parser.parse_args()).values()
     folder = Path("src", "trustmia")
     if folder.resolve() != PACKAGE:
         raise UserError(

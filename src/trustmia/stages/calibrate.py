@@ -11,8 +11,8 @@ from trustmia.compute import pick_device
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.prediction import Prediction, predict
+from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage
-from trustmia.stages.inputs import read_split
 
 
 def main(role: str) -> None:

@@ -10,8 +10,8 @@ from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
 from trustmia.models import Classifier
 from trustmia.prediction import predict
+from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage
-from trustmia.stages.inputs import read_split
 
 
 def main() -> None:

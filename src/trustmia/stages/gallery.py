@@ -13,7 +13,7 @@ from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.score_files import MEMBERS, read_scores
 from trustmia.stages._runner import run_stage
-from trustmia.stages.shown import image_sets
+from trustmia.stages._shown import image_sets
 
 SCHEMA = pa.schema(
     {

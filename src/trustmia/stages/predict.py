@@ -14,7 +14,7 @@ from trustmia.params import Params, load_params
 from trustmia.prediction import Prediction, predict
 from trustmia.score_files import ScoreSet, write_scores
 from trustmia.stages._runner import run_stage
-from trustmia.stages.shown import image_sets
+from trustmia.stages._shown import image_sets
 
 
 def main(role: str) -> None:

@@ -23,9 +23,9 @@ from trustmia.prediction import Prediction, predict
 from trustmia.references.rows import SignalRows, arrange
 from trustmia.references.store import read_assignment, stem_of
 from trustmia.signal_files import AUDITED
+from trustmia.stages._inputs import read_audited, read_split, read_target_logits
 from trustmia.stages._runner import run_stage
-from trustmia.stages.inputs import read_audited, read_split, read_target_logits
-from trustmia.stages.shown import image_sets
+from trustmia.stages._shown import image_sets
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from trustmia.generators.training import GanConfig, GanEpoch, train_gan
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
 from trustmia.params import GeneratorParams, Params, load_params
+from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage
-from trustmia.stages.inputs import read_split
 
 
 def main() -> None:

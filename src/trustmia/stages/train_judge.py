@@ -11,8 +11,8 @@ from trustmia.images.prepared import read_prepared
 from trustmia.params import Params, load_params
 from trustmia.recipes import Recipe, TrainingData
 from trustmia.seeding import derive_seed
+from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage
-from trustmia.stages.inputs import read_split
 from trustmia.training import EpochResult, TrainConfig
 
 ARCH = "salem_cnn"

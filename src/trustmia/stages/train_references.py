@@ -14,9 +14,9 @@ from trustmia.references.ray_cluster import RayExecutor
 from trustmia.references.store import Assignment, write_assignment
 from trustmia.references.unfinished import Unfinished
 from trustmia.seeding import derive_seed
+from trustmia.stages._classifier_recipe import classifier_recipe
+from trustmia.stages._inputs import read_audited
 from trustmia.stages._runner import run_stage
-from trustmia.stages.classifier_recipe import classifier_recipe
-from trustmia.stages.inputs import read_audited
 
 
 def main() -> None:

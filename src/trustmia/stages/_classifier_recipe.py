@@ -1,0 +1,32 @@
+"""How `params.yaml` says that classifiers are trained."""
+
+from trustmia import layout
+from trustmia.initial_weights import read_initial_weights
+from trustmia.params import TrainParams
+from trustmia.recipes import Recipe
+from trustmia.training import TrainConfig
+
+
+def classifier_recipe(train: TrainParams, seed: int, scratch: bool) -> Recipe:
+    """Return what decides about a classifier's weights but for its images.
+
+    Args:
+        train: The section `train`.
+        seed: Seed of this one training.
+        scratch: The classifier is trained here, so that its initial weights are needed.
+
+    Raises:
+        UserError: The initial weights are missing or unreadable.
+    """
+    values = train.model_dump(exclude={"source"})
+    initial = None
+    if train.initial_weights is not None and scratch:
+        initial = read_initial_weights(layout.INITIAL_WEIGHTS / train.initial_weights)
+    return Recipe(
+        arch=train.arch,
+        config=TrainConfig(**{key: values[key] for key in TrainConfig.__dataclass_fields__}),
+        seed=seed,
+        params={f"train.{key}": value for key, value in values.items()},
+        lr_key="train.lr",
+        initial=initial,
+    )
