@@ -1,6 +1,5 @@
 """Run all benchmarks, or those named on the command line."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from benchmarks import (
     training,
 )
 from trustmia import files
+from trustmia.entry import OneLineParser
 
 RESULTS = Path(__file__).with_name("results.json")
 BENCHMARKS: dict[str, Callable[[], str]] = {
@@ -33,10 +33,12 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
 
 def main() -> None:
     """Print one line per benchmark and keep it in `results.json`, for the README."""
-    names = sys.argv[1:] or list(BENCHMARKS)
+    parser = OneLineParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    names = parser.parse_args().names or list(BENCHMARKS)
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
-        sys.exit(f"benchmarks: {unknown[0]!r} is unknown; allowed: {', '.join(BENCHMARKS)}")
+        parser.error(f"{unknown[0]!r} is unknown; allowed: {', '.join(BENCHMARKS)}")
     results = files.read_json(RESULTS) if RESULTS.exists() else {}
     for name in names:
         results[name] = BENCHMARKS[name]()

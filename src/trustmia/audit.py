@@ -37,7 +37,7 @@ class AuditResult:
         decisions: Attack → bool [N], the rows that it calls members.
     """
 
-    parameters: dict[str, float]
+    parameters: dict[str, float | None]
     sets: dict[str, dict[str, Metrics]]
     rocs: dict[str, dict[str, Roc]]
     sizes: dict[str, int]

@@ -82,4 +82,6 @@ def _quieten_libraries() -> None:
         logging.getLogger(library).setLevel(logging.ERROR)
     sys.warnoptions.clear()
     os.environ.pop("PYTHONWARNINGS", None)
+    # No window is opened, and a backend that is not installed would end the import.
+    os.environ["MPLBACKEND"] = "agg"
     warnings.simplefilter("ignore")

@@ -120,7 +120,7 @@ class CalibrationParams(Section):
     """What is done to a trained model's scores."""
 
     method: Annotated[str, _member_of(lambda: METHODS)]
-    temperature: Literal["fit"] | Annotated[float, Field(gt=0, le=1e6)]
+    temperature: Literal["fit"] | Annotated[float, Field(ge=1e-6, le=1e6)]
 
 
 class ReferenceParams(Section):

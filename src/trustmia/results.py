@@ -167,17 +167,18 @@ def colours(sets: list[str]) -> dict[str, str]:
 
 def draw_rocs(path: Path, title: str, rocs: dict[str, Roc]) -> None:
     """Draw one attack's ROC curves, linear and logarithmic, as a PNG."""
-    import matplotlib
+    from matplotlib import style
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False}):
+    # Not the style of a user's matplotlibrc: the same numbers give the same picture.
+    with style.context(["default", {"font.size": 10, "axes.spines.top": False}]):
         figure = Figure(figsize=(10.5, 4.4), layout="constrained")
         linear, logarithmic = figure.subplots(1, 2)
         palette = colours(list(rocs))
         for name, roc in rocs.items():
             # Sets beyond the palette share its colours; dashes tell them apart.
             line = {"color": palette[name], "linestyle": "-" if name in SET_COLOURS else "--"}
-            linear.plot(roc.fpr, roc.tpr, label=name, **line)
+            linear.plot(roc.fpr, roc.tpr, **line)
             seen = (roc.fpr > 0) & (roc.tpr > 0)
             logarithmic.plot(roc.fpr[seen], roc.tpr[seen], **line)
         diagonal = np.geomspace(1e-4, 1, 50)
@@ -186,7 +187,16 @@ def draw_rocs(path: Path, title: str, rocs: dict[str, Roc]) -> None:
             axes.set_xlabel("false-positive rate")
         linear.set_ylabel("true-positive rate")
         logarithmic.set(xscale="log", yscale="log", xlim=(1e-4, 1), ylim=(1e-4, 1.05))
-        figure.legend(title="non-members", loc="outside right upper", frameon=False, fontsize=9)
+        legend = figure.legend(
+            handles=linear.lines[:-1],
+            labels=list(rocs),
+            title="non-members",
+            loc="outside right upper",
+            frameon=False,
+            fontsize=9,
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a set may be called `$x$`
         figure.suptitle(title)
         with files.atomic_file(path) as temporary:
             figure.savefig(temporary, dpi=120, metadata={"Software": None})

@@ -42,8 +42,11 @@ class FittedAttack(Protocol):
     def decide(self, attack_scores: Float32) -> Bool:
         """Return which rows are called members, bool [N], from what `score` returned."""
 
-    def parameters(self) -> dict[str, float]:
-        """Return what was learned, by the names used in `metrics.json`."""
+    def parameters(self) -> dict[str, float | None]:
+        """Return what was learned, by the names used in `metrics.json`.
+
+        Finite numbers, or None where there is none.
+        """
 
 
 @dataclass(frozen=True)

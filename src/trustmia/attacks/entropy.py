@@ -27,7 +27,7 @@ class EntropyAttack:
         """See `FittedAttack.decide`."""
         return attack_scores.astype(np.float64) > -self.theta
 
-    def parameters(self) -> dict[str, float]:
+    def parameters(self) -> dict[str, float | None]:
         """See `FittedAttack.parameters`."""
         return {"entropy_theta": self.theta}
 

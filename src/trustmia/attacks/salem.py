@@ -122,7 +122,7 @@ class SalemAttack:
         """See `FittedAttack.decide`."""
         return attack_scores >= np.float32(0.5)
 
-    def parameters(self) -> dict[str, float]:
+    def parameters(self) -> dict[str, float | None]:
         """See `FittedAttack.parameters`."""
         return {"salem_k": float(self.k)}
 

@@ -1,5 +1,6 @@
 """The threshold attack: a large maximum score speaks for a member (Salem et al. 2019)."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,12 @@ from trustmia.attacks.base import Attack, AttackSettings
 
 @dataclass(frozen=True)
 class ThresholdAttack:
-    """Calls an image a member if its maximum prediction score is above a threshold."""
+    """Calls an image a member if its maximum prediction score is above a threshold.
+
+    Attributes:
+        threshold: Infinite if nobody is called a member: no score tells the shadow's
+            members from its non-members.
+    """
 
     threshold: float
 
@@ -23,9 +29,9 @@ class ThresholdAttack:
         """See `FittedAttack.decide`."""
         return attack_scores > np.float32(self.threshold)
 
-    def parameters(self) -> dict[str, float]:
+    def parameters(self) -> dict[str, float | None]:
         """See `FittedAttack.parameters`."""
-        return {"threshold": self.threshold}
+        return {"threshold": self.threshold if math.isfinite(self.threshold) else None}
 
 
 def fit(scores: Float32, member: Bool, settings: AttackSettings) -> ThresholdAttack:

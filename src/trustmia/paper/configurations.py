@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from trustmia import files
+from trustmia.entry import OneLineParser
 
 FOLDER = Path("configurations")
 Changes = dict[str, Any]
@@ -173,4 +174,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    OneLineParser(description=__doc__).parse_args()
     main()
