@@ -26,7 +26,7 @@ from trustmia.attacks.reference import (
 )
 from trustmia.attacks.reference.lira import LIRA
 from trustmia.attacks.reference.rmia import RMIA, offline_prior, share_exceeded
-from trustmia.attacks.reference.summary import Summary, median_of, summarise
+from trustmia.attacks.reference.summary import Summary, in_order, median_of, summarise
 from trustmia.errors import UserError
 from trustmia.ranking import METRICS, draws, judge, ranking_metrics
 from trustmia.reference_audit import TUNED_A, run_reference_attacks, tuned_a
@@ -160,7 +160,7 @@ def test_median_over_a_mask_is_that_of_each_image_alone(
 ) -> None:
     rng = np.random.default_rng(seed)
     values, mask = rng.normal(size=(models, images, views)), rng.random((models, images)) < 0.6
-    found = median_of(values, mask)
+    found = median_of(in_order(values, mask)[0], mask.sum(axis=0))
     for i in range(images):
         chosen = values[mask[:, i], i]
         expected = np.median(chosen, axis=0) if len(chosen) else np.full(views, np.nan)
@@ -190,6 +190,22 @@ def summaries(content: Arrays, target: int = 0) -> tuple[Summary, Summary]:
         references = np.delete(np.arange(len(phi)), target)
         parts.append(summarise(InMemory(phi), member, target, references))
     return parts[0], parts[1]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(-800, 800), st.integers(1, 64), st.integers(1, 64))
+def test_any_number_of_models_that_say_the_same_are_one_model(
+    phi: float, inside: int, outside: int
+) -> None:
+    block = np.full((1 + inside + outside, 1, 2), phi)
+    member = np.arange(len(block))[:, None] <= inside
+    found = summarise(InMemory(block), member, 0, np.arange(1, len(block)))
+    for side, models in ((found.inside, inside), (found.outside, outside)):
+        assert side.count == models and (side.median == phi).all() and (side.std == 0).all()
+        assert (side.log_probability == confidence.log_probability(block[0])).all()
+        assert (side.probability == confidence.probability(block[0])).all()
+    assert (found.inside.spread == found.outside.spread).all() and found.inside.spread[0] > 0
+    assert found.without_spread() == int(max(inside, outside) > 1)
 
 
 def test_lira_is_the_difference_of_two_log_densities() -> None:
@@ -283,6 +299,139 @@ def test_reading_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
             np.testing.assert_allclose(first.spread, second.spread)
             np.testing.assert_array_equal(first.median, second.median)
             np.testing.assert_array_equal(first.probability, second.probability)
+
+
+def halves(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[np.bool_]:
+    """Put each image into exactly half of the models, so that counts tell members apart."""
+    return rng.random((models, images)).argsort(axis=0) < models // 2
+
+
+def pairs(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[np.bool_]:
+    half = rng.random((models // 2, images)).argsort(axis=1) < images // 2
+    return np.stack([half, ~half], axis=1).reshape(-1, images)
+
+
+def coins(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[np.bool_]:
+    return rng.random((models, images)) < 0.5
+
+
+Says = Callable[[np.random.Generator, int, int], npt.NDArray[Any]]
+
+
+def binary(says: Says, models: int, images: int, design: Any, views: int | None = None) -> Arrays:
+    """Return signals of two classes: a probability of the true one that ignores membership."""
+    rng = np.random.default_rng(models)
+    content: Arrays = {"member": design(rng, models, images)}
+    for prefix, count in (("", images), ("population_", 50)):
+        true = says(rng, models, count)
+        scores = np.stack([true, 1 - true], axis=-1)
+        if views is not None:
+            scores = np.repeat(scores[:, :, None], views, axis=2)
+        content |= {f"{prefix}scores": scores, f"{prefix}labels": np.zeros(count, np.int64)}
+    return content
+
+
+def constant(value: float, kind: str = "f8") -> Says:
+    return lambda rng, models, images: np.full((models, images), value, kind)
+
+
+def forms_of(path: Path) -> dict[str, tuple[float | None, float | None]]:
+    """Return AUROC and balanced accuracy of every form that is possible."""
+    signals = read_signals(path)
+    found = {}
+    for name, scores in scores_of(path).items():
+        assert np.isfinite(scores).all(), name
+        metrics = ranking_metrics(scores, signals.member[0])
+        found[name] = (metrics["auroc"], metrics["balanced_accuracy"])
+    return found
+
+
+SAME = {
+    "certain": constant(1),
+    "wrong": constant(0),
+    "probability": constant(0.7, "f4"),
+    "half precision": constant(0.9995, "f2"),
+    "third": constant(1 / 3),
+}
+
+
+@pytest.mark.parametrize("design", [halves, pairs, coins])
+@pytest.mark.parametrize("says", SAME.values(), ids=SAME)
+def test_models_that_say_the_same_of_all_images_tie(
+    says: Says, design: Any, tmp_path: Path
+) -> None:
+    for models, views in ((2, None), (4, 2), (6, None), (8, None), (12, 3), (22, None), (64, 2)):
+        content = binary(says, models, 64, design, views)
+        found = forms_of(save(tmp_path / "signals.npz", content))
+        assert set(found.values()) == {(0.5, 0.5)}, models
+        assert len(found) > 4 or design is coins or models == 2
+
+
+@pytest.mark.parametrize("models", [6, 8, 16])
+def test_models_that_agree_on_each_image_say_nothing_by_their_spread(
+    models: int, tmp_path: Path
+) -> None:
+    def agree(rng: np.random.Generator, models: int, images: int) -> Floats:
+        return np.broadcast_to(rng.random(images), (models, images))
+
+    found = forms_of(save(tmp_path / "signals.npz", binary(agree, models, 400, halves)))
+    # These rank by the target alone.
+    assert {found.pop(name)[0] != 0.5 for name in ("loss", "rmia_offline")} == {True}
+    assert set(found.values()) == {(0.5, 0.5)}
+
+
+def test_rounding_is_no_spread(tmp_path: Path) -> None:
+    def noisy(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[Any]:
+        steps = rng.integers(-1, 2, size=(models, images)).astype(np.float32)
+        return np.float32(0.7) * (1 + steps * np.float32(2**-23))
+
+    path = save(tmp_path / "signals.npz", binary(noisy, 6, 400, halves))
+    found = forms_of(path)
+    assert {found[name] for name in LIRA} == {(0.5, 0.5)}
+    assert all(0.4 < auroc < 0.6 for auroc, _ in found.values() if auroc is not None)
+    said = run_reference_attacks(read_signals(path), 0, ["loss"], SETTINGS)
+    assert said.without_spread == 400
+
+
+@pytest.mark.parametrize("models", [6, 8])
+@pytest.mark.parametrize("right", [0.5, 0.95])
+def test_few_models_that_agree_by_chance_give_no_confident_number(
+    right: float, models: int, tmp_path: Path
+) -> None:
+    def label(rng: np.random.Generator, models: int, images: int) -> Floats:
+        return (rng.random((models, images)) < right).astype(float)
+
+    path = save(tmp_path / "signals.npz", binary(label, models, 2000, halves))
+    found = forms_of(path)
+    for name in ("lira_online", "lira_offline"):
+        auroc = found[name][0]
+        assert auroc is not None and 0.42 < auroc < 0.58, name
+    content = read_signals(path)
+    said = scores_of(path)["lira_online"]
+    assert 0 < np.abs(said).max() < 1000 and len(content.member) == models
+
+
+def test_probabilities_too_small_for_float64_tie_in_rmia(tmp_path: Path) -> None:
+    content = binary(constant(0.5), 6, 40, halves)
+    content = {name.replace("scores", "logits"): array for name, array in content.items()}
+    content["logits"][:, :20] = [-5000, 0]
+    found = scores_of(save(tmp_path / "signals.npz", content))
+    assert set(found["rmia_online"]) == {0}
+    assert all(np.isfinite(scores).all() for scores in found.values())
+
+
+def test_images_without_spread_are_counted_and_told(tmp_path: Path) -> None:
+    content = arrays(models=8)
+    content["logits"][:, :7] = content["logits"][:1, :7]
+    path = save(tmp_path / "signals.npz", content)
+    told = audit_signals(path, 0, ["lira"], tmp_path / "out", SETTINGS, 0, 0)
+    assert "No spread in 7 of 40 images" in told
+    assert files.read_json(tmp_path / "out" / "metrics.json")["num_without_spread"] == 7
+    told = audit_signals(
+        save(path, arrays(models=8)), 0, ["lira"], tmp_path / "plain", SETTINGS, 0, 0
+    )
+    assert "No spread" not in told
+    assert files.read_json(tmp_path / "plain" / "metrics.json")["num_without_spread"] == 0
 
 
 # Metrics and intervals
@@ -422,14 +571,15 @@ def lira_folder(folder: Path, content: Arrays, kind: str) -> Path:
     return folder
 
 
-def privacy_meter_folder(folder: Path, content: Arrays) -> Path:
-    (folder / "signals").mkdir(parents=True)
+def privacy_meter_folder(folder: Path, content: Arrays, kind: str = "rmia") -> Path:
+    (folder / "signals").mkdir(parents=True, exist_ok=True)
     np.save(folder / "memberships.npy", content["member"])
     for suffix, prefix in (("", ""), ("_pop", "population_")):
-        scores = softmax(content[f"{prefix}logits"].astype(float), axis=-1)
+        logs = log_softmax(content[f"{prefix}logits"].astype(float), axis=-1)
         labels = content[f"{prefix}labels"]
-        true = np.take_along_axis(scores, labels[None, :, None], axis=-1)[..., 0]
-        np.save(folder / "signals" / f"rmia_signals{suffix}.npy", true.T)
+        true = np.take_along_axis(logs, labels[None, :, None], axis=-1)[..., 0].T
+        values = np.exp(true) if kind == "rmia" else -true
+        np.save(folder / "signals" / f"{kind}_signals{suffix}.npy", values)
     return folder
 
 
@@ -446,6 +596,7 @@ def test_every_form_of_the_same_signals_gives_the_same_scores(tmp_path: Path) ->
         "published LiRA, scores": lira_folder(tmp_path / "lira", content, "scores"),
         "published LiRA, logits": lira_folder(tmp_path / "raw", content, "logits"),
         "Privacy Meter": privacy_meter_folder(tmp_path / "meter", content),
+        "Privacy Meter, losses": privacy_meter_folder(tmp_path / "losses", content, "loss"),
     }
     for form, path in forms.items():
         found = scores_of(path, 3)
@@ -641,6 +792,10 @@ MALFORMED: dict[str, tuple[Callable[[Arrays], None], str]] = {
     "member of 2": (changed("member", lambda a: 2 * a), "other numbers than 0 and 1"),
     "member of text": (changed("member", lambda a: a.astype(str)), "member is <U5"),
     "NaN": (changed("logits", put((2, 9, 1), np.nan)), "logits: model 2, image 9 has nan"),
+    "too large": (
+        changed("logits", lambda a: 1e150 * a.astype(float)),
+        "logits: model 0, image 0 has .*e.1[0-9]*; allowed: finite numbers, of a size below 1e.100",
+    ),
     "infinite": (
         changed("population_logits", put((1, 3, 0), np.inf)),
         "population_logits: model 1, image 3 has inf",
@@ -680,8 +835,12 @@ def test_malformed_signals_are_named_and_nothing_is_written(
 def test_scores_that_are_none_are_named(tmp_path: Path) -> None:
     content = arrays()
     logits = {name.replace("logits", "scores"): array for name, array in content.items()}
-    with pytest.raises(UserError, match=r"images 0 to 39: .* not sum to 1; are they logits"):
+    with pytest.raises(UserError, match=r"images 0 to 39: .* below 0; are they logits"):
         scores_of(save(tmp_path / "signals.npz", logits))
+    doubled = binary(constant(0.5), 6, 40, halves)
+    doubled["scores"][2, 7] *= 2
+    with pytest.raises(UserError, match=r"some scores sum to 2\.0; allowed: 1 ± .* divide"):
+        scores_of(save(tmp_path / "signals.npz", doubled))
 
 
 @pytest.mark.parametrize(
@@ -734,6 +893,86 @@ def test_models_of_the_published_lira_code_are_in_the_order_of_their_numbers(
     assert np.array_equal(signals.member, content["member"])
 
 
+@pytest.mark.parametrize("name", ["experiment-{}_12", "exp{}", "model_{:03d}", "a{}-7b", "{}x"])
+def test_models_are_in_the_order_of_the_numbers_in_their_names(name: str, tmp_path: Path) -> None:
+    content = arrays(models=12)
+    path = lira_folder(tmp_path / "lira", content, "logits")
+    for model in range(12):
+        (path / str(model)).rename(path / f"{name.format(model)}.moved")
+    for folder in path.glob("*.moved"):
+        folder.rename(folder.with_suffix(""))
+    assert np.array_equal(read_signals(path).member, content["member"])
+    audited = f"{path}/{name.format(2)}"
+    told = audit_signals(path, 2, ["loss"], tmp_path / "out", SETTINGS, 0, 0)
+    assert told.startswith(f"Audited: {audited}, model 2 of 0 to 11 in {path}/*/logits.npy\n")
+    metrics = files.read_json(tmp_path / "out" / "metrics.json")
+    assert metrics["target"] == audited and metrics["signals"] == f"{path}/*/logits.npy"
+
+
+def test_what_was_audited_is_named(tmp_path: Path) -> None:
+    content = arrays(models=12)
+    npz, meter = save(tmp_path / "signals.npz", content), tmp_path / "meter"
+    privacy_meter_folder(meter, content)
+    for path, source, target in (
+        (npz, npz, "row 10 of logits"),
+        (meter, meter / "signals" / "rmia_signals.npy", "column 10"),
+    ):
+        out = tmp_path / f"out of {path.name}"
+        told = audit_signals(path, 10, ["loss"], out, SETTINGS, 0, 0)
+        assert f"Audited: {target}, model 10 of 0 to 11 in {source}\n" in told
+        metrics = files.read_json(out / "metrics.json")
+        assert (metrics["signals"], metrics["target"]) == (str(source), target)
+
+
+def test_privacy_meters_probabilities_go_before_its_losses_and_others_are_told(
+    tmp_path: Path,
+) -> None:
+    content = arrays()
+    path = privacy_meter_folder(tmp_path / "meter", content)
+    alone = scores_of(path)
+    privacy_meter_folder(path, content, "loss")
+    np.save(path / "signals" / "rmia_ramia_signals.npy", np.ones((400, 6)))
+    assert {k: v.tolist() for k, v in scores_of(path).items()} == {
+        k: v.tolist() for k, v in alone.items()
+    }
+    told = audit_signals(path, 0, ["loss"], tmp_path / "out", SETTINGS, 0, 0)
+    unread = [f"{path}/signals/{name}_signals.npy" for name in ("loss", "rmia_ramia")]
+    assert f"Not read: {', '.join(unread)}.\n" in told
+
+
+def test_what_may_be_losses_or_probabilities_is_refused(tmp_path: Path) -> None:
+    path = privacy_meter_folder(tmp_path / "meter", arrays())
+    signals = path / "signals"
+    for suffix in ("", "_pop"):
+        (signals / f"rmia_signals{suffix}.npy").rename(signals / f"loss_signals{suffix}.npy")
+    with pytest.raises(UserError, match=r"loss_signals\.npy: all are in \[0, 1\], .*; save prob"):
+        read_signals(path)
+    # One loss above 1 tells, be it of the population.
+    np.save(signals / "loss_signals_pop.npy", np.full((9, 6), 1.5))
+    assert read_signals(path).source.endswith("loss_signals.npy")
+
+
+def test_losses_of_0_are_certain_and_keep_their_order(tmp_path: Path) -> None:
+    path = privacy_meter_folder(tmp_path / "meter", arrays(), "loss")
+    file = path / "signals" / "loss_signals.npy"
+    (path / "signals" / "loss_signals_pop.npy").unlink()
+    losses = np.load(file).astype(np.float32)
+    losses[:4] = [[0], [1e-20], [1e-7], [1000]]
+    np.save(file, losses)
+    phi = read_signals(path).images.confidences(slice(0, 4))[0, :, 0]
+    np.testing.assert_allclose(phi[1:], [-np.log(1e-20), -np.log(1e-7), -1000], rtol=1e-6)
+    assert phi[1] < phi[0] < 50
+    losses[1] = 1e-3
+    np.save(file, losses)
+    phi = read_signals(path).images.confidences(slice(0, 4))[0, :, 0]
+    # As a probability of this type that was rounded to 1.
+    assert phi[0] == pytest.approx(confidence.from_probability(np.ones(1, np.float32))[0])
+    losses[2, 3] = -0.1
+    np.save(file, losses)
+    with pytest.raises(UserError, match=r"loss_signals\.npy: images 0 to 39: some are below 0"):
+        scores_of(path)
+
+
 def test_privacy_meter_folders_that_do_not_fit_are_named(tmp_path: Path) -> None:
     folder = privacy_meter_folder(tmp_path / "meter", arrays())
     np.save(folder / "signals" / "rmia_signals_pop.npy", np.ones((9, 2)))
@@ -742,9 +981,17 @@ def test_privacy_meter_folders_that_do_not_fit_are_named(tmp_path: Path) -> None
     np.save(folder / "memberships.npy", np.ones((40, 6), bool))
     with pytest.raises(UserError, match=r"memberships\.npy \[40, 6\]; allowed: \[images, models\]"):
         read_signals(folder)
-    (folder / "signals" / "rmia_signals.npy").unlink()
-    with pytest.raises(UserError, match="but no signals/"):
+    np.save(folder / "signals" / "rmia_signals.npy", np.ones((40, 6), int))
+    with pytest.raises(UserError, match=r"rmia_signals\.npy is int64 \[40, 6\]; allowed: float"):
         read_signals(folder)
+    (folder / "signals" / "rmia_signals.npy").rename(folder / "signals" / "my_signals.npy")
+    with pytest.raises(UserError, match=r"has my_signals\.npy; allowed: rmia_signals\.npy \(the"):
+        read_signals(folder)
+    privacy_meter_folder(folder, arrays())
+    losses = privacy_meter_folder(tmp_path / "losses", arrays(), "loss") / "signals"
+    (losses / "loss_signals.npy").rename(folder / "signals" / "rmia_signals.npy")
+    with pytest.raises(UserError, match=r"outside \[0, 1\]; .* losses as loss_signals\.npy"):
+        scores_of(folder)
 
 
 @pytest.mark.parametrize(

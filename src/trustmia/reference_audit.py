@@ -39,12 +39,14 @@ class ReferenceScores:
         forms: Form → its scores.
         skipped: Why forms were left out, one phrase each.
         settings: The settings that were used; a tuned a is in it.
+        without_spread: Number of audited images whose IN or OUT models say the same.
     """
 
     member: Bool
     forms: dict[str, FormScores]
     skipped: list[str]
     settings: ReferenceSettings
+    without_spread: int
 
 
 def run_reference_attacks(
@@ -83,7 +85,8 @@ def run_reference_attacks(
             forms[name] = found.scores(name, settings)
     if not forms:
         raise UserError(f"--attacks: none is possible: {', '.join(skipped)}")
-    return ReferenceScores(signals.member[target, signals.audited], forms, skipped, settings)
+    member = signals.member[target, signals.audited]
+    return ReferenceScores(member, forms, skipped, settings, found.audited.without_spread())
 
 
 def _check_target(signals: SignalSet, target: int) -> None:

@@ -4,9 +4,11 @@ An NPZ or a folder of `.npy` files (memory-mapped) of this project's form, and t
 that the published LiRA code and Privacy Meter leave behind.
 """
 
+import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,14 @@ from trustmia import files
 from trustmia.arrays import Bool, Float64, Int64
 from trustmia.attacks.reference import confidence
 from trustmia.errors import UserError
+from trustmia.score_files import SUM_TOLERANCE
 
 Array = npt.NDArray[Any]
-# How far a row of scores may be from a sum of 1.
-SUM_TOLERANCE = 1e-3
+# Their squares, and those of their quotients, are finite in float64.
+LARGEST = np.float64(1e100)
 NAMES = ("logits", "scores")
+# What Privacy Meter keeps of its models, in the order in which it is looked for.
+PROBABILITIES, LOSSES = "rmia_signals.npy", "loss_signals.npy"
 # Image sets whose rows are ranked; all others are further non-member sets.
 AUDITED = ("members", "original")
 
@@ -39,6 +44,7 @@ class Signals:
         views: A.
         name: Where it is from, for messages.
         first: Number of the first image, for messages.
+        single: A single number for each image.
     """
 
     models: Sequence[Array]
@@ -47,6 +53,7 @@ class Signals:
     views: int
     name: str
     first: int = 0
+    single: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,12 +72,13 @@ class Signals:
                 of which model and images.
         """
         block = np.stack([self._with_views(model[rows]) for model in self.models])
-        broken = ~np.isfinite(block)
+        broken = ~(np.abs(block) < LARGEST)
         if broken.any():
             model, image = np.argwhere(broken)[0][:2]
             raise UserError(
                 f"{self.name}: model {model}, image {self.first + rows.start + image} has "
-                f"{block[tuple(np.argwhere(broken)[0])]}; allowed: finite numbers"
+                f"{block[tuple(np.argwhere(broken)[0])]}; allowed: finite numbers, of a size "
+                f"below {LARGEST:g}"
             )
         try:
             return self.convert(block, self.labels[rows])
@@ -84,14 +92,19 @@ class Signals:
         return sum(model[:1].size for model in self.models)
 
     def _with_views(self, values: Array) -> Array:
-        single = self.convert in SINGLE
-        return values if values.ndim == (2 if single else 3) else np.expand_dims(values, 1)
+        return values if values.ndim == (2 if self.single else 3) else np.expand_dims(values, 1)
 
 
 def _checked_scores(block: Array, labels: Int64) -> Float64:
-    sums = block.sum(axis=-1, dtype=np.float64)
-    if (block < 0).any() or (np.abs(sums - 1) > SUM_TOLERANCE).any():
-        raise ValueError("some scores are below 0 or do not sum to 1; are they logits?")
+    if (block < 0).any():
+        raise ValueError("some scores are below 0; are they logits? Then save them as logits")
+    sums = block.sum(axis=-1, dtype=np.float64).ravel()
+    worst = sums[np.abs(sums - 1).argmax()]
+    if abs(worst - 1) > SUM_TOLERANCE:
+        raise ValueError(
+            f"some scores sum to {worst}; allowed: 1 ± {SUM_TOLERANCE}; save logits as logits, or "
+            "divide scores by their sum"
+        )
     return confidence.from_scores(block, labels)
 
 
@@ -101,12 +114,20 @@ def _as_confidence(block: Array, labels: Int64) -> Float64:
 
 def _from_probability(block: Array, labels: Int64) -> Float64:
     if (block < 0).any() or (block > 1).any():
-        raise ValueError("some are outside [0, 1]; allowed: the true class's probability")
+        raise ValueError(
+            "some are outside [0, 1]; allowed: the true class's probability, and its losses as "
+            f"{LOSSES}"
+        )
     return confidence.from_probability(block)
 
 
+def _from_loss(block: Array, labels: Int64, least: float) -> Float64:
+    if (block < 0).any():
+        raise ValueError("some are below 0; allowed: the true class's cross-entropy loss")
+    return confidence.from_loss(block, least)
+
+
 CONVERSIONS = {"logits": confidence.from_logits, "scores": _checked_scores}
-SINGLE = (_as_confidence, _from_probability)
 
 
 @dataclass(frozen=True)
@@ -118,14 +139,20 @@ class SignalSet:
         member: bool [M, N], the model was trained on the image.
         population: The same models on images that none was trained on; None if absent.
         audited: The images that are ranked, members and non-members of the target.
+        source: The file or files that were read.
+        models: What each of the M models is there: its folder, row or column.
         sets: Further non-member sets by name.
+        unread: Files of signals that were there beside it.
     """
 
     images: Signals
     member: Bool
     population: Signals | None
     audited: slice
+    source: str
+    models: tuple[str, ...]
     sets: dict[str, slice] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
 
 
 def read_signals(path: Path) -> SignalSet:
@@ -169,6 +196,13 @@ def _load(path: Path) -> Array:
     return array
 
 
+def _load_floats(path: Path) -> Array:
+    array = _load(path)
+    if array.dtype.kind != "f":
+        raise UserError(f"{path} is {array.dtype} {list(array.shape)}; allowed: float")
+    return array
+
+
 def _own_form(arrays: Mapping[str, Array], name: str) -> SignalSet:
     kinds = [kind for kind in NAMES if kind in arrays]
     if len(kinds) != 1:
@@ -208,14 +242,12 @@ def _own_form(arrays: Mapping[str, Array], name: str) -> SignalSet:
         place = f"{name}: population_{kind}"
         labels = arrays["population_labels"]
         population = _signals(shown, labels, kind, place, f"{name}: population_labels")
-    if "set" not in arrays:
-        return _all_audited(images, member, population)
-    audited, sets = _sets(arrays["set"], values.shape[1], f"{name}: set")
-    return SignalSet(images, member, population, audited, sets)
-
-
-def _all_audited(images: Signals, member: Bool, population: Signals | None) -> SignalSet:
-    return SignalSet(images, member, population, slice(0, len(images)))
+    models = tuple(f"row {row} of {kind}" for row in range(len(member)))
+    audited = slice(0, len(images))
+    sets: dict[str, slice] = {}
+    if "set" in arrays:
+        audited, sets = _sets(arrays["set"], len(images), f"{name}: set")
+    return SignalSet(images, member, population, audited, name, models, sets)
 
 
 def _sets(names: Array, count: int, place: str) -> tuple[slice, dict[str, slice]]:
@@ -271,12 +303,12 @@ def _member(member: Array, shape: tuple[int, ...], name: str) -> Bool:
 
 def _published_lira(path: Path) -> SignalSet:
     """Read what the published LiRA code keeps: a folder per model."""
-    folders = sorted((p.parent for p in path.glob("*/keep.npy")), key=_by_number)
+    folders = sorted((p.parent for p in path.glob("*/keep.npy")), key=_by_numbers)
     kind = "scores" if any(_holds(folder, "scores") for folder in folders) else "logits"
     missing = [folder / f"{kind}.npy" for folder in folders if not _holds(folder, kind)]
     if missing:
         raise UserError(f"{missing[0]}: no such file; allowed: {kind}.npy beside each keep.npy")
-    models = [_load(folder / f"{kind}.npy") for folder in folders]
+    models = [_load_floats(folder / f"{kind}.npy") for folder in folders]
     first = models[0]
     for folder, model in zip(folders, models, strict=True):
         if model.shape != first.shape:
@@ -291,12 +323,20 @@ def _published_lira(path: Path) -> SignalSet:
             raise UserError(f"{folder / 'keep.npy'} is {list(keep.shape)}; allowed: [{count}]")
     member = _member(np.stack(keeps), (len(models), count), str(path))
     name = f"{path}/*/{kind}.npy"
+    found = partial(
+        SignalSet,
+        member=member,
+        population=None,
+        audited=slice(0, count),
+        source=name,
+        models=tuple(map(str, folders)),
+    )
     if kind == "scores":
         if first.ndim not in (1, 2):
             raise UserError(f"{name}: {list(first.shape)}; allowed: [images, views]")
         views = first.shape[1] if first.ndim == 2 else 1
         unused = np.zeros(count, np.int64)
-        return _all_audited(Signals(models, _as_confidence, unused, views, name), member, None)
+        return found(Signals(models, _as_confidence, unused, views, name, single=True))
     if first.ndim not in (2, 3):
         raise UserError(f"{name}: {list(first.shape)}; allowed: [images, views, classes]")
     if not (path / "labels.npy").is_file():
@@ -306,46 +346,82 @@ def _published_lira(path: Path) -> SignalSet:
         )
     labels = _labels(_load(path / "labels.npy"), count, first.shape[-1], str(path / "labels.npy"))
     views = first.shape[1] if first.ndim == 3 else 1
-    return _all_audited(Signals(models, confidence.from_logits, labels, views, name), member, None)
+    return found(Signals(models, confidence.from_logits, labels, views, name))
 
 
 def _holds(folder: Path, kind: str) -> bool:
     return (folder / f"{kind}.npy").is_file()
 
 
-def _by_number(folder: Path) -> tuple[int, str]:
-    return (int(folder.name), "") if folder.name.isdigit() else (-1, folder.name)
+def _by_numbers(folder: Path) -> tuple[list[str | int], str]:
+    """Return a key that sorts names by text and numbers in turn, `a-2_12` before `a-10_12`."""
+    parts = re.split(r"(\d+)", folder.name)
+    return [int(part) if part.isdecimal() else part for part in parts], folder.name
 
 
 def _privacy_meter(path: Path) -> SignalSet:
-    """Read what Privacy Meter keeps: the true class's probability, images × models."""
-    found = sorted((path / "signals").glob("*_signals.npy"))
-    found = [file for file in found if "ramia" not in file.name]
-    if not found:
-        raise UserError(f"{path}: has memberships.npy, but no signals/*_signals.npy")
-    values = _load(found[0])
+    """Read what Privacy Meter keeps: a number of the true class, images × models."""
+    file, unread = _privacy_meter_files(path / "signals")
+    place = file.with_name(f"{file.stem}_pop.npy")
+    parts = {str(f): _load_floats(f) for f in (file, place) if f.is_file()}
+    values, population = parts[str(file)], parts.get(str(place))
     member = _load(path / "memberships.npy")
     if values.ndim != 2 or member.shape != values.shape[::-1]:
         raise UserError(
-            f"{found[0]} is {list(values.shape)} and memberships.npy {list(member.shape)}; "
+            f"{file} is {list(values.shape)} and memberships.npy {list(member.shape)}; "
             "allowed: [images, models] and [models, images]"
         )
     checked = _member(member, values.shape[::-1], str(path))
-    place = found[0].with_name(f"{found[0].stem}_pop.npy")
-    population = _load(place) if place.is_file() else None
     if population is not None and (
         population.shape[1:] != values.shape[1:] or 0 in population.shape
     ):
         raise UserError(
             f"{place} is {list(population.shape)}; allowed: [images, {len(member)}], at least one"
         )
-    return _all_audited(
-        _probabilities(values, str(found[0])),
+    convert = _from_probability if file.name == PROBABILITIES else _loss_conversion(parts)
+    images, *shown = [
+        Signals(list(v.T), convert, np.zeros(len(v), np.int64), 1, name, single=True)
+        for name, v in parts.items()
+    ]
+    return SignalSet(
+        images,
         checked,
-        None if population is None else _probabilities(population, str(place)),
+        shown[0] if shown else None,
+        slice(0, len(images)),
+        str(file),
+        tuple(f"column {column}" for column in range(len(member))),
+        unread=unread,
     )
 
 
-def _probabilities(values: Array, name: str) -> Signals:
-    unused = np.zeros(len(values), np.int64)
-    return Signals(list(values.T), _from_probability, unused, 1, name)
+def _privacy_meter_files(folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return which file is read, and those beside it that are not."""
+    found = sorted(folder.glob("*_signals.npy"))
+    for name in (PROBABILITIES, LOSSES):
+        if folder / name in found:
+            return folder / name, tuple(str(f) for f in found if f.name != name)
+    raise UserError(
+        f"{folder}: has {', '.join(f.name for f in found) or 'no signals'}; allowed: "
+        f"{PROBABILITIES} (the true class's probability) or {LOSSES}"
+    )
+
+
+def _loss_conversion(parts: Mapping[str, Array]) -> Callable[[Array, Int64], Float64]:
+    """Return what turns the losses in Privacy Meter's files into confidences.
+
+    A loss of 0 counts as half of the smallest one above it, or of a probability's last digit.
+
+    Raises:
+        UserError: They may be probabilities, which newer versions keep under the same name.
+    """
+    if all(((values >= 0) & (values <= 1)).all() for values in parts.values()):
+        name = next(iter(parts))
+        raise UserError(
+            f"{name}: all are in [0, 1], so that they may be losses or, as in Privacy Meter since "
+            f"2025, probabilities; save probabilities, exp(-loss) of losses, as {PROBABILITIES}"
+        )
+    least = min(
+        float(np.min(values, initial=np.finfo(values.dtype).epsneg, where=values > 0))
+        for values in parts.values()
+    )
+    return partial(_from_loss, least=least / 2)

@@ -61,10 +61,13 @@ def audit_signals(
         for name, scores in said.forms.items()
     }
     metrics = {
+        "signals": signals.source,
+        "target": signals.models[target],
         "target_index": target,
         "num_models": len(signals.member),
         "num_members": int(said.member.sum()),
         "num_nonmembers": int((~said.member).sum()),
+        "num_without_spread": said.without_spread,
         "rmia_a": said.settings.rmia_a,
         "attacks": attacks,
     }
@@ -75,9 +78,21 @@ def audit_signals(
     except OSError as error:
         raise UserError(f"--out: cannot write to {out}: {error.strerror}") from error
     notes = [f"Left out: {', '.join(said.skipped)}."] if said.skipped else []
+    if signals.unread:
+        notes.append(f"Not read: {', '.join(signals.unread)}.")
+    if said.without_spread:
+        notes.append(
+            f"No spread in {said.without_spread} of {len(said.member)} images: all reference "
+            "models that were trained on it, or all that were not, say the same. LiRA takes the "
+            "spread of all images there."
+        )
     if tune_a:
         notes.append(f"RMIA's a, tuned on a reference model: {said.settings.rmia_a}.")
-    tables = [ranking_table(attacks, "simple")]
+    audited = (
+        f"Audited: {signals.models[target]}, model {target} of 0 to {len(signals.models) - 1} in "
+        f"{signals.source}"
+    )
+    tables = [f"{audited}\n{ranking_table(attacks, 'simple')}"]
     if signals.sets:
         tables.append(rates_table(attacks, "simple"))
     written = f"Written to {out}: metrics.json, scores.parquet"

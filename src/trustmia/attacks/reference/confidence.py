@@ -63,6 +63,17 @@ def from_probability(probability: npt.NDArray[np.floating]) -> Float64:
     return np.log(exact) - np.log1p(-exact)
 
 
+def from_loss(loss: npt.NDArray[np.floating], least: float) -> Float64:
+    """Return the confidence from the true class's cross-entropy loss, −log p_y.
+
+    Args:
+        loss: float [...], at least 0.
+        least: What a loss that was rounded to 0 counts as, above 0.
+    """
+    exact = np.maximum(loss.astype(np.float64), least)
+    return -exact - np.log(-np.expm1(-exact))
+
+
 def log_probability(confidence: Float64) -> Float64:
     """Return log p_y, the negative cross-entropy loss in nats, of confidences."""
     return -np.logaddexp(0.0, -confidence)

@@ -3,24 +3,33 @@ From First Principles").
 
 The confidence of models that were trained on an image, and of models that were not, are
 modelled by a Gaussian each, with its median as mean. The variance is each image's own or,
-where models are few, the pooled one of all images around their medians.
+where models are few, the pooled one of all images around their medians; also where they say
+the same of an image, since that a few models agree does not make any other value impossible.
 """
 
 import numpy as np
 
 from trustmia.arrays import Float64
 from trustmia.attacks.reference.base import ReferenceAttack, ReferenceSettings, Variance
-from trustmia.attacks.reference.summary import Side, Summary
+from trustmia.attacks.reference.summary import Side, Summary, resolution
 
-# As in the published code, so that equal confidences do not divide by zero.
-SMALLEST_STD = 1e-30
+
+def std_of(side: Side, pooled: bool) -> Float64:
+    """Return the standard deviations of one side's Gaussians: float64 [N, A], above 0."""
+    return np.where(side.flat | pooled, side.spread, side.std)
+
+
+def standardised(confidence: Float64, side: Side, pooled: bool) -> Float64:
+    """Return (φ − median)/std, float64 [N, A]; 0 where only rounding tells φ from the median."""
+    deviation = confidence - side.median
+    deviation[np.abs(deviation) <= resolution(side.median)] = 0
+    return deviation / std_of(side, pooled)
 
 
 def log_density(confidence: Float64, side: Side, pooled: bool) -> Float64:
     """Return the log density of confidences, float64 [N, A], under one side's Gaussians."""
-    std = np.broadcast_to(side.spread, side.std.shape) if pooled else side.std
-    std = std + SMALLEST_STD
-    return -np.log(std) - 0.5 * np.log(2 * np.pi) - 0.5 * ((confidence - side.median) / std) ** 2
+    z = standardised(confidence, side, pooled)
+    return -np.log(std_of(side, pooled)) - 0.5 * np.log(2 * np.pi) - 0.5 * z**2
 
 
 def online(summary: Summary, pooled: bool) -> Float64:
@@ -44,9 +53,7 @@ def one_sided(summary: Summary, pooled: bool) -> Float64:
     It ranks as Pr[Z ≤ φ], the paper's one-sided test (section VI-C): only a large
     confidence speaks for a member.
     """
-    side = summary.outside
-    std = np.broadcast_to(side.spread, side.std.shape) if pooled else side.std
-    return ((summary.target - side.median) / (std + SMALLEST_STD)).mean(axis=1)
+    return standardised(summary.target, summary.outside, pooled).mean(axis=1)
 
 
 # With fewer reference models an image's own variance is too uncertain (section VI-C).

@@ -9,7 +9,7 @@ import numpy as np
 
 from trustmia.arrays import Float64
 from trustmia.attacks.reference.base import ReferenceAttack, ReferenceSettings
-from trustmia.attacks.reference.confidence import probability
+from trustmia.attacks.reference.confidence import SMALLEST, probability
 from trustmia.attacks.reference.summary import Summary
 
 
@@ -38,17 +38,24 @@ def share_exceeded(ratio: Float64, population_ratio: Float64, gamma: float) -> F
         float64 [N] in [0, 1].
     """
     ordered = np.sort(population_ratio)
-    return np.searchsorted(ordered, ratio / gamma, side="left") / len(ordered)
+    # A quotient beyond float64 exceeds them all.
+    with np.errstate(over="ignore"):
+        return np.searchsorted(ordered, ratio / gamma, side="left") / len(ordered)
 
 
 def _score(
     prior: Float64, population_prior: Float64, x: Summary, z: Summary, gamma: float
 ) -> Float64:
-    ratio = probability(x.target) / prior
-    population_ratio = probability(z.target) / population_prior
+    ratio = _ratio(x.target, prior)
+    population_ratio = _ratio(z.target, population_prior)
     views = range(ratio.shape[1])
     shares = [share_exceeded(ratio[:, v], population_ratio[:, v], gamma) for v in views]
     return np.mean(shares, axis=0)
+
+
+def _ratio(target: Float64, prior: Float64) -> Float64:
+    """Return Pr(x|θ)/Pr(x): 1 where both are too small for float64."""
+    return np.maximum(probability(target), SMALLEST) / np.maximum(prior, SMALLEST)
 
 
 def offline(summary: Summary, population: Summary | None, settings: ReferenceSettings) -> Float64:

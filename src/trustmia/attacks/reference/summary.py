@@ -11,6 +11,9 @@ from trustmia.attacks.reference.confidence import log_probability, probability
 
 # Numbers held at once: 64 MiB of float64.
 BLOCK = 1 << 23
+# Logits and scores are kept in float32, of 24 bits; adding up some of them costs a few more.
+# What differs by a smaller share is rounding.
+RESOLUTION = 2.0**-20
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,9 @@ class Side:
     Attributes:
         count: int64 [N], how many models.
         median: float64 [N, A] of the confidence; NaN where there is no model.
-        std: float64 [N, A] of the confidence.
+        std: float64 [N, A] of the confidence; exactly 0 where all models say the same.
         spread: float64 [A], standard deviation of the confidence around each image's
-            median, over all images.
+            median, over all images; at least the resolution of the largest median.
         probability: float64 [N, A], mean of the true class's probability.
         log_probability: float64 [N, A], mean of its logarithm.
     """
@@ -33,6 +36,11 @@ class Side:
     spread: Float64
     probability: Float64
     log_probability: Float64
+
+    @property
+    def flat(self) -> Bool:
+        """Where the models show no spread but rounding: bool [N, A]."""
+        return self.std <= resolution(self.median)
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,16 @@ class Summary:
     target: Float64
     inside: Side
     outside: Side
+
+    def without_spread(self) -> int:
+        """Count images of which two or more models of a side say the same, in some view."""
+        sides = (self.inside, self.outside)
+        return int(np.any([s.flat.any(axis=1) & (s.count > 1) for s in sides], axis=0).sum())
+
+
+def resolution(confidence: Float64) -> Float64:
+    """Return what a difference from confidences must exceed to be more than rounding."""
+    return RESOLUTION * np.maximum(1, np.abs(confidence))
 
 
 class Source(Protocol):
@@ -106,49 +124,74 @@ class _Gathered:
             name: np.full((count, views), np.nan)
             for name in ("median", "std", "probability", "log_probability")
         }
-        self.squares, self.total = np.zeros(views), 0
+        self.squares, self.total, self.largest = np.zeros(views), 0, np.zeros(views)
 
     def add(self, rows: slice, block: Float64, mask: Bool) -> None:
         """Add images: confidences float64 [R, K, A], and which models belong to the side."""
         count = mask.sum(axis=0)
-        chosen = mask[:, :, None]
-        divisor = np.maximum(count, 1)[:, None]
-        median = median_of(block, mask)
-
-        def mean(values: Float64) -> Float64:
-            return np.where(count[:, None] > 0, values.sum(axis=0, where=chosen) / divisor, np.nan)
-
-        centre = mean(block)
+        ordered, chosen = in_order(block, mask)
+        median = median_of(ordered, count)
+        squares = np.square(ordered - mean_of(ordered, count)).sum(axis=0, where=chosen)
         self.count[rows] = count
         self.numbers["median"][rows] = median
-        self.numbers["std"][rows] = np.sqrt(mean((block - centre) ** 2))
-        self.numbers["probability"][rows] = mean(probability(block))
-        self.numbers["log_probability"][rows] = mean(log_probability(block))
-        self.squares += np.square(block - median).sum(axis=(0, 1), where=chosen)
+        self.numbers["std"][rows] = np.sqrt(squares / np.maximum(count, 1)[:, None])
+        self.numbers["probability"][rows] = mean_of(probability(ordered), count)
+        self.numbers["log_probability"][rows] = mean_of(log_probability(ordered), count)
+        self.squares += np.square(ordered - median).sum(axis=(0, 1), where=chosen)
         self.total += int(count.sum())
+        self.largest = np.fmax(self.largest, np.fmax.reduce(np.abs(median), axis=0))
 
     def finish(self) -> Side:
         """Return what was gathered."""
         spread = np.sqrt(self.squares / max(self.total, 1))
+        spread = np.maximum(spread, resolution(self.largest))
         return Side(count=self.count, spread=spread, **self.numbers)
 
 
-def median_of(values: Float64, mask: Bool) -> Float64:
-    """Return the median over the models of a mask, image by image.
+def in_order(values: Float64, mask: Bool) -> tuple[Float64, Bool]:
+    """Sort the models of a mask to the front, image by image.
 
-    Values outside the mask are sorted to the end, so that one sort serves all images,
-    whatever the number of their models.
+    One sort serves all images, whatever the number of their models.
 
     Args:
         values: float64 [R, K, A].
         mask: bool [R, K].
 
     Returns:
-        float64 [K, A]; NaN where the mask has no model.
+        float64 [R, K, A]: the models of the mask, after which the first is repeated, or 0
+        where the mask has none; and which are of the mask, bool [R, K, 1].
     """
-    ordered = np.sort(np.where(mask[:, :, None], values, np.inf), axis=0)
     count = mask.sum(axis=0)
-    middle = [np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(values) - 1)]
+    ordered = np.sort(np.where(mask[:, :, None], values, np.inf), axis=0)
+    chosen = (np.arange(len(mask))[:, None] < count)[:, :, None]
+    return np.where(chosen, ordered, np.where(count[:, None] > 0, ordered[0], 0.0)), chosen
+
+
+def mean_of(ordered: Float64, count: Int64) -> Float64:
+    """Return the mean over the first `count` models; of equal numbers it is that number.
+
+    Args:
+        ordered: float64 [R, K, A], in the form that `in_order` returns.
+        count: int64 [K].
+
+    Returns:
+        float64 [K, A]; NaN where there is no model.
+    """
+    above = (ordered - ordered[0]).sum(axis=0) / np.maximum(count, 1)[:, None]
+    return np.where(count[:, None] > 0, ordered[0] + above, np.nan)
+
+
+def median_of(ordered: Float64, count: Int64) -> Float64:
+    """Return the median over the first `count` models.
+
+    Args:
+        ordered: float64 [R, K, A], in the form that `in_order` returns.
+        count: int64 [K].
+
+    Returns:
+        float64 [K, A]; NaN where there is no model.
+    """
+    middle = [np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(ordered) - 1)]
     parts = [
         np.take_along_axis(ordered, np.broadcast_to(m[None, :, None], (1, *ordered.shape[1:])), 0)
         for m in middle
