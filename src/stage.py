@@ -5,6 +5,7 @@ code beside this file, also where DVC has copied the repository to (`dvc exp run
 and `--temp`) and an installed package, or PYTHONPATH, is the working tree's.
 """
 
+import os
 import runpy
 import sys
 import warnings
@@ -13,6 +14,8 @@ from pathlib import Path
 if __name__ == "__main__":
     here = Path(__file__).resolve().parent
     sys.path.insert(0, str(here))
+    # Threads that wait for others sleep: on a busy machine, spinning costs several times the work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Not even an import may fail for what a library warns of.
     warnings.simplefilter("ignore")
     stages = sorted(p.stem for p in (here / "trustmia" / "stages").glob("[!_]*.py"))
