@@ -1,51 +1,91 @@
-# `make run` and `make test` need Python 3.11, git and make; everything else is installed here.
-PYTHON ?= python3.11
+# `make run` and `make test` need git, make and Python 3.11 to 3.14; everything else is installed
+# here. The first of NAMES that serves is taken (3.14, which nobody tried yet, after the others);
+# PYTHON=… names another one.
+NAMES := python3.13 python3.12 python3.11 python3.14 python3 python
 VENV ?= .venv
 JOBS ?= 2
-READY := $(VENV)/.ready
-export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+# Paths may hold any character, so they come to a shell as variables or as quoted words.
+quoted = '$(subst ','\'',$(1))'
+override VENV := $(if $(filter /%,$(firstword $(VENV))),,$(CURDIR)/)$(VENV)
+OUTER_PATH := $(PATH)
+PATH := $(VENV)/bin:$(PATH)
+export VENV OUTER_PATH PATH
+
+# What a user has set for other environments. Where packages come from is left as it is.
+FOREIGN := PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONPLATLIBDIR PYTHONOPTIMIZE PYTHONINSPECT \
+	PYTHONWARNINGS PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON VIRTUAL_ENV CONDA_PREFIX
+unexport $(FOREIGN)
+export PIP_USER := 0
 
 .PHONY: run test study lint bench publish readme configurations venv
 
-run: $(READY)  ## environment, data, the whole experiment, its result table and report
-	dvc pull data.dvc models.dvc study.dvc
-	dvc repro
-	trustmia results
-	trustmia report
+run: venv  ## environment, data, the whole experiment, its result table and report
+	"$$VENV"/bin/dvc pull data.dvc models.dvc study.dvc
+	"$$VENV"/bin/dvc repro
+	"$$VENV"/bin/trustmia results
+	"$$VENV"/bin/trustmia report
 
-test: $(READY)  ## linters, types and the whole test suite
-	ruff check .
-	ruff format --check .
-	mypy
-	python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+test: venv  ## linters, types and the whole test suite
+	"$$VENV"/bin/ruff check .
+	"$$VENV"/bin/ruff format --check .
+	"$$VENV"/bin/mypy
+	"$$VENV"/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-study: $(READY)  ## every variant and seed of studies/default.yaml as DVC experiments
-	dvc pull data.dvc models.dvc
-	trustmia study --jobs $(JOBS)
-	dvc add study
-	dvc repro report
+study: venv  ## every variant and seed of studies/default.yaml as DVC experiments
+	"$$VENV"/bin/dvc pull data.dvc models.dvc
+	"$$VENV"/bin/trustmia study --jobs $(JOBS)
+	"$$VENV"/bin/dvc add study
+	"$$VENV"/bin/dvc repro report
 
-lint: $(READY)  ## mend what the linters can mend
-	ruff format .
-	ruff check --fix .
+lint: venv  ## mend what the linters can mend
+	"$$VENV"/bin/ruff format .
+	"$$VENV"/bin/ruff check --fix .
 
-bench: $(READY)  ## speed as ratios, measured side by side in one run
-	python -m benchmarks
+bench: venv  ## speed as ratios, measured side by side in one run
+	"$$VENV"/bin/python -m benchmarks
 
-readme: $(READY)  ## write the tables of README.md from metrics/
-	trustmia results --update README.md
+readme: venv  ## write the tables of README.md from metrics/
+	"$$VENV"/bin/trustmia results --update README.md
 
-configurations: $(READY)  ## write the paper's experiments to configurations/ from params.yaml
-	python -m trustmia.paper.configurations
+configurations: venv  ## write the paper's experiments to configurations/ from params.yaml
+	"$$VENV"/bin/python -m trustmia.paper.configurations
 
-publish: $(READY)  ## once per finished piece of work: fill the embedded remote and stage it
-	dvc push
+publish: venv  ## once per finished piece of work: fill the embedded remote and stage it
+	"$$VENV"/bin/dvc push
 	git add --all dvc-remote dvc.lock data.dvc models.dvc study.dvc metrics plots
 
-venv: $(READY)
+venv:  ## the environment alone
+	$(if $(CURRENT),,$(INSTALL))
 
-$(READY): requirements.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
-	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
-	touch $(READY)
+SUITABLE := import bz2, ctypes, ensurepip, lzma, sqlite3, ssl, sys, venv; \
+	sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+VERSION := import sys; print(sys.version_info[:2])
+OWN := import importlib.util as i, os; \
+	os.path.samefile(i.find_spec("trustmia").origin, "src/trustmia/__init__.py") or os._exit(1)
+in_shell = $(shell unset $(FOREIGN); PATH=$(call quoted,$(OUTER_PATH)); VENV=$(call quoted,$(VENV)); $(1))
+
+# An interpreter is run, since one that is found may not work: a shim of pyenv, a broken link.
+CHOSEN = $(or $(call in_shell,for name in $(if $(PYTHON),$(call quoted,$(PYTHON)),$(NAMES)); do \
+	"$$name" -c '$(SUITABLE)' >/dev/null 2>&1 && echo "$$name" && break; done),\
+	$(error no suitable Python: needed is 3.11 to 3.14 with the modules venv, ssl and sqlite3 \
+	(Debian: python3-venv), tried $(or $(PYTHON),$(NAMES)); name one with PYTHON=/path/to/python))
+
+# An environment serves if it was made where it is now, by the Python that is named, if any.
+USABLE = $(call in_shell,cd "$$VENV" 2>/dev/null && bin/python -c '$(SUITABLE)' && \
+	bin/python -c 'import pip' && { ! [ -s .ready ] || [ "$$(cat .ready)" = "$$(pwd -P)" ]; } && \
+	$(if $(PYTHON),[ "$$(bin/python -c '$(VERSION)')" = "$$($(call quoted,$(CHOSEN)) -c '$(VERSION)')" ] &&) echo yes)
+CURRENT = $(and $(USABLE),$(call in_shell,[ -f "$$VENV/.ready" ] && \
+	[ -z "$$(find requirements.txt pyproject.toml -newer "$$VENV/.ready")" ] && \
+	"$$VENV/bin/python" -c '$(OWN)' && echo yes))
+
+define MAKE_ENVIRONMENT
+mkdir -p "$$VENV" 2>/dev/null || (cd "$$(dirname "$$VENV")" && mkdir -p "$$(readlink "$$VENV")")
+PATH="$$OUTER_PATH" $(if $(PYTHON),$(call quoted,$(CHOSEN)),$(CHOSEN)) -m venv $$([ ! -f "$$VENV/.ready" ] || echo --clear) "$$(cd "$$VENV" && pwd -P)"
+endef
+define INSTALL
+$(if $(USABLE),,$(MAKE_ENVIRONMENT))
+"$$VENV"/bin/python -m pip install --quiet --requirement requirements.txt
+"$$VENV"/bin/python -m pip install --quiet --no-deps --editable .
+cd "$$VENV" && for file in .gitignore .dvcignore; do [ -e $$file ] || echo '*' >$$file; done && pwd -P >.ready
+endef
