@@ -25,6 +25,7 @@ SMALL = {
     "attack.resamples": 50,
     "predict.feature_images": 40,
 }
+WRITTEN_BY_DVC = ("dvc.lock", "*.dvc", "metrics", "plots")
 # All that a study reproduces of each experiment: everything but the report.
 TARGETS = ("gallery", "describe_scores", "embed", "evaluate_generator")
 
@@ -85,9 +86,21 @@ def git(repository: Path, *arguments: str) -> str:
 
 
 def clone_working_tree(place: Path) -> Path:
-    """Clone the repository; changes that are not committed yet come along as a commit."""
+    """Clone the repository; changes that are not committed yet come along as a commit.
+
+    What DVC wrote comes along as it is staged, since no remote has the objects of a run that
+    is not published, and README.md with it, whose tables are of the same run.
+    """
     git(ROOT, "clone", "--quiet", str(ROOT), str(place))
-    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    of_runs = list(WRITTEN_BY_DVC)
+    if git(ROOT, "diff", "--name-only", *of_runs):
+        of_runs.append("README.md")
+    staged, published = (git(where, "ls-files", *of_runs).splitlines() for where in (ROOT, place))
+    git(ROOT, "checkout-index", "--force", f"--prefix={place}/", *staged)
+    for name in set(published) - set(staged):
+        (place / name).unlink()
+    others = [".", *(f":(exclude){name}" for name in of_runs)]
+    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard", *others)
     for name in filter(None, listed.split("\0")):
         source, copy = ROOT / name, place / name
         if not source.exists():
