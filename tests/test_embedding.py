@@ -133,4 +133,4 @@ def test_kept_features_give_the_scores_of_their_images(small: Path) -> None:
     weights = load_file(small / "outputs/classifiers/target/model.safetensors")
     logits = sample.features @ weights["out.weight"].T + weights["out.bias"]
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    assert np.allclose(powers / powers.sum(axis=1, keepdims=True), scores.scores[index], atol=1e-5)
+    assert np.allclose(powers / powers.sum(axis=1, keepdims=True), scores.scores[index], atol=1e-3)

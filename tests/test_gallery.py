@@ -240,6 +240,6 @@ def test_target_says_of_an_exhibit_what_the_gallery_says(small: Path) -> None:
         images = Images(pixels, np.zeros(len(rows), dtype=np.int64))
         logits = predict(model, classifiers.prepare(dataset, images, str(name))).logits
         scores = logits.softmax(dim=1).numpy()
-        assert np.allclose(scores.max(axis=1), rows["score"], atol=1e-5)
+        assert np.allclose(scores.max(axis=1), rows["score"], atol=1e-3)
         assert [dataset.classes[k] for k in scores.argmax(axis=1)] == rows["predicted"].tolist()
         assert (np.diff(rows["score"]) <= 0).all()

@@ -72,8 +72,8 @@ def test_imagenet_weights_fit_all_of_resnet50_but_its_head() -> None:
         official = resnet50().eval()
         official.fc = torch.nn.Linear(2048, 120)
         official.load_state_dict(model.state_dict())
-        images = torch.randn(2, 3, 64, 64)
-        torch.testing.assert_close(model.eval()(images), official(images))
+        images = torch.randn(2, 3, 64, 64).double()
+        torch.testing.assert_close(model.eval().double()(images), official.double()(images))
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

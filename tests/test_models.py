@@ -48,9 +48,10 @@ def test_logits_are_the_head_of_the_features(arch: str) -> None:
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_an_image_is_seen_the_same_alone_and_in_company(arch: str) -> None:
-    model = build(arch)
-    images = torch.randn(4, 1, 28, 28)
-    torch.testing.assert_close(model(images)[:1], model(images[:1]), rtol=1e-4, atol=1e-5)
+    # In float64, since kernels for other sizes of a batch round differently.
+    model = build(arch).double()
+    images = torch.randn(4, 1, 28, 28).double()
+    torch.testing.assert_close(model(images)[:1], model(images[:1]))
 
 
 def test_salem_cnn_has_the_usual_parameter_names() -> None:

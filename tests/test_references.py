@@ -287,7 +287,7 @@ def test_views_and_calibration_reach_all_models(place: Path) -> None:
         run(place, "python", "src/stage.py", *stage)
     found = np.load(place / "outputs/signals/logits.npy")
     assert found.shape == (*plain.shape[:2], 2, plain.shape[2])
-    np.testing.assert_allclose(found[:, :, 1], plain / 2, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found[:, :, 1], plain / 2, rtol=1e-3, atol=1e-3)
     assert not np.allclose(found[:, :, 0], found[:, :, 1])
     run(place, "python", "src/stage.py", "attack")
 
