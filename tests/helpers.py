@@ -11,6 +11,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {
+    "threads": 1,
     "split.train_size": 300,
     "split.validation_size": 200,
     "split.test_size": 300,

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from tests.helpers import documented, environment, git, run, set_params, stages_run
 from trustmia.attacks.reference.summary import summarise
 from trustmia.checkpoints import Checkpoint
+from trustmia.compute import threads
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 from trustmia.images.queries import QUERIES
@@ -124,13 +125,9 @@ def test_stacked_models_are_those_trained_alone(changes: dict[str, Any]) -> None
 def test_worker_processes_give_what_one_thread_gives() -> None:
     job_ = job()
     found = trained("processes", job_, models=2)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        wanted = tasks(complementary_halves(len(job_.pool), 2, 5), 5)
+    wanted = tasks(complementary_halves(len(job_.pool), 2, 5), 5)
+    with threads(2):
         alone = [train_one(job_, task, CPU) for task in wanted]
-    finally:
-        torch.set_num_threads(before)
     assert all(largest_difference(c, found[n]) == 0 for n, c in enumerate(alone))
 
 

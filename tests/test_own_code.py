@@ -1,0 +1,206 @@
+"""Whose code and parameters a result is filed under, where another package is installed."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import ROOT, environment, git, run, set_params
+
+pytestmark = pytest.mark.pipeline
+TRAINING = Path("src/trustmia/training.py")
+STEP = "model.parameters(), config.lr,"
+CHANCE = 0.25
+
+
+@pytest.fixture
+def place(small: Path) -> Path:
+    """Return the small experiment as it was committed."""
+    git(small, "checkout", "--quiet", "--force", "HEAD")
+    run(small, "dvc", "checkout", "--force")
+    return small
+
+
+def foreign(repository: Path) -> dict[str, str]:
+    """Return an environment whose package is another folder's, as after `make run` elsewhere."""
+    return environment(repository) | {"PYTHONPATH": str(ROOT / "src")}
+
+
+def learn_nothing(repository: Path) -> None:
+    path = repository / TRAINING
+    text = path.read_text(encoding="utf-8")
+    assert STEP in text
+    path.write_text(text.replace(STEP, f"{STEP[:-1]} * 0,"), encoding="utf-8")
+
+
+def accuracy(content: str) -> float:
+    found: float = json.loads(content)["test"]["accuracy"]
+    return found
+
+
+def of_experiment(repository: Path, name: str) -> float:
+    references = git(repository, "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    (reference,) = (r for r in references if r.endswith(f"/{name}"))
+    return accuracy(git(repository, "show", f"{reference}:metrics/train_target.json"))
+
+
+def here(repository: Path) -> float:
+    return accuracy((repository / "metrics/train_target.json").read_text(encoding="utf-8"))
+
+
+def run_queue(repository: Path, name: str) -> None:
+    own = foreign(repository)
+    run(repository, "dvc", "queue", "start", own=own)
+    for _ in range(240):
+        rows = run(repository, "dvc", "queue", "status", own=own).stdout.splitlines()
+        state = next(row for row in rows if name in row)
+        if state.endswith(("Success", "Failed")):
+            break
+        time.sleep(0.5)
+    assert state.endswith("Success"), run(repository, "dvc", "queue", "logs", name).stdout
+
+
+def test_a_queued_experiment_runs_its_own_code(place: Path) -> None:
+    committed = here(place)
+    learn_nothing(place)
+    run(place, "dvc", "exp", "run", "--queue", "--name", "nothing", "train@target")
+    git(place, "restore", ".")
+    run_queue(place, "nothing")
+    assert of_experiment(place, "nothing") < CHANCE < committed
+    # The run cache has it under this code, and the committed result under the committed code.
+    learn_nothing(place)
+    run(place, "dvc", "repro", "--single-item", "train@target", own=foreign(place))
+    assert here(place) < CHANCE
+    git(place, "restore", "src")
+    run(place, "dvc", "repro", "--single-item", "train@target", own=foreign(place))
+    assert here(place) == committed
+
+
+def test_an_experiment_in_a_copy_runs_its_own_code_and_brings_it_along(
+    place: Path,
+) -> None:
+    committed = here(place)
+    learn_nothing(place)
+    own = foreign(place)
+    run(place, "dvc", "exp", "run", "--temp", "--name", "applied", "train@target", own=own)
+    assert of_experiment(place, "applied") < CHANCE
+    git(place, "restore", ".")
+    run(place, "dvc", "exp", "apply", "applied", own=own)
+    assert here(place) < CHANCE < committed
+    assert "* 0" in (place / TRAINING).read_text(encoding="utf-8")
+    assert "train@target" not in run(place, "dvc", "status", "train@target", own=own).stdout
+
+
+@pytest.fixture(params=["worktree", "copy"])
+def elsewhere(place: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    other = tmp_path / "a folder elsewhere"
+    if request.param == "worktree":
+        git(place, "worktree", "add", "--quiet", "--detach", str(other))
+        run(other, "dvc", "cache", "dir", "--local", str(place / ".dvc" / "cache"))
+        run(other, "dvc", "checkout")
+        yield other
+        git(place, "worktree", "remove", "--force", str(other))
+    else:
+        shutil.copytree(place, other, symlinks=True)
+        yield other
+
+
+def test_a_worktree_and_a_copy_run_their_own_code(place: Path, elsewhere: Path) -> None:
+    committed = here(place)
+    learn_nothing(elsewhere)
+    run(elsewhere, "dvc", "repro", "--single-item", "train@target", own=foreign(elsewhere))
+    assert here(elsewhere) < CHANCE < committed == here(place)
+
+
+def test_a_stage_refuses_code_of_another_folder(place: Path) -> None:
+    before = (place / "metrics/attack.json").read_bytes()
+    command = ["python", "-m", "trustmia.stages.attack"]
+    refused = run(place, *command, code=2, own=foreign(place)).stderr
+    assert refused.count("\n") == 1
+    assert str(ROOT / "src") in refused and "python src/stage.py attack" in refused
+    assert (place / "metrics/attack.json").read_bytes() == before
+
+
+def edit_while_training(repository: Path, path: str, old: str, new: str) -> tuple[int, str]:
+    """Edit a file while the target trains; return the stage's exit code and its last line."""
+    process = subprocess.Popen(
+        ["dvc", "repro", "--single-item", "--force", "train@target"],
+        cwd=repository,
+        env=environment(repository) | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = ""
+    while "epoch/s" not in said and "s/epoch" not in said:
+        part = os.read(process.stderr.fileno(), 4096).decode()
+        assert part, said
+        said += part
+    file = repository / path
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    said += process.communicate()[1]
+    return process.returncode, said
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "name"),
+    [
+        (str(TRAINING), STEP, f"{STEP[:-1]} * 2,", "training.py"),
+        ("params.yaml", "  lr: 0.001", "  lr: 0.002", "train.lr"),
+    ],
+)
+def test_what_was_edited_meanwhile_is_not_filed(
+    place: Path, path: str, old: str, new: str, name: str
+) -> None:
+    set_params(place, {"train.epochs": 10})
+    lock = (place / "dvc.lock").read_bytes()
+    code, said = edit_while_training(place, path, old, new)
+    assert code != 0 and f"{name} was changed while this ran" in said
+    assert (place / "dvc.lock").read_bytes() == lock
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("src/trustmia/ranking.py", '"""How well', '"""How very well'),
+        ("params.yaml", "salem_k: 3", "salem_k: 2"),
+    ],
+)
+def test_what_a_stage_does_not_depend_on_may_be_edited(
+    place: Path, path: str, old: str, new: str
+) -> None:
+    set_params(place, {"train.epochs": 10})
+    code, said = edit_while_training(place, path, old, new)
+    assert code == 0, said
+
+
+def weights(repository: Path, *stage: str, threads: str) -> dict[str, bytes]:
+    own = environment(repository) | {"OMP_NUM_THREADS": threads}
+    run(repository, "python", "src/stage.py", *stage, own=own)
+    name = "references" if stage == ("train_references",) else "classifiers/target"
+    folder = repository / "outputs" / name
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_the_threads_are_those_of_the_parameters_whatever_the_environment(place: Path) -> None:
+    set_params(place, {"threads": 2})
+    one, two = (weights(place, "train", "target", threads=number) for number in "12")
+    assert one == two
+    assert json.loads(one["model.json"])["threads"] == 2
+
+
+def test_reference_models_do_not_depend_on_who_trains_them(place: Path) -> None:
+    found = []
+    for parallel in ("processes", "none"):
+        set_params(place, {"references.parallel": parallel})
+        found.append(weights(place, "train_references", threads="2"))
+    assert found[0] == found[1]
+    assert json.loads(found[0]["model_0000.json"])["threads"] == 1
