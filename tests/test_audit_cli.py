@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +26,10 @@ from tests.test_score_files import (
     write_csv,
     write_npz,
 )
-from trustmia import cli
+from trustmia import cli, layout
+from trustmia.errors import UserError
 from trustmia.results import COLUMNS
+from trustmia.stages import attack as attack_stage
 
 ATTACKS = ("threshold", "entropy", "salem")
 METRICS = set(COLUMNS.values()) | {"tpr", "accuracy"}
@@ -151,15 +154,24 @@ MALFORMED: dict[str, tuple[Arrays, str]] = {
     "member shorter": (TARGET | {"member": TARGET["member"][:-1]}, r"member has shape \[119\]"),
     "set shorter": (TARGET | {"set": TARGET["set"][:-1]}, r"set has shape \[119\]"),
     "no rows": ({k: v[:0] for k, v in TARGET.items()}, "has no rows"),
-    "flat scores": (TARGET | {"scores": TARGET["labels"] / 4}, "scores has 1 dimensions"),
+    "flat scores": (
+        TARGET | {"scores": TARGET["scores"][:, 0]},
+        r"scores has 1 dimensions; allowed: 2, .* `np\.c_\[1 - p, p\]`",
+    ),
     "text scores": (TARGET | {"scores": TARGET["scores"].astype(str)}, "scores has type .*numbers"),
     "complex scores": (TARGET | {"scores": TARGET["scores"] * 1j}, "scores has type complex64"),
     "NaN": (changed("scores", put((3, 1), np.nan)), "row 3 of scores has NaN or infinity"),
     "infinity": (changed("scores", put((3, 1), np.inf)), "row 3 of scores has NaN or infinity"),
-    "sum": (changed("scores", put(5, 0.2)), "row 5 of scores sums to 0.8; allowed: 1 ± 0.001"),
+    "sum": (
+        changed("scores", put(5, 0.2)),
+        "row 5 of scores sums to 0.8; allowed: 0.95 to 1.05; give",
+    ),
     "negative": (changed("scores", put(7, [-0.5, 1, 0.5, 0])), r"row 7 of scores leaves \[0, 1\]"),
     "above 1": (changed("scores", put(7, [2, 0, 0, 0])), r"row 7 of scores leaves \[0, 1\]"),
-    "one class": (TARGET | {"scores": TARGET["scores"][:, :1]}, r"scores has 1 column\(s\); .* 2"),
+    "one class": (
+        TARGET | {"scores": TARGET["scores"][:, :1]},
+        r"scores has 1 column\(s\); allowed: at least 2, .* `np\.c_\[1 - p, p\]`",
+    ),
     "no members": (TARGET | {"member": ~(TARGET["labels"] > -2)}, "has no members"),
     "only members": (TARGET | {"member": TARGET["labels"] > -2}, "has only members"),
     "member text": (TARGET | {"member": TARGET["set"]}, "member has type .*true/false or 0/1"),
@@ -212,11 +224,27 @@ TABLES: dict[str, tuple[pd.DataFrame, str]] = {
     "no values": (frame(without(TARGET, "scores"), "logits").iloc[:, 4:], "has neither scores"),
     "word": (frame(TARGET).assign(scores_0="high"), ": .*scores_0.*"),
     "no rows": (frame(TARGET)[:0], "has no rows"),
-    "half a label": (frame(TARGET).assign(labels=0.5), "labels has type (float|double)"),
-    "float members": (frame(TARGET).assign(member=0.5), "member has type (float|double)"),
+    "half a label": (
+        frame(TARGET).assign(labels=0.5),
+        "row 0 of labels is '0.5'; allowed: whole numbers|labels has type float64",
+    ),
+    "float members": (
+        frame(TARGET).assign(member=0.5),
+        "row 0 of member is '0.5'; allowed: true/false or 0/1|member has type float64",
+    ),
+    "counted from 1": (
+        frame(TARGET).rename(
+            columns=lambda name: re.sub(r"\d", lambda m: f"{int(m[0]) + 1}", name)
+        ),
+        "columns are counted from 1, scores_1 to scores_4; allowed: from 0, scores_0 to scores_3",
+    ),
     "one class": (
         frame(TARGET)[["scores_0", "labels", "member", "set"]].assign(scores_0=1.0),
-        "scores has 1 column",
+        r"scores has 1 column.* `np\.c_\[1 - p, p\]`",
+    ),
+    "one logit": (
+        frame(TARGET, "logits")[["logits_0", "labels", "member", "set"]],
+        r"logits has 1 column.* `np\.c_\[0 \* z, z\]`",
     ),
     "sum": (frame(TARGET).assign(scores_0=0.9, scores_1=0.4), "row 0 of scores sums to"),
 }
@@ -328,18 +356,51 @@ def test_unknown_suffix_is_named(good: Path, capsys: pytest.CaptureFixture[str])
     assert re.search("unknown format; allowed: .npz, .csv, .parquet", said)
 
 
+HEADER = "scores_0,scores_1,labels,member,set\n"
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("scores_0;scores_1\n0.5;0.5\n", "separated by semicolons; allowed: commas"),
-        ("scores_0,scores_1,labels,member,set\n", "has no rows"),
+        ("scores_0,scores_1,labels,member,set", "has no rows"),
+        ("\n\n", "has no rows"),
+        (f"{HEADER}0.5,0.5,NA,1,m\n", "row 0 of labels is 'NA'; allowed: whole numbers"),
+        (f"{HEADER}0.5,0.5,1,1,m\n0.5,NA,1,1,m\n", "row 1 of scores_1 is 'NA'; allowed: numbers"),
+        (f"{HEADER}0.5,0.5,1,NA,m\n", "row 0 of member is 'NA'; allowed: true/false or 0/1"),
+        (f"{HEADER}0.5,0.5,1,no,m\n", "row 0 of member is 'no'; allowed: true/false or 0/1"),
+        (f"{HEADER}0.5,0.5,1,1,\n", "row 0 of set is empty"),
+        (f'{HEADER}0.5,0.5,1,1,""\n', "row 0 of set is empty"),
+        (f"{HEADER}0.5,0.5,1,1,m,\n", "row 0 has 6 cells; allowed: 5, as the header"),
+        (f"{HEADER}0,5,0,5,1,1,m\n", "row 0 has 7 cells; allowed: 5, .* decimal comma"),
+        (f"{HEADER}0.5,0.5,1,1,m\n\n0.5,0.5\n", "row 1 has 2 cells; allowed: 5"),
+        (f'{HEADER}"0,5",0.5,1,1,m\n', "row 0 of scores_1 is '0.5'; .* with decimal commas"),
+        (HEADER.replace(",", " ") + "0.5 0.5 1 1 m\n", "by spaces; allowed: commas, as `pandas"),
+        ("0.5,0.5,1,1,m\n" * 2, "first line names no column .*: '0.5,0.5,1,1,m'; .* a header"),
+        ("0,5;0,5;1;1;m\n" * 2, "first line names no column .*: '0,5;0,5;1;1;m'; .* a header"),
+        (f"{HEADER}0.5,0.5,1,1,ä\n".encode("latin-1"), "row 0 of set is no text in UTF-8"),
+        (f"{HEADER}0.5,0.5,1,1,m\n".encode("utf-16"), "no text in UTF-8, but perhaps in UTF-16"),
+        ("scores_1,labels,member,set\n0.5,1,1,m\n", "column scores_0 is missing"),
+        ('scores,labels,member,set\n"[0.1, 0.9]",1,1,m\n', r"row 0 of scores is '\[0.1, 0.9\]'"),
+        (
+            ",".join(f"p{k}" for k in range(1000)) + ",labels\n",
+            r"has neither scores nor logits; found: labels, p0, .*, and 989 more",
+        ),
     ],
 )
 def test_odd_csv_is_named(
-    text: str, problem: str, good: Path, capsys: pytest.CaptureFixture[str]
+    text: str | bytes, problem: str, good: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (good / "bad.csv").write_text(text)
-    assert problem in complaint(capsys, good, command(good, "bad.csv"), "bad.csv")
+    (good / "bad.csv").write_bytes(text.encode() if isinstance(text, str) else text)
+    assert re.search(problem, complaint(capsys, good, command(good, "bad.csv"), "bad.csv"))
+
+
+def test_cell_that_is_far_down_is_named_by_its_row(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "0.5,0.5,1,1,m\n" * 100_000
+    (good / "bad.csv").write_text(f"{HEADER}{rows}0.5,0.5,NA,0,a\n")
+    said = complaint(capsys, good, command(good, "bad.csv"), "bad.csv")
+    assert "row 100000 of labels is 'NA'; allowed: whole numbers" in said
 
 
 @pytest.mark.parametrize("name", ["nowhere.npz", "nowhere.csv", "nowhere.parquet"])
@@ -358,8 +419,8 @@ def test_malformed_shadow_is_named(good: Path, capsys: pytest.CaptureFixture[str
         (["--attacks", "lira"], "--attacks: 'lira' is unknown; allowed: threshold, entropy, salem"),
         (["--attacks", ","], "--attacks: name at least one attack"),
         (["--attacks", "salem,salem"], "--attacks: .*none twice"),
-        (["--salem-k", "0"], "--salem-k: got 0; allowed: at least 1"),
-        (["--salem-k", "5"], "salem.k: got 5; allowed: 1 to 4, the number of classes"),
+        (["--salem-k", "0"], "--salem-k: got 0; allowed: 1 to 4, the number of classes"),
+        (["--salem-k", "5"], "--salem-k: got 5; allowed: 1 to 4, the number of classes"),
         (["--seed", "-1"], "--seed: got -1; allowed: 0 to"),
         (["--target-index", "0"], "--target-index means nothing without --signals; allowed: with"),
     ],
@@ -377,6 +438,72 @@ def test_intervals_that_are_left_out_are_told(
     cli.main(command(good))
     said = capsys.readouterr().out
     assert "No intervals: the target has more than 119 images." in said and "[" not in said
+
+
+@pytest.fixture
+def binary(tmp_path: Path) -> Path:
+    """Return a folder with `shadow.npz` and `target.npz` of two classes."""
+    write_npz(tmp_path / "shadow", scores_of_a_model(0, ("original",), classes=2))
+    write_npz(tmp_path / "target", scores_of_a_model(1, ("zebra",), classes=2))
+    return tmp_path
+
+
+def test_two_classes_are_audited_by_default(
+    binary: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(command(binary))
+    assert "Salem attack: the 2 largest scores (--salem-k)" in capsys.readouterr().out
+    content = json.loads((binary / "out" / "metrics.json").read_text())
+    assert content["parameters"]["salem_k"] == 2
+    assert list(content["sets"]["zebra"]) == list(ATTACKS)
+
+
+def test_more_scores_than_classes_are_refused_by_the_name_of_the_option(
+    binary: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = complaint(capsys, binary, command(binary, "target.npz", "--salem-k", "3"), "--salem-k")
+    assert said == "--salem-k: got 3; allowed: 1 to 2, the number of classes"
+    shutil.copy(ROOT / "params.yaml", binary)
+    scores = binary / layout.SCORES
+    scores.mkdir(parents=True)
+    for name in ("shadow.npz", "target.npz"):
+        (binary / name).rename(scores / name)
+    monkeypatch.chdir(binary)
+    problem = r"params\.yaml: attack\.salem_k: got 3; allowed: 1 to 2, the number of classes"
+    with pytest.raises(UserError, match=problem):
+        attack_stage.main()
+
+
+def test_output_and_metrics_name_the_files_and_how_they_were_read(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rounded = frame(TARGET | {"scores": TARGET["scores"].round(2)})
+    rounded.to_csv(good / "target.csv", sep=";", decimal=",", index=False)
+    cli.main(command(good, "target.csv", "--attacks", "threshold", "--resamples", "0"))
+    out = capsys.readouterr().out
+    shadow, target = str(good / "shadow.npz"), str(good / "target.csv")
+    assert f"Read: shadow {shadow}, target {target}\n" in out
+    assert f"{target}: columns are separated by semicolons." in out
+    assert f"{target}: numbers have decimal commas." in out
+    assert re.search(r"target\.csv: \d+ of 120 rows of scores miss a sum of 1 by more", out)
+    content = json.loads((good / "out" / "metrics.json").read_text())
+    assert (content["shadow"], content["target"]) == (shadow, target)
+
+
+def test_no_word_about_brackets_without_any(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = np.stack([TARGET["scores"][:, :2]] * 4)
+    models /= models.sum(axis=2, keepdims=True)
+    member = np.resize([True, False], (4, 120)) ^ (np.arange(4) < 2)[:, None]
+    sets = np.where(np.arange(120) < 80, "members", "zebra")
+    member[:, 80:] = False
+    labels = TARGET["labels"] % 2
+    np.savez(good / "signals.npz", scores=models, member=member, labels=labels, set=sets)
+    signals = ["audit", "--signals", str(good / "signals.npz"), "--out", str(good / "signals")]
+    for arguments in (command(good), [*signals, "--attacks", "loss"]):
+        cli.main([*arguments, "--resamples", "50"])
+        assert "In brackets" in capsys.readouterr().out
+        cli.main([*arguments, "--resamples", "0"])
+        assert "In brackets" not in capsys.readouterr().out
 
 
 def test_out_that_is_a_file_is_named_and_kept(

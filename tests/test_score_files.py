@@ -1,5 +1,6 @@
 """Score files of every form give the same audit; malformed ones are named."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pyarrow import parquet
 from trustmia.attacks import AttackSettings
 from trustmia.audit import AuditResult, run_audit
 from trustmia.errors import UserError
-from trustmia.score_files import read_scores, write_scores
+from trustmia.score_files import SUM_TOLERANCE, read_scores, write_scores
 
 Arrays = dict[str, npt.NDArray[Any]]
 Writer = Callable[[Path, Arrays], Path]
@@ -63,6 +64,37 @@ def write_csv_of_digits(path: Path, arrays: Arrays) -> Path:
     return path.with_suffix(".csv")
 
 
+def write_text(path: Path, text: str) -> Path:
+    path.with_suffix(".csv").write_text(text, encoding="utf-8", newline="")
+    return path.with_suffix(".csv")
+
+
+def write_csv_with_semicolons(path: Path, arrays: Arrays) -> Path:
+    return write_text(path, frame(arrays).to_csv(sep=";", decimal=",").replace("\n", ";\n"))
+
+
+def write_csv_with_quoted_decimal_commas(path: Path, arrays: Arrays) -> Path:
+    return write_text(path, frame(arrays).to_csv(decimal=","))
+
+
+def write_csv_with_tabs(path: Path, arrays: Arrays) -> Path:
+    return write_text(path, "\ufeff" + frame(arrays).to_csv(sep="\t", lineterminator="\r\n"))
+
+
+def write_csv_with_bars(path: Path, arrays: Arrays) -> Path:
+    return write_text(path, "\n" + frame(arrays).to_csv(sep="|", quoting=csv.QUOTE_ALL))
+
+
+def write_csv_with_blanks(path: Path, arrays: Arrays) -> Path:
+    text = frame(arrays).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).replace(",", ", ")
+    return write_text(path, text)
+
+
+def write_csv_like_numpy(path: Path, arrays: Arrays) -> Path:
+    header, rows = frame(arrays).to_csv(index=False).split("\n", 1)
+    return write_text(path, f"# {header.upper()}\n{rows.replace('True', 'tRUE')}")
+
+
 def write_parquet(path: Path, arrays: Arrays) -> Path:
     table = pa.Table.from_pandas(frame(arrays))
     parquet.write_table(table, path.with_suffix(".parquet"), row_group_size=17)
@@ -88,6 +120,12 @@ WRITERS = [
     write_npz_logits,
     write_csv,
     write_csv_of_digits,
+    write_csv_with_semicolons,
+    write_csv_with_quoted_decimal_commas,
+    write_csv_with_tabs,
+    write_csv_with_bars,
+    write_csv_with_blanks,
+    write_csv_like_numpy,
     write_parquet,
     write_list_column,
     write_fixed_size_list_column,
@@ -148,8 +186,124 @@ def test_set_column_of_the_shadow_is_not_needed(tmp_path: Path) -> None:
         read_scores(path, needs_sets=True)
 
 
-def test_csv_whose_first_megabyte_has_whole_numbers_only_is_read(tmp_path: Path) -> None:
-    rows = ["scores_0,scores_1,labels,member,set", *["0,1,1,true,members"] * 60_000]
-    (tmp_path / "late.csv").write_text("\n".join([*rows, "0.25,0.75,1,false,other\n"]))
-    read = read_scores(tmp_path / "late.csv", needs_sets=True)
+NAMES = ["0.10", "0.1", "01", "1", "007", "true", "True", "NA", "null", "nan", "N/A", "2024-01-01"]
+NAMES += ["1e3", "1000", "a,b", "a;b", " a", "a", "ä", 'a "b"', "Infinity", "-0", "0"]
+
+
+@pytest.mark.parametrize("write", [write_npz, write_csv, write_csv_with_semicolons, write_parquet])
+def test_set_is_text_to_the_letter(write: Writer, tmp_path: Path) -> None:
+    names = np.resize(np.asarray(NAMES), 120)
+    found = read_scores(
+        write(tmp_path / "x", TARGET | {"set": names, "member": names == "a"}), True
+    )
+    assert np.asarray(found.set_names)[found.set_codes].tolist() == names.tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (np.asarray([7, 10]), ["7", "10"]),
+        (np.asarray([0.1, 2.5], dtype=np.float32), ["0.1", "2.5"]),
+        (np.asarray([True, False]), ["True", "False"]),
+    ],
+)
+def test_numbers_as_names_of_sets_are_their_text(
+    values: npt.NDArray[Any], names: list[str], tmp_path: Path
+) -> None:
+    arrays = TARGET | {"set": np.resize(values, 120)}
+    expected = np.resize(names, 120).tolist()
+    for write in (write_npz, write_parquet):
+        found = read_scores(write(tmp_path / "x", arrays), needs_sets=True)
+        assert np.asarray(found.set_names)[found.set_codes].tolist() == expected
+
+
+def test_categories_are_their_text_and_unused_ones_nothing(tmp_path: Path) -> None:
+    sets = pd.Categorical(TARGET["set"], categories=["", "zebra", "ant", "members"])
+    frame(TARGET).assign(set=sets).to_parquet(tmp_path / "x.parquet")
+    found = read_scores(tmp_path / "x.parquet", needs_sets=True)
+    assert list(found.nonmember_sets()) == ["zebra", "ant"]
+
+
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        ("0,1,1,true,members,1", "0.25,0.75,1,false,other,1"),
+        ("0,1,1,1,members,1", "0.25,0.75,1,FALSE,other,1"),
+        ("0,1,1,1,01,1", "0.25,0.75,1,0,svhn,1"),
+        ("0,1,1,1,members,1", "0.25,0.75,1,0,other,word"),
+        ('0,1,1,1,"two\nlines",1', "0.25,0.75,1,0,other,1"),
+        ("0,1,1,1,members,1", '"0,25","0,75",1,0,other,1'),
+    ],
+)
+def test_types_of_csv_do_not_follow_from_its_first_megabyte(
+    early: str, late: str, tmp_path: Path
+) -> None:
+    rows = ["scores_0,scores_1,labels,member,set,note", *[early] * 60_000, late]
+    read = read_scores(write_text(tmp_path / "late", "\n".join(rows) + "\n"), needs_sets=True)
     assert read.scores[-1].tolist() == [0.25, 0.75]
+    assert read.member.tolist() == [True] * 60_000 + [False]
+
+
+@pytest.mark.parametrize(
+    ("write", "notes"),
+    [
+        (write_csv, []),
+        (write_csv_with_semicolons, ["columns are separated by semicolons", "decimal commas"]),
+        (write_csv_with_tabs, ["columns are separated by tabs"]),
+        (write_csv_with_quoted_decimal_commas, ["decimal commas"]),
+    ],
+)
+def test_what_was_guessed_of_a_csv_is_told(write: Writer, notes: list[str], tmp_path: Path) -> None:
+    found = read_scores(write(tmp_path / "x", TARGET), needs_sets=True).notes
+    assert len(found) == len(notes)
+    assert all(note in said for note, said in zip(notes, found, strict=True))
+
+
+def bfloat16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return ((values.view(np.uint32) + 0x8000) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+
+
+ROUNDINGS: dict[str, Callable[[Any], Any]] = {
+    "two digits": lambda scores: scores.round(2),
+    "three digits": lambda scores: scores.round(3),
+    "four digits": lambda scores: scores.round(4),
+    "float16": lambda scores: scores.astype(np.float16),
+    "bfloat16": bfloat16,
+}
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+def test_rounded_probabilities_are_scores_and_taken_as_given(
+    rounding: str, classes: int, tmp_path: Path
+) -> None:
+    arrays = scores_of_a_model(3, ("other",), 400, classes)
+    arrays["scores"] = ROUNDINGS[rounding](arrays["scores"])
+    off = np.abs(arrays["scores"].sum(axis=1, dtype=np.float64) - 1).round(6)
+    path = write_npz(tmp_path / "x", arrays)
+    if off.max() > SUM_TOLERANCE:
+        assert (rounding, classes) == ("two digits", 100)
+        with pytest.raises(UserError, match=r"sums to 0\..*; allowed: 0.95 to 1.05; give logits"):
+            read_scores(path, needs_sets=True)
+        return
+    read = read_scores(path, needs_sets=True)
+    assert np.array_equal(read.scores, arrays["scores"].astype(np.float32))
+    count = np.count_nonzero(off > 0.001)
+    assert len(read.notes) == (count > 0)
+    for note in read.notes:
+        assert f"{count} of 800 rows of scores miss a sum of 1 by more than 0.001" in note
+        assert note.endswith("taken as given.")
+
+
+@pytest.mark.parametrize("total", ["0.95", "0.9499999", "1.05", "1.0500001"])
+def test_sums_at_the_bounds_are_allowed(total: str, tmp_path: Path) -> None:
+    lines = ["scores_0,scores_1,labels,member", f"{float(total) - 0.5:.8f},0.5,0,1", "0.5,0.5,0,0"]
+    read_scores(write_text(tmp_path / "x", "\n".join(lines)), needs_sets=False)
+
+
+@pytest.mark.parametrize("total", ["0.949", "0.94999", "0.949998", "1.050002", "1.0501"])
+def test_sums_that_are_refused_are_told_with_enough_digits(total: str, tmp_path: Path) -> None:
+    lines = ["scores_0,scores_1,labels,member", f"{float(total) - 0.5:.8f},0.5,0,1", "0.5,0.5,0,0"]
+    path = write_text(tmp_path / "x", "\n".join(lines))
+    with pytest.raises(UserError, match=f"row 0 of scores sums to {total}; allowed: 0.95 to 1.05"):
+        read_scores(path, needs_sets=False)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trustmia.attacks import ATTACKS, AttackSettings
+from trustmia.attacks.salem import check_k
 from trustmia.audit import run_audit
 from trustmia.audit_options import check_common
 from trustmia.errors import UserError
@@ -20,7 +21,7 @@ def audit(
     target: Path,
     out: Path,
     methods: Sequence[str],
-    salem_k: int,
+    salem_k: int | None,
     seed: int,
     resamples: int,
 ) -> str:
@@ -31,34 +32,37 @@ def audit(
         target: Score file of the model under audit.
         out: Folder for `metrics.json`, `attack_results.csv` and the ROC curves.
         methods: Names of attacks.
-        salem_k: Largest scores that the Salem attack sees.
+        salem_k: Largest scores that the Salem attack sees; None for 3, or all that there are.
         seed: Seed of the Salem attack and of the bootstrap, 0 to 2**63 − 1.
         resamples: Resamples for the intervals; 0 for none. There are none either where the
             target was shown more than `MOST_ROWS` images.
 
     Returns:
-        The result table and where the files are.
+        The result table, how the files were read, and where the results are.
 
     Raises:
         UserError: An option or a file is wrong; nothing was written.
     """
     check_common(methods, ATTACKS, out, resamples, seed, form="")
-    if salem_k < 1:
-        raise UserError(f"--salem-k: got {salem_k}; allowed: at least 1")
-    settings = AttackSettings(seed=seed, salem_k=salem_k)
     shadow_scores = read_scores(shadow, needs_sets=False)
     target_scores = read_scores(target, needs_sets=True)
     classes = shadow_scores.scores.shape[1], target_scores.scores.shape[1]
     if classes[0] != classes[1]:
         raise UserError(f"{target}: has {classes[1]} classes, but {shadow} has {classes[0]}")
+    k = min(AttackSettings.salem_k, classes[0]) if salem_k is None else salem_k
+    check_k(k, classes[0], "--salem-k")
+    settings = AttackSettings(seed=seed, salem_k=k)
     few = len(target_scores.member) <= MOST_ROWS
     result = run_audit(shadow_scores, target_scores, methods, settings, resamples if few else 0)
     try:
-        write_audit(out, result)
+        write_audit(out, result, {"shadow": str(shadow), "target": str(target)})
     except OSError as error:
         raise UserError(f"--out: cannot write to {out}: {error.strerror}") from error
-    names = "attack_results.csv, metrics.json, roc_*.csv, roc_*.png"
-    parts = [as_table(as_metrics(result), "simple"), f"Written to {out}: {names}"]
+    notes = [*shadow_scores.notes, *target_scores.notes]
     if resamples and not few:
-        parts.insert(1, f"No intervals: the target has more than {MOST_ROWS:,} images.")
-    return "\n\n".join(parts)
+        notes.append(f"No intervals: the target has more than {MOST_ROWS:,} images.")
+    if "salem" in methods and salem_k is None and k < AttackSettings.salem_k:
+        notes.append(f"Salem attack: the {k} largest scores (--salem-k), as there are {k} classes.")
+    notes.append(f"Read: shadow {shadow}, target {target}")
+    notes.append(f"Written to {out}: attack_results.csv, metrics.json, roc_*.csv, roc_*.png")
+    return "\n\n".join([as_table(as_metrics(result), "simple"), *notes])

@@ -82,7 +82,8 @@ def _add_audit(commands: Commands) -> None:
         "--salem-k",
         type=int,
         metavar="K",
-        help="largest scores that the Salem attack sees (default: 3; not with --signals)",
+        help="largest scores that the Salem attack sees (default: 3, or 2 of two classes; not with "
+        "--signals)",
     )
     command.add_argument("--seed", type=int, default=42, help="(default: %(default)s)")
     command.add_argument(
@@ -136,7 +137,7 @@ def _audit(options: argparse.Namespace) -> None:
 
 
 # Options of `audit` that belong to one of its two forms, and what they are if not given.
-OF_SCORES = {"salem_k": 3}
+OF_SCORES = {"salem_k": None}
 OF_SIGNALS = {"target_index": 0, "lira_variance": "both", "rmia_a": 0.3, "rmia_gamma": 1.0}
 
 

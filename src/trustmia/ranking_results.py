@@ -86,7 +86,7 @@ def ranking_table(attacks: Entries, style: str) -> str:
         for name, entry in attacks.items()
     ]
     table = tabulate(rows, ["attack", *SHOWN.values()], tablefmt=style, disable_numparse=True)
-    return f"{table}\n\n{NOTE}"
+    return table + _note(attacks)
 
 
 def rates_table(attacks: Entries, style: str, point: str = "fpr_at_5pct") -> str:
@@ -111,8 +111,13 @@ def rates_table(attacks: Entries, style: str, point: str = "fpr_at_5pct") -> str
     table = tabulate(rows, ["attack", "members", *sets], tablefmt=style, disable_numparse=True)
     return (
         f"Share called members, at the threshold that gives {limit:.0%} FPR on held-out images (–: "
-        f"there is none, as more of them share the largest attack score):\n\n{table}\n\n{NOTE}"
+        f"there is none, as more of them share the largest attack score):\n\n{table}{_note(shown)}"
     )
+
+
+def _note(attacks: Entries) -> str:
+    resampled = any(any(entry["ci95"].values()) for entry in attacks.values())
+    return f"\n\n{NOTE}" if resampled else ""
 
 
 def with_interval(value: float | None, interval: Interval | None) -> str:

@@ -1,5 +1,6 @@
 """An audit's result as files and tables."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -202,13 +203,14 @@ def draw_rocs(path: Path, title: str, rocs: dict[str, Roc]) -> None:
             figure.savefig(temporary, dpi=120, metadata={"Software": None})
 
 
-def write_audit(folder: Path, result: AuditResult) -> None:
+def write_audit(folder: Path, result: AuditResult, read: Mapping[str, str]) -> None:
     """Write `metrics.json`, `attack_results.csv`, and per attack ROC points and picture.
 
-    Either all of them are written or none.
+    Either all of them are written or none. `read` names in `metrics.json` the files that were
+    read: `shadow` and `target`.
     """
     with files.all_or_nothing(folder) as fresh:
-        files.write_json(fresh / "metrics.json", as_metrics(result))
+        files.write_json(fresh / "metrics.json", {**read, **as_metrics(result)})
         files.write_table(fresh / "attack_results.csv", as_csv(result.sets), "%.6f")
         for attack, rocs in result.rocs.items():
             files.write_table(fresh / f"roc_{attack}.csv", roc_table(rocs), "%.7f")

@@ -1,10 +1,11 @@
 """Prediction scores in files that anybody can bring: NPZ, CSV or Parquet."""
 
+import csv
 import re
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,20 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from trustmia import files
-from trustmia.arrays import Bool, Float32, Int64
+from trustmia.arrays import Bool, Float32, Float64, Int64
 from trustmia.errors import UserError
 
 MEMBERS = "members"
-SUM_TOLERANCE = 1e-3
+# How far a row's sum may be from 1. Rounding stays within: K probabilities of d digits are off
+# by K/2 · 10^−d at most, those of bfloat16 by 2^−8. Beyond the second bound people are told.
+SUM_TOLERANCE = 0.05
+NOTED_SUM = 0.001
 ROWS_AT_ONCE = 1 << 18
+# Of so many columns that a file has, a message names the first.
+NAMES_IN_MESSAGE = 12
+# What may separate the columns of a CSV file; spaces are recognised, and refused.
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
+TRUTH = {"0": False, "1": True, "false": False, "true": True}
 Array = npt.NDArray[Any]
 
 
@@ -29,11 +38,12 @@ class ScoreSet:
     """What a model said of images.
 
     Attributes:
-        scores: float32 [N, K], rows sum to 1.
+        scores: float32 [N, K], rows sum to 1 ± `SUM_TOLERANCE`.
         labels: int64 [N]; -1 where the image has no label of the model's classes.
         member: bool [N], the model was trained on the image.
         set_names: Names of the image sets.
         set_codes: int32 [N], index into `set_names`.
+        notes: What people should know of how a file was read, a sentence each.
     """
 
     scores: Float32
@@ -41,6 +51,7 @@ class ScoreSet:
     member: Bool
     set_names: tuple[str, ...]
     set_codes: npt.NDArray[np.int32]
+    notes: tuple[str, ...] = ()
 
     def nonmember_sets(self) -> dict[str, Int64]:
         """Return the rows of each set that are no members, in order of first appearance.
@@ -97,14 +108,15 @@ def read_scores(path: Path, needs_sets: bool) -> ScoreSet:
         raise UserError(f"{path}: unknown format; allowed: {', '.join(readers)}")
     if not path.is_file():
         raise UserError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+    unreadable = (pa.ArrowException, ValueError, OSError, zipfile.BadZipFile, EOFError, csv.Error)
     try:
         columns = reader(path, needs_sets)
-    except (pa.ArrowException, ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except unreadable as error:
         raise UserError(f"{path}: not a readable {path.suffix[1:]} file: {_line(error)}") from error
     return _checked(path, columns, needs_sets)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Columns:
     """A file's content before it is checked."""
 
@@ -114,6 +126,7 @@ class _Columns:
     member: Array
     set_names: tuple[str, ...]
     set_codes: npt.NDArray[np.int32]
+    notes: tuple[str, ...] = ()
 
 
 def _line(error: Exception) -> str:
@@ -122,9 +135,10 @@ def _line(error: Exception) -> str:
 
 def _read_npz(path: Path, needs_sets: bool) -> _Columns:
     arrays = files.read_arrays(path)
-    name = _name_of_values(path, set(arrays))
-    wanted = ["labels", "member"] + (["set"] if needs_sets else [])
-    _require(path, set(arrays), wanted, "array")
+    name = next((kind for kind in ("scores", "logits") if kind in arrays), None)
+    if name is None:
+        raise _has_no_values(path, arrays)
+    _require(path, arrays, _other_names(needs_sets), "array")
     names: Array = np.asarray(["-"])
     codes: Array = np.zeros(arrays["member"].shape, dtype=np.int32)
     if needs_sets:
@@ -149,49 +163,158 @@ def _as_text(path: Path, names: Array) -> Array:
         ) from error
 
 
+@dataclass(frozen=True)
+class _Dialect:
+    """How a CSV file is written.
+
+    Attributes:
+        names: Of the columns.
+        separator: Between columns, one of `SEPARATORS`.
+        header_lines: Lines up to the header's end, empty ones included.
+        padded: A blank follows each separator.
+    """
+
+    names: list[str]
+    separator: str
+    header_lines: int
+    padded: bool
+
+
 def _read_csv(path: Path, needs_sets: bool) -> _Columns:
+    dialect = _dialect(path)
+    used = _used_columns(path, dialect.names, needs_sets)
+    columns = _csv_columns(path, dialect, used, ".")
+    if dialect.padded:
+        columns = _without_padding(columns)
+    if dialect.separator == ",":
+        return columns
+    note = f"{path}: columns are separated by {SEPARATORS[dialect.separator]}."
+    return replace(columns, notes=(note, *columns.notes))
+
+
+def _dialect(path: Path) -> _Dialect:
+    with path.open("rb") as stream:
+        start = stream.read(1 << 20)
+    if b"\0" in start:
+        raise UserError(f"{path}: is no text in UTF-8, but perhaps in UTF-16; allowed: UTF-8")
+    text = start.decode("utf-8-sig", errors="surrogateescape")
+    found = re.match(r"[\r\n]*([^\r\n]+)", text)
+    if found is None:
+        raise UserError(f"{path}: has no rows")
+    header = found[1]
+    ways = {separator: _header_names(header, separator) for separator in SEPARATORS}
+    separator = max(ways, key=lambda way: sum(map(_is_known, ways[way])))
+    if separator == " ":
+        raise UserError(
+            f"{path}: columns are separated by spaces; allowed: commas, as "
+            r"`pandas.read_csv(FILE, sep=r'\s+').to_csv('commas.csv', index=False)` writes them"
+        )
+    if not any(map(_is_known, ways[separator])):
+        shown = header if len(header) <= 60 else header[:59] + "…"
+        raise UserError(
+            f"{path}: its first line names no column that is needed: {shown!r}; allowed: a header, "
+            "scores_0,scores_1,…,labels,member,set"
+        )
+    header_lines = len(re.findall(r"\r\n|\r|\n", found[0])) + 1
+    padded = any(cell.startswith(" ") for cell in next(csv.reader([header], delimiter=separator)))
+    return _Dialect(ways[separator], separator, header_lines, padded)
+
+
+def _header_names(header: str, separator: str) -> list[str]:
+    cells = next(csv.reader([header], delimiter=separator, skipinitialspace=True))
+    # `numpy.savetxt` begins a header with a number sign.
+    return [cell.lstrip("# ").rstrip().lower() for cell in cells]
+
+
+def _without_padding(columns: _Columns) -> _Columns:
+    # A quote after a blank is part of the text to Arrow.
+    plain = [re.sub(r'^"(.*)"$', r"\1", name.strip()) for name in columns.set_names]
+    names = list(dict.fromkeys(plain))
+    places = np.asarray([names.index(name) for name in plain], dtype=np.int32)
+    return replace(columns, set_names=tuple(names), set_codes=places[columns.set_codes])
+
+
+def _csv_columns(path: Path, dialect: _Dialect, used: list[str], decimal: str) -> _Columns:
     try:
-        with pyarrow.csv.open_csv(path) as reader:
-            names = reader.schema.names
+        return _from_batches(path, _csv_batches(path, dialect, used, decimal), None, used)
     except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
-            raise UserError(f"{path}: has no rows") from error
-        raise
-    _check_names(path, names)
-    if len(names) == 1 and ";" in names[0]:
-        raise UserError(f"{path}: columns are separated by semicolons; allowed: commas")
-    # Types follow from the first block alone, where a score may look like an integer.
-    options = pyarrow.csv.ConvertOptions(
-        column_types={name: pa.float32() for name in names if _is_value(name)},
-        strings_can_be_null=True,
-    )
-    try:
-        with pyarrow.csv.open_csv(path, convert_options=options) as reader:
-            return _from_batches(path, reader.schema, reader, None, needs_sets)
-    except pa.ArrowInvalid as error:
-        raise ValueError(
-            re.sub(r"CSV column #(\d+)", partial(_column_name, names), str(error))
-        ) from error
+        if decimal == "." and re.search(
+            r"to float: invalid value '\s*-?\d*,\d+(e[-+]?\d+)?\s*'", str(error)
+        ):
+            columns = _csv_columns(path, dialect, used, ",")
+            return replace(columns, notes=(f"{path}: numbers have decimal commas.",))
+        raise _csv_error(path, dialect, decimal, error) from error
 
 
-def _column_name(names: list[str], match: re.Match[str]) -> str:
-    return f"column {names[int(match[1])]}"
+def _csv_batches(
+    path: Path, dialect: _Dialect, used: list[str], decimal: str
+) -> Iterator[pa.RecordBatch]:
+    """Yield the used columns, in types that the file's content has no say in."""
+    text = pa.dictionary(pa.int32(), pa.string())
+    types = {"labels": pa.int64(), "member": text, "set": text}
+    # Columns that are not used may lack a name or share one.
+    places = {str(dialect.names.index(name)): name for name in used}
+    with pyarrow.csv.open_csv(
+        path,
+        pyarrow.csv.ReadOptions(
+            column_names=[str(place) for place in range(len(dialect.names))],
+            skip_rows=dialect.header_lines,
+        ),
+        pyarrow.csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
+        pyarrow.csv.ConvertOptions(
+            include_columns=list(places),
+            column_types={place: types.get(name, pa.float32()) for place, name in places.items()},
+            null_values=[""],
+            decimal_point=decimal,
+        ),
+    ) as reader:
+        for batch in reader:
+            yield batch.rename_columns(used)
 
 
-def _check_names(path: Path, names: list[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{path}: column {name} is there {names.count(name)} times")
+def _csv_error(path: Path, dialect: _Dialect, decimal: str, error: pa.ArrowInvalid) -> Exception:
+    """Return what Arrow found, with the row and the column's name."""
+    text = str(error)
+    if "Empty CSV" in text or "Could not skip initial" in text:
+        return UserError(f"{path}: has no rows")
+    if found := re.search(r"Expected (\d+) columns, got (\d+)", text):
+        wanted, count = int(found[1]), int(found[2])
+        row = _first_row(path, dialect, lambda cells: len(cells) == count)
+        return UserError(
+            f"{path}: {row} has {count} cells; allowed: {wanted}, as the header (a "
+            "separator at a line's end makes one more, a decimal comma between commas too)"
+        )
+    found = re.search(r"CSV column #(\d+): .*?(UTF8|invalid value '(.*)')", text, re.DOTALL)
+    if found is None:
+        return ValueError(text)
+    place, value = int(found[1]), found[3]
+    name = dialect.names[place]
+    if value is None:
+        row = _first_row(path, dialect, lambda cells: re.search("[\udc80-\udcff]", cells[place]))
+        return UserError(f"{path}: {row} of {name} is no text in UTF-8; allowed: UTF-8")
+    row = _first_row(path, dialect, lambda cells: cells[place].strip() == value.strip())
+    allowed = "numbers, with decimal commas as in other rows" if decimal == "," else "numbers"
+    if name == "labels":
+        allowed = "whole numbers such as 2, and -1 for an image without label"
+    return UserError(f"{path}: {row} of {name} is {value!r}; allowed: {allowed}")
+
+
+def _first_row(path: Path, dialect: _Dialect, is_meant: Callable[[list[str]], Any]) -> str:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        lines = islice(stream, dialect.header_lines, None)
+        rows = filter(None, csv.reader(lines, delimiter=dialect.separator))
+        found = (number for number, cells in enumerate(rows) if is_meant(cells))
+        return f"row {next(found, '?')}"
 
 
 def _read_parquet(path: Path, needs_sets: bool) -> _Columns:
     schema = pyarrow.parquet.read_schema(path)
-    _check_names(path, schema.names)
-    dictionary = ["set"] if needs_sets and "set" in schema.names and _is_text(schema, "set") else []
+    used = _used_columns(path, schema.names, needs_sets)
+    _check_types(path, schema, used)
+    dictionary = ["set"] if "set" in used and _is_text(schema, "set") else []
     with pyarrow.parquet.ParquetFile(path, read_dictionary=dictionary) as file:
-        columns = [n for n in schema.names if _is_value(n) or n in ("labels", "member", "set")]
-        batches = file.iter_batches(ROWS_AT_ONCE, columns=columns)
-        return _from_batches(path, schema, batches, file.metadata.num_rows, needs_sets)
+        batches = file.iter_batches(ROWS_AT_ONCE, columns=used)
+        return _from_batches(path, batches, file.metadata.num_rows, used)
 
 
 def _is_text(schema: pa.Schema, column: str) -> bool:
@@ -203,59 +326,73 @@ def _is_value(column: str) -> bool:
     return re.fullmatch(r"(scores|logits)(_\d+)?", column) is not None
 
 
-def _name_of_values(path: Path, names: set[str]) -> str:
-    for name in ("scores", "logits"):
-        if name in names or f"{name}_0" in names:
-            return name
-    raise UserError(f"{path}: has neither scores nor logits; found: {', '.join(sorted(names))}")
+def _is_known(column: str) -> bool:
+    return _is_value(column) or column in _other_names(needs_sets=True)
 
 
-def _require(path: Path, names: set[str], wanted: list[str], kind: str) -> None:
+def _other_names(needs_sets: bool) -> list[str]:
+    return ["labels", "member", "set"] if needs_sets else ["labels", "member"]
+
+
+def _used_columns(path: Path, names: list[str], needs_sets: bool) -> list[str]:
+    """Return the columns that are read: of scores or else of logits, then the others."""
+    for name in filter(_is_known, names):
+        if names.count(name) > 1:
+            raise UserError(f"{path}: column {name} is there {names.count(name)} times")
+    values = [name for name in names if _is_value(name)]
+    if not values:
+        raise _has_no_values(path, names)
+    kind = "scores" if any(name.startswith("scores") for name in values) else "logits"
+    values = [name for name in values if name.startswith(kind)]
+    wanted = [kind] if kind in values else [f"{kind}_{place}" for place in range(len(values))]
+    from_one = [f"{kind}_{place}" for place in range(1, len(values) + 1)]
+    if len(values) > 1 and set(values) == set(from_one):
+        raise UserError(
+            f"{path}: columns are counted from 1, {from_one[0]} to {from_one[-1]}; allowed: from "
+            f"0, {wanted[0]} to {wanted[-1]}, as labels count the classes"
+        )
+    used = [*wanted, *_other_names(needs_sets)]
+    _require(path, names, used, "column")
+    return used
+
+
+def _has_no_values(path: Path, names: Collection[str]) -> UserError:
+    return UserError(f"{path}: has neither scores nor logits; found: {_listed(names)}")
+
+
+def _require(path: Path, names: Collection[str], wanted: list[str], kind: str) -> None:
     missing = [name for name in wanted if name not in names]
     if missing:
-        raise UserError(
-            f"{path}: {kind} {missing[0]} is missing; found: {', '.join(sorted(names))}"
-        )
+        raise UserError(f"{path}: {kind} {missing[0]} is missing; found: {_listed(names)}")
 
 
-def _from_batches(
-    path: Path,
-    schema: pa.Schema,
-    batches: Iterator[pa.RecordBatch],
-    rows: int | None,
-    needs_sets: bool,
-) -> _Columns:
-    """Collect batches of a table, never holding more than the numbers themselves."""
-    name = _name_of_values(path, set(schema.names))
-    wanted = ["labels", "member"] + (["set"] if needs_sets else [])
-    _require(path, set(schema.names), wanted, "column")
-    value_columns = _value_columns(path, schema, name)
-    _check_types(path, schema, value_columns)
-    collected = _Collector(path, rows)
-    for batch in batches:
-        collected.add(batch, value_columns, needs_sets)
-    return collected.columns(name == "logits")
+def _listed(names: Collection[str]) -> str:
+    more = len(names) - NAMES_IN_MESSAGE
+    listed = ", ".join(sorted(names)[:NAMES_IN_MESSAGE])
+    return f"{listed}, and {more} more" if more > 0 else listed
 
 
-def _value_columns(path: Path, schema: pa.Schema, name: str) -> list[str]:
-    if name in schema.names:
-        return [name]
-    count = sum(re.fullmatch(rf"{name}_\d+", n) is not None for n in schema.names)
-    columns = [f"{name}_{number}" for number in range(count)]
-    _require(path, set(schema.names), columns, "column")
-    return columns
-
-
-def _check_types(path: Path, schema: pa.Schema, value_columns: list[str]) -> None:
-    for name in value_columns:
+def _check_types(path: Path, schema: pa.Schema, used: list[str]) -> None:
+    for name in filter(_is_value, used):
         kind = schema.field(name).type
         number = kind.value_type if _is_list(kind) else kind
         if not (pa.types.is_floating(number) or pa.types.is_integer(number)):
             raise UserError(f"{path}: {name} has type {kind}; allowed: numbers")
-    if "set" in schema.names:
+    if "set" in used:
         kind = schema.field("set").type
         if pa.types.is_binary(kind) or pa.types.is_nested(kind):
             raise UserError(f"{path}: set has type {kind}; allowed: text in UTF-8")
+
+
+def _from_batches(
+    path: Path, batches: Iterator[pa.RecordBatch], rows: int | None, used: list[str]
+) -> _Columns:
+    """Collect batches of a table, never holding more than the numbers themselves."""
+    value_columns = [name for name in used if _is_value(name)]
+    collected = _Collector(path, rows)
+    for batch in batches:
+        collected.add(batch, value_columns, "set" in used)
+    return collected.columns(value_columns[0].startswith("logits"))
 
 
 class _Collector:
@@ -275,7 +412,7 @@ class _Collector:
         """Take the next rows."""
         self._add_values(self._matrix(batch, value_columns))
         self.labels.append(self._plain(batch, "labels"))
-        self.member.append(self._plain(batch, "member"))
+        self.member.append(self._member(batch))
         if needs_sets:
             self.codes.append(self._set_codes(batch.column("set")))
         self.read += batch.num_rows
@@ -319,6 +456,24 @@ class _Collector:
         array: Array = column.to_numpy(zero_copy_only=False)
         return array
 
+    def _member(self, batch: pa.RecordBatch) -> Array:
+        column = batch.column("member")
+        if not pa.types.is_dictionary(column.type):
+            return self._plain(batch, "member")
+        self._no_nulls(column, "member")
+        texts = [str(text).strip() for text in column.dictionary.to_pylist()]
+        truths = [TRUTH.get(text.lower()) for text in texts]
+        indices = column.indices.to_numpy(zero_copy_only=False)
+        wrong = np.asarray([truth is None for truth in truths], dtype=np.bool_)[indices]
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            text = repr(texts[indices[row]]) if texts[indices[row]] else "empty"
+            raise UserError(
+                f"{self.path}: row {self.read + row} of member is {text}; "
+                "allowed: true/false or 0/1"
+            )
+        return np.asarray(truths, dtype=np.bool_)[indices]
+
     def _no_nulls(self, column: pa.Array, name: str) -> None:
         if column.null_count:
             row = self.read + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
@@ -328,7 +483,7 @@ class _Collector:
         self._no_nulls(column, "set")
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
-        here = [str(name) for name in column.dictionary.to_pylist()]
+        here = [str(name) for name in column.dictionary.to_numpy(zero_copy_only=False)]
         lookup = [self.names.setdefault(name, len(self.names)) for name in here]
         indices = column.indices.to_numpy(zero_copy_only=False)
         return np.asarray(lookup, dtype=np.int32)[indices]
@@ -359,27 +514,36 @@ def _checked(path: Path, columns: _Columns, needs_sets: bool) -> ScoreSet:
     name = "logits" if columns.is_logits else "scores"
     _check_shapes(path, name, columns)
     values = _as_numbers(path, name, columns.values)
-    scores = _softmax(path, values) if columns.is_logits else _check_scores(path, values)
+    if columns.is_logits:
+        scores, notes = _softmax(path, values), columns.notes
+    else:
+        scores, notes = values, (*columns.notes, *_check_scores(path, values))
     labels = _check_labels(path, columns.labels, scores.shape[1])
     member = _check_member(path, columns.member)
     if needs_sets and "" in columns.set_names:
         nameless = columns.set_codes == columns.set_names.index("")
-        raise UserError(f"{path}: row {int(np.argmax(nameless))} of set is empty")
-    result = ScoreSet(scores, labels, member, columns.set_names, columns.set_codes)
+        if nameless.any():
+            raise UserError(f"{path}: row {int(np.argmax(nameless))} of set is empty")
+    result = ScoreSet(scores, labels, member, columns.set_names, columns.set_codes, notes)
     _check_membership(path, result, needs_sets)
     return result
 
 
 def _check_shapes(path: Path, name: str, columns: _Columns) -> None:
     if columns.values.ndim != 2:
+        way_out = f"; {_of_two_classes(name)}" if columns.values.ndim == 1 else ""
         raise UserError(
-            f"{path}: {name} has {columns.values.ndim} dimensions; allowed: 2, rows × classes"
+            f"{path}: {name} has {columns.values.ndim} dimensions; "
+            f"allowed: 2, rows × classes{way_out}"
         )
     rows, classes = columns.values.shape
     if rows == 0:
         raise UserError(f"{path}: has no rows")
     if classes < 2:
-        raise UserError(f"{path}: {name} has {classes} column(s); allowed: at least 2")
+        raise UserError(
+            f"{path}: {name} has {classes} column(s); allowed: at least 2, one for each class; "
+            f"{_of_two_classes(name)}"
+        )
     for other in ("labels", "member", "set_codes"):
         array = getattr(columns, other)
         label = "set" if other == "set_codes" else other
@@ -390,9 +554,18 @@ def _check_shapes(path: Path, name: str, columns: _Columns) -> None:
             )
 
 
+def _of_two_classes(name: str) -> str:
+    """Return how the one number that a sigmoid has of each image becomes two."""
+    if name == "logits":
+        return "if it is z of sigmoid(z), give `np.c_[0 * z, z]`: logits_0 = 0, logits_1 = z"
+    return (
+        "if it is class 1's probability p, give `np.c_[1 - p, p]`: scores_0 = 1 - p, scores_1 = p"
+    )
+
+
 def _as_numbers(path: Path, name: str, values: Array) -> Float32:
     if values.dtype.kind not in "fiu":
-        raise UserError(f"{path}: {name} has type {values.dtype}; allowed: numbers")
+        raise UserError(f"{path}: {name} has type {values.dtype}; allowed: numbers, e.g. float32")
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(values, dtype=np.float32)
 
@@ -406,20 +579,35 @@ def _first_bad_row(values: Float32, is_bad: Callable[[Float32], Any]) -> int | N
     return None
 
 
-def _check_scores(path: Path, scores: Float32) -> Float32:
+def distance_from_one(sums: Float64) -> Float64:
+    """Return how far sums of scores are from 1, to the six decimals that float32 is good for."""
+    return np.abs(sums - 1).round(6)
+
+
+def _check_scores(path: Path, scores: Float32) -> list[str]:
     row = _first_bad_row(scores, lambda rows: ~np.isfinite(rows).all(axis=1))
     if row is not None:
         raise UserError(f"{path}: row {row} of scores has NaN or infinity")
     row = _first_bad_row(scores, lambda rows: (rows < 0).any(axis=1) | (rows > 1).any(axis=1))
     if row is not None:
-        raise UserError(f"{path}: row {row} of scores leaves [0, 1]; are these logits?")
-    row = _first_bad_row(scores, lambda rows: np.abs(rows.sum(axis=1) - 1) > SUM_TOLERANCE)
-    if row is not None:
-        total = scores[row].sum()
         raise UserError(
-            f"{path}: row {row} of scores sums to {total:.6g}; allowed: 1 ± {SUM_TOLERANCE}"
+            f"{path}: row {row} of scores leaves [0, 1]; are these logits, or percentages?"
         )
-    return scores
+    off = distance_from_one(scores.sum(axis=1, dtype=np.float64))
+    if off.max() > SUM_TOLERANCE:
+        row = int(np.argmax(off > SUM_TOLERANCE))
+        total = round(float(scores[row].sum(dtype=np.float64)), 6)
+        raise UserError(
+            f"{path}: row {row} of scores sums to {total:.7g}; allowed: {1 - SUM_TOLERANCE:g} to "
+            f"{1 + SUM_TOLERANCE:g}; give logits, or divide each row by its sum"
+        )
+    count = np.count_nonzero(off > NOTED_SUM)
+    if not count:
+        return []
+    return [
+        f"{path}: {count:,} of {len(off):,} rows of scores miss a sum of 1 by more than "
+        f"{NOTED_SUM}, by {off.max():.2g} at most; taken as given."
+    ]
 
 
 def _softmax(path: Path, logits: Float32) -> Float32:

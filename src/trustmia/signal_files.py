@@ -19,7 +19,7 @@ from trustmia import files
 from trustmia.arrays import Bool, Float64, Int64
 from trustmia.attacks.reference import confidence
 from trustmia.errors import UserError
-from trustmia.score_files import SUM_TOLERANCE
+from trustmia.score_files import SUM_TOLERANCE, distance_from_one
 
 Array = npt.NDArray[Any]
 # Their squares, and those of their quotients, are finite in float64.
@@ -99,11 +99,11 @@ def _checked_scores(block: Array, labels: Int64) -> Float64:
     if (block < 0).any():
         raise ValueError("some scores are below 0; are they logits? Then save them as logits")
     sums = block.sum(axis=-1, dtype=np.float64).ravel()
-    worst = sums[np.abs(sums - 1).argmax()]
-    if abs(worst - 1) > SUM_TOLERANCE:
+    off = distance_from_one(sums)
+    if off.max() > SUM_TOLERANCE:
         raise ValueError(
-            f"some scores sum to {worst}; allowed: 1 ± {SUM_TOLERANCE}; save logits as logits, or "
-            "divide scores by their sum"
+            f"some scores sum to {sums[off.argmax()]}; allowed: 1 ± {SUM_TOLERANCE}; save logits "
+            "as logits, or divide scores by their sum"
         )
     return confidence.from_scores(block, labels)
 

@@ -152,17 +152,28 @@ def top_k(scores: Float32, k: int) -> Float32:
     return np.ascontiguousarray(np.sort(kept, axis=1)[:, ::-1])
 
 
+def check_k(k: int, classes: int, option: str) -> None:
+    """Refuse to look at more scores than there are.
+
+    Args:
+        k: Largest scores that the attack sees.
+        classes: How many scores there are of an image.
+        option: What the person who set `k` calls it.
+
+    Raises:
+        UserError: `k` is not 1 to `classes`.
+    """
+    if not 1 <= k <= classes:
+        raise UserError(f"{option}: got {k}; allowed: 1 to {classes}, the number of classes")
+
+
 def fit(scores: Float32, member: Bool, settings: AttackSettings) -> SalemAttack:
     """Train the network on the shadow model's scores with binary cross-entropy.
 
     Raises:
-        UserError: `salem_k` is larger than the number of classes.
+        UserError: `salem_k` is not 1 to the number of classes.
     """
-    classes = scores.shape[1]
-    if settings.salem_k > classes:
-        raise UserError(
-            f"salem_k: got {settings.salem_k}; allowed: 1 to {classes}, the number of classes"
-        )
+    check_k(settings.salem_k, scores.shape[1], "salem_k")
     inputs, labels = top_k(scores, settings.salem_k), member.astype(np.float32)
     rng = numpy_generator(settings.seed, "salem")
     network = Network.initial(settings.salem_k, rng)

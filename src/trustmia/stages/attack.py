@@ -8,6 +8,7 @@ import pandas as pd
 from trustmia import files, layout
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.attacks.reference import FAMILIES, ReferenceSettings
+from trustmia.attacks.salem import check_k
 from trustmia.audit import AuditResult, run_audit
 from trustmia.decision_files import Decisions, write_decisions
 from trustmia.evaluation import Roc, roc_of_scores, thin_roc
@@ -30,6 +31,8 @@ def main() -> None:
     params = load_params()
     shadow = read_scores(layout.SCORES / "shadow.npz", needs_sets=False)
     target = read_scores(layout.SCORES / "target.npz", needs_sets=True)
+    if "salem" in params.attack.methods:
+        check_k(params.attack.salem_k, shadow.scores.shape[1], "params.yaml: attack.salem_k")
     result = run_audit(
         shadow,
         target,
