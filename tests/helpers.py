@@ -10,6 +10,8 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+# Numbers that published code gives; see README.md there.
+REFERENCE = ROOT / "tests" / "fixtures" / "reference"
 SMALL = {
     "threads": 1,
     "split.train_size": 300,
