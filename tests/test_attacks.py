@@ -80,7 +80,16 @@ def test_threshold_is_the_best_point_of_the_roc_curve(rows: list[tuple[float, bo
     scores = two_classes(largest)
     fpr, tpr, thresholds = roc_curve(member, scores.max(axis=1))
     fitted = ATTACKS["threshold"].fit(scores, member, QUICK)
-    assert fitted.parameters() == {"threshold": thresholds[np.argmax(tpr - fpr)]}
+    best = thresholds[np.argmax(tpr - fpr)]
+    assert fitted.parameters() == {"threshold": best if np.isfinite(best) else None}
+
+
+@pytest.mark.parametrize("largest", [[1.0, 1.0, 1.0, 1.0], [0.6, 0.7, 0.9, 0.8]])
+def test_threshold_calls_nobody_a_member_where_no_score_tells_members(largest: list[float]) -> None:
+    member = np.array([True, True, False, False])
+    fitted = ATTACKS["threshold"].fit(two_classes(largest), member, QUICK)
+    assert fitted.parameters() == {"threshold": None}
+    assert not fitted.decide(fitted.score(two_classes([0.5, 0.9, 1.0]))).any()
 
 
 def test_threshold_calls_only_what_is_strictly_above_a_member() -> None:

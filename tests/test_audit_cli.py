@@ -530,3 +530,22 @@ def test_process_ends_with_one_line_and_leaves_nothing(path: str, good: Path) ->
     assert result.stderr.count("\n") == 1
     assert path in result.stderr
     assert {p.name for p in good.iterdir()} == {"shadow.npz", "target.npz", path}
+
+
+@pytest.mark.parametrize("largest", ["equal", "smaller"])
+def test_an_audit_ends_where_no_threshold_tells_the_shadow_s_members(
+    tmp_path: Path, largest: str
+) -> None:
+    member = np.arange(40) < 20
+    top = np.where(member, 0.6, 0.9) if largest == "smaller" else np.ones(40)
+    scores = np.stack([top, 1 - top], axis=1)
+    arrays: Arrays = {"scores": scores, "labels": np.zeros(40, np.int64), "member": member}
+    write_npz(tmp_path / "shadow", arrays)
+    write_npz(tmp_path / "target", arrays | {"set": np.where(member, "members", "original")})
+    cli.main(command(tmp_path))
+    content = json.loads((tmp_path / "out/metrics.json").read_text())
+    reached = content["sets"]["original"]["threshold"]
+    assert content["parameters"]["threshold"] is None
+    assert (reached["precision"], reached["recall"], reached["fpr"]) == (0, 0, 0)
+    assert reached["auroc"] == (0.5 if largest == "equal" else 0)
+    assert set(content["sets"]["original"]) == set(ATTACKS)

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,45 @@ def message(folder: Path, text: str | bytes) -> str:
 def test_committed_parameters_are_valid() -> None:
     params = load_params(COMMITTED)
     assert params.model_dump() == yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
+
+
+def float_keys(params: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in params.items():
+        if isinstance(value, dict):
+            yield from float_keys(value, f"{prefix}{key}.")
+        elif isinstance(value, float):
+            yield f"{prefix}{key}"
+
+
+FLOATS = [*float_keys(load_params(COMMITTED).model_dump()), "calibration.temperature"]
+
+
+@pytest.mark.parametrize("written", ["1e-05", "1e-5", "1.0e-05", "0.00001", "1E-5", "+1.e-5"])
+def test_every_small_number_is_one_however_it_is_written(tmp_path: Path, written: str) -> None:
+    text = COMMITTED.read_text(encoding="utf-8")
+    for key in FLOATS:
+        name = key.rpartition(".")[2]
+        text = re.sub(rf"^( *{name}): [^ #]+", rf"\1: {written}", text, flags=re.MULTILINE)
+    params = load_text(tmp_path, text).model_dump()
+    for key in FLOATS:
+        value: Any = params
+        for part in key.split("."):
+            value = value[part]
+        assert value == 1e-5, key
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("on", "'on'"), ("1:30", "'1:30'"), ("!!python/name:os.system", "YAML")]
+)
+def test_what_is_no_number_for_dvc_is_none_here(tmp_path: Path, written: str, read: str) -> None:
+    text = COMMITTED.read_text(encoding="utf-8")
+    changed = re.sub(r"^( *batch_size): 64 ", rf"\1: {written} ", text, flags=re.MULTILINE)
+    assert read in message(tmp_path, changed)
+
+
+def test_a_key_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    text = COMMITTED.read_text(encoding="utf-8")
+    assert 'duplicate key "seed"' in message(tmp_path, f"{text}seed: 7\n")
 
 
 def leaves(params: dict[str, Any]) -> int:
@@ -100,7 +140,7 @@ def test_every_key_has_a_comment_on_its_line() -> None:
         ("attack.methods", [], r"got \[\]; allowed: .*at least one name"),
         ("attack.methods", ["salem", "salem"], r"got \['salem', 'salem'\]; allowed: .*twice"),
         ("calibration.temperature", "fitt", "got 'fitt'; allowed: 'fit' or .*number"),
-        ("calibration.temperature", -1, "got -1; allowed: 'fit' or .*greater than 0"),
+        ("calibration.temperature", -1, "got -1; allowed: 'fit' or .*0.000001"),
         ("calibration.temperature", float("nan"), "got nan; allowed: 'fit' or a finite number"),
         ("references.count", 3, "got 3; allowed: a multiple of 2"),
         ("references.executor", "dask", "got 'dask'; allowed: 'local' or 'ray'"),
