@@ -54,7 +54,11 @@ def float_keys(params: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{key}"
 
 
-FLOATS = [*float_keys(load_params(COMMITTED).model_dump()), "calibration.temperature"]
+# Ray counts in ten-thousandths.
+FLOATS = [
+    *(k for k in float_keys(load_params(COMMITTED).model_dump()) if "per_model" not in k),
+    "calibration.temperature",
+]
 
 
 @pytest.mark.parametrize("written", ["1e-05", "1e-5", "1.0e-05", "0.00001", "1E-5", "+1.e-5"])
@@ -143,6 +147,8 @@ def test_every_key_has_a_comment_on_its_line() -> None:
         ("calibration.temperature", -1, "got -1; allowed: 'fit' or .*0.000001"),
         ("calibration.temperature", float("nan"), "got nan; allowed: 'fit' or a finite number"),
         ("references.count", 3, "got 3; allowed: a multiple of 2"),
+        ("references.cpus_per_model", 1e-5, "got 1e-05; allowed: four decimals, as Ray counts"),
+        ("references.gpus_per_model", 0.33333, "got 0.33333; allowed: four decimals, .*"),
         ("references.executor", "dask", "got 'dask'; allowed: 'local' or 'ray'"),
         ("attack.lira.variance", "own", "got 'own'; allowed: 'per_example', 'global' or 'auto'"),
         ("attack.rmia.a", 1.5, "got 1.5; allowed: 'tune' or less than or equal to 1"),

@@ -57,6 +57,13 @@ def _plain_name(name: str) -> str:
     return name
 
 
+def _four_decimals(value: float) -> float:
+    if round(value, 4) != value:
+        raise ValueError("four decimals, as Ray counts")
+    return value
+
+
+FourDecimals = AfterValidator(_four_decimals)
 FileName = Annotated[str, AfterValidator(_plain_name)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -133,8 +140,8 @@ class ReferenceParams(Section):
     parallel: Parallel
     stack_size: Count
     ray_address: str | None
-    cpus_per_model: Annotated[float, Field(gt=0, le=10**4)]
-    gpus_per_model: Annotated[float, Field(ge=0, le=10**3)]
+    cpus_per_model: Annotated[float, Field(gt=0, le=10**4), FourDecimals]
+    gpus_per_model: Annotated[float, Field(ge=0, le=10**3), FourDecimals]
 
 
 class GeneratorParams(Section):
