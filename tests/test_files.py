@@ -1,7 +1,10 @@
 """Files are as before or complete, never in between."""
 
 import json
+import os
 import struct
+import subprocess
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -46,6 +49,22 @@ def test_file_is_as_before_after_a_failure(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise Interrupted
     assert contents(tmp_path) == {"table.csv": "old"}
+
+
+def test_a_device_and_a_stream_stay_what_they_are(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        files.write_text(pipe, "text")
+        assert reader.communicate()[0] == b"text"
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+    files.write_text(Path(os.devnull), "text")
+    assert Path(os.devnull).is_char_device()
+    write = "from trustmia import files; files.write_text(files.Path('/dev/stdout'), 'text')"
+    with (tmp_path / "out").open("wb") as out:
+        subprocess.run([sys.executable, "-c", write], stdout=out, check=True)
+    assert (tmp_path / "out").read_text() == "text"
+    assert Path("/dev/stdout").is_symlink()
 
 
 def test_file_has_the_permissions_of_an_ordinary_one(tmp_path: Path) -> None:

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it there if the body succeeds."""
+    """Yield a temporary path beside `path`; rename it there if the body succeeds.
+
+    A device or a pipe (`/dev/stdout`) is itself what is written to, and stays what it is.
+    """
+    if _cannot_be_replaced(path):
+        yield path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
@@ -34,6 +40,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _cannot_be_replaced(path: Path) -> bool:
+    is_stream = path.is_symlink() and path.parent == Path("/dev")
+    return is_stream or (path.exists() and not path.is_file() and not path.is_dir())
 
 
 @contextlib.contextmanager
