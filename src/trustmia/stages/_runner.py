@@ -107,7 +107,8 @@ class _Inputs:
 def _params_of(stage: str) -> dict[str, Any]:
     """Return the parameters that a stage depends on by `dvc.yaml`, by their full keys."""
     stages = read_yaml(PIPELINE, f"`git restore {PIPELINE}`")["stages"]
-    wanted = stages[stage].get("do", stages[stage]).get("params", [])
+    own = stages.get(stage, {})
+    wanted = own.get("do", own).get("params", [])
     params = flat_keys(load_params(PARAMS).model_dump())
     return {
         key: value
