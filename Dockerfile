@@ -12,8 +12,9 @@ FROM ${BASE}
 
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates git make \
-    && if ! command -v python3.11; then \
-           apt-get install --yes --no-install-recommends python3.11 python3.11-venv; \
+    && if ! { command -v python3.13 || command -v python3.12 || command -v python3.11; }; then \
+           apt-get install --yes --no-install-recommends python3.11 python3.11-venv \
+           || apt-get install --yes --no-install-recommends python3 python3-venv; \
        fi \
     && rm -rf /var/lib/apt/lists/*
 
@@ -28,7 +29,8 @@ WORKDIR /workspace
 # Options of pip, for example where a CPU build of PyTorch lies, go into PIP_OPTIONS.
 ARG PIP_OPTIONS=""
 COPY --chown=researcher requirements.txt /opt/trustmia/
-RUN python3.11 -m venv /opt/trustmia/venv \
+RUN python="$(command -v python3.13 || command -v python3.12 || command -v python3.11)" \
+    && "$python" -m venv /opt/trustmia/venv \
     && /opt/trustmia/venv/bin/python -m pip install --no-cache-dir ${PIP_OPTIONS} \
            --requirement /opt/trustmia/requirements.txt
 

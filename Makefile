@@ -72,7 +72,7 @@ CHOSEN = $(or $(call in_shell,for name in $(if $(PYTHON),$(call quoted,$(PYTHON)
 	(Debian: python3-venv), tried $(or $(PYTHON),$(NAMES)); name one with PYTHON=/path/to/python))
 
 # An environment serves if it was made where it is now, by the Python that is named, if any.
-USABLE = $(call in_shell,cd "$$VENV" 2>/dev/null && bin/python -c '$(SUITABLE)' && \
+USABLE = $(call in_shell,cd "$$VENV" 2>/dev/null && \
 	bin/python -c 'import pip' && { ! [ -s .ready ] || [ "$$(cat .ready)" = "$$(pwd -P)" ]; } && \
 	$(if $(PYTHON),[ "$$(bin/python -c '$(VERSION)')" = "$$($(call quoted,$(CHOSEN)) -c '$(VERSION)')" ] &&) echo yes)
 CURRENT = $(and $(USABLE),$(call in_shell,[ -f "$$VENV/.ready" ] && \
@@ -80,12 +80,12 @@ CURRENT = $(and $(USABLE),$(call in_shell,[ -f "$$VENV/.ready" ] && \
 	"$$VENV/bin/python" -c '$(OWN)' && echo yes))
 
 define MAKE_ENVIRONMENT
-mkdir -p "$$VENV" 2>/dev/null || (cd "$$(dirname "$$VENV")" && mkdir -p "$$(readlink "$$VENV")")
+@mkdir -p "$$VENV" 2>/dev/null || (cd "$$(dirname "$$VENV")" && mkdir -p "$$(readlink "$$VENV")")
 PATH="$$OUTER_PATH" $(if $(PYTHON),$(call quoted,$(CHOSEN)),$(CHOSEN)) -m venv $$([ ! -f "$$VENV/.ready" ] || echo --clear) "$$(cd "$$VENV" && pwd -P)"
 endef
 define INSTALL
 $(if $(USABLE),,$(MAKE_ENVIRONMENT))
 "$$VENV"/bin/python -m pip install --quiet --requirement requirements.txt
 "$$VENV"/bin/python -m pip install --quiet --no-deps --editable .
-cd "$$VENV" && for file in .gitignore .dvcignore; do [ -e $$file ] || echo '*' >$$file; done && pwd -P >.ready
+@cd "$$VENV" && for file in .gitignore .dvcignore; do [ -e $$file ] || echo '*' >$$file; done && pwd -P >.ready
 endef
