@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tests.helpers import git
-from tests.tiny_repository import TinyRepository, make_tiny_repository
+from tests.tiny_repository import TinyRepository, make_tiny_repository, write_lock
 from trustmia.study.comparison import mean_interval
 
 SETS = ("original", "fake")
@@ -49,13 +49,15 @@ def add_experiment(
         (params[section] if section else params)[last] = value
     contents: dict[str, Any] = {
         "params.yaml": params,
+        "metrics/train_target.json": {"train": {"accuracy": 1}, "test": {"accuracy": accuracy}},
         "metrics/calibration_target.json": {"after": fitted},
         "metrics/attack_results.json": {"sets": sets},
     }
     for path, content in contents.items():
         (tiny.root / path).parent.mkdir(exist_ok=True)
         (tiny.root / path).write_text(json.dumps(content))
-    git(tiny.root, "add", *contents)
+    write_lock(tiny.root)
+    git(tiny.root, "add", *contents, "dvc.lock")
     tree = git(tiny.root, "write-tree").strip()
     head = git(tiny.root, "rev-parse", "HEAD").strip()
     commit = git(tiny.root, "commit-tree", tree, "-p", head, "-m", name).strip()
@@ -163,3 +165,74 @@ def test_one_value_has_no_interval() -> None:
     assert mean_interval([0.5])[0] == 0.5 and np.isnan(mean_interval([0.5])[1])
     assert np.isnan(mean_interval([np.nan])).all()
     assert mean_interval([0.5, np.nan])[0] == 0.5
+
+
+@pytest.fixture(scope="module")
+def partly(tmp_path_factory: pytest.TempPathFactory) -> TinyRepository:
+    """Return a repository whose experiments ran all stages, or some, by DVC itself."""
+    made = make_tiny_repository(tmp_path_factory.mktemp("partly"))
+    made.run("dvc", "repro", "attack")
+    git(made.root, "add", "--all")
+    git(made.root, "commit", "--quiet", "--message", "A run")
+
+    def experiment(name: str, decay: float, *targets: str) -> None:
+        made.run("dvc", "exp", "run", "-n", name, "-S", f"train.weight_decay={decay}", *targets)
+        git(made.root, "reset", "--quiet", "--hard")
+
+    experiment("partial", 0.1, "train")
+    experiment("partial-too", 0.3, "--temp", "train")
+    experiment("whole", 0.1, "attack")
+    attack = made.root / "attack.py"
+    attack.write_text(attack.read_text().replace('"recall": 0.9', '"recall": 0.5'))
+    experiment("other-code", 0.1, "attack")
+    attack.write_text(attack.read_text().replace('"recall": 0.9', '"recall": 0.4'))
+    experiment("unused-code", 0.1, "train")
+    return made
+
+
+def rows(printed: str, title: str) -> dict[str, list[str]]:
+    """Return a table's cells by the first one of their row."""
+    (table,) = [part for part in printed.split("\n\n") if part.startswith(f"{title} ")]
+    return {line.split()[0]: line.split()[1:] for line in table.splitlines()[2:]}
+
+
+def test_what_an_experiment_did_not_run_is_not_shown(partly: TinyRepository) -> None:
+    chosen = partly.run("trustmia", "compare", "--experiments", "partial-too,unused-code").stdout
+    assert "seeds    accuracy before calibration    accuracy    ECE" in chosen.splitlines()[0]
+    found = rows(chosen, "experiment")
+    assert found == {
+        "partial-too": ["1", "0.520", "–", "–", "–", "–"],
+        "unused-code": ["1", "0.720", "–", "–", "–", "–"],
+    }
+    assert "threshold" not in chosen, "what the committed run reached is nothing of theirs"
+    assert chosen.splitlines()[-1] == (
+        "Not shown (–), as these stages were not run with the experiment's own parameters, code "
+        "and data: partial-too, unused-code (attack)."
+    )
+
+
+def test_what_was_run_is_shown_beside_it(partly: TinyRepository, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    options = ["--sort", "ece", "--csv", str(table)]
+    printed = partly.run("trustmia", "compare", *options).stdout
+    models = rows(printed, "experiment")
+    attack = rows(printed, "threshold")
+    assert models["whole"] == ["1", "0.720", "0.720", "0.100", "0.090", "0.970"]
+    assert attack["whole"][2] == "0.900" and attack["other-code"][2] == "0.500"
+    assert attack["partial-too"] == ["1", *"–––––"]
+    assert list(models)[-2:] == ["partial-too", "unused-code"]
+    last = partly.run("trustmia", "compare", *options, "--descending").stdout
+    assert list(rows(last, "experiment"))[-2:] == ["partial-too", "unused-code"]
+    written = pd.read_csv(table, keep_default_na=False)
+    metrics = written.groupby("experiment")["metric"].agg(list)
+    assert metrics["partial-too"] == ["train_accuracy", "test_accuracy"]
+    assert len(metrics["whole"]) == 15
+    assert printed.splitlines()[-1].endswith("seed of others: partial."), "it is whole, less"
+
+
+def test_an_applied_experiment_changes_nothing_of_the_comparison(partly: TinyRepository) -> None:
+    before = partly.run("trustmia", "compare").stdout
+    partly.run("dvc", "exp", "apply", "partial-too")
+    after = partly.run("trustmia", "compare").stdout
+    git(partly.root, "reset", "--quiet", "--hard")
+    assert after == before

@@ -28,6 +28,7 @@ from trustmia.paper.checkpoints import PAPER_NAMES, import_checkpoints, parse_na
 from trustmia.paper.comparison import METRICS, compare, published_results
 from trustmia.paper.configurations import FOLDER, configurations, render
 from trustmia.params import Params, load_params
+from trustmia.results import COLUMNS
 
 TEMPLATE = (ROOT / "params.yaml").read_text(encoding="utf-8")
 
@@ -444,25 +445,31 @@ def test_comparison_without_a_run_names_what_to_run(tmp_path: Path) -> None:
         comparison.read_results(tmp_path / "attack_results.csv")
 
 
-def test_run_with_other_parameters_is_not_compared(tmp_path: Path) -> None:
+def test_run_with_other_parameters_is_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_bytes((ROOT / FOLDER / "cifar10_salem_cnn.yaml").read_bytes())
     params = params_of("cifar10_salem_cnn")
-    noted = params.model_dump()
-    lock = tmp_path / "dvc.lock"
+    columns = [f"Threshold Attack {column}" for column in COLUMNS]
+    (tmp_path / "metrics").mkdir()
+    table = f"{','.join(['Set', *columns])}\noriginal{',0.5' * len(columns)}\n"
+    (tmp_path / comparison.RESULTS).write_text(table)
+    noted = {"cmd": "attack", "outs": [{"path": str(comparison.RESULTS)}]}
+    declared = {"cmd": "attack", "params": ["train"], "outs": [str(comparison.RESULTS)]}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"attack": declared}}))
 
-    def note(**sections: Any) -> None:
-        stages = {name: {"params": {"params.yaml": content}} for name, content in sections.items()}
-        lock.write_text(yaml.safe_dump({"stages": stages | {"other": {}}}))
+    def note(**train: object) -> None:
+        stage = noted | {"params": {"params.yaml": {"train": params.train.model_dump() | train}}}
+        (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"attack": stage}}))
 
-    comparison.check_run(params, lock)
-    note(prepare_dataset={"dataset": noted["dataset"]}, train={"train": noted["train"], "seed": 42})
-    comparison.check_run(params, lock)
-    note(train={"train": noted["train"] | {"lr": 0.5}})
-    told = r"train\.lr is 0\.001, but the last run had 0\.5; run `dvc repro`"
-    with pytest.raises(UserError, match=told):
-        comparison.check_run(params, lock)
-    note(split={"split.method": "stratified"})
-    with pytest.raises(UserError, match=r"split\.method is published, but the last run had strat"):
-        comparison.check_run(params, lock)
+    with pytest.raises(UserError, match=r"older .*dvc\.lock does not name it"):
+        comparison.compare_paper(params, "simple", None)
+    note()
+    assert "0.500" in comparison.compare_paper(params, "simple", None)
+    note(lr=0.5)
+    with pytest.raises(UserError, match=r"train\.lr was 0\.5 and is 0\.001; .* run `dvc repro`"):
+        comparison.compare_paper(params, "simple", None)
 
 
 def test_deviations_from_the_paper_are_told(tmp_path: Path) -> None:

@@ -418,6 +418,31 @@ def test_the_time_of_a_study_is_that_of_its_newest_experiment(workspace: Path) -
     assert "newest experiment" not in read_provenance(None).facts.get("Time", {})
 
 
+def note_report(md5: str, params: dict[str, object]) -> None:
+    """Write a dvc.lock that names a report, and the parameters that it is of."""
+    out = {"path": layout.REPORT.as_posix(), "md5": md5}
+    noted = {"cmd": "draw", "outs": [out], "params": {"params.yaml": params}}
+    Path("dvc.lock").write_text(json.dumps({"stages": {"report": noted}}))
+    declared = {"cmd": "draw", "outs": [out["path"]], "params": list(params)}
+    Path("dvc.yaml").write_text(json.dumps({"stages": {"report": declared}}))
+
+
+def test_a_report_of_other_parameters_is_remarked_on(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files.write_text(layout.REPORT, "<!DOCTYPE html>")
+    note_report(files.md5(layout.REPORT), {"seed": 42})
+    cli.main(["report"])
+    assert capsys.readouterr() == ("reports/index.html\n", "")
+    note_report(files.md5(layout.REPORT), {"seed": 41})
+    cli.main(["report"])
+    assert capsys.readouterr() == (
+        "reports/index.html\n",
+        "trustmia: reports/index.html: older than the present params.yaml, code or data (seed was "
+        "41 and is 42; not run since: report); run `dvc repro`\n",
+    )
+
+
 def test_the_command_names_the_report_or_what_to_run(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -429,15 +454,14 @@ def test_the_command_names_the_report_or_what_to_run(
         "or `dvc repro report`, in the root of the repository\n"
     )
     files.write_text(layout.REPORT, "<!DOCTYPE html>")
-    for content in ("- 1", "stages: {}", "stages: ["):
+    for content in ("- 1", "stages: {}", "stages: [", "stages: {report: {outs: []}}"):
         Path("dvc.lock").write_text(content)
         with pytest.raises(UserError, match=r"dvc\.lock: names no report; run `git restore"):
             find_report(False, None)
-    Path("dvc.lock").write_text("stages: {report: {outs: []}}")
+    note_report("0" * 32, {})
     with pytest.raises(UserError, match=r"not the report that dvc\.lock names"):
         find_report(False, None)
-    out = {"path": layout.REPORT.as_posix(), "md5": files.md5(layout.REPORT)}
-    Path("dvc.lock").write_text(json.dumps({"stages": {"report": {"outs": [out]}}}))
+    note_report(files.md5(layout.REPORT), {})
     opened: list[str] = []
 
     def open_it(url: str) -> bool:

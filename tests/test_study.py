@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -40,13 +41,15 @@ def printed(tiny: TinyRepository) -> list[str]:
     return ["\n".join(messages), str(caught.value)]
 
 
-def run_study(tiny: TinyRepository, say: Callable[[str], None], jobs: int = 1) -> None:
+def run_study(
+    tiny: TinyRepository, say: Callable[[str], None], jobs: int = 1, out: Path = Path("study")
+) -> None:
     """Run a study in this process, which has loaded everything already."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tiny.root)
         for name, value in tiny_environment(tiny.root).items():
             patch.setenv(name, value)
-        study(Path("studies/default.yaml"), jobs, Path("study"), say)
+        study(Path("studies/default.yaml"), jobs, out, say)
 
 
 def told(tiny: TinyRepository, jobs: int = 1) -> str:
@@ -200,6 +203,35 @@ def interrupt_while_training(tiny: TinyRepository) -> None:
     output, errors = started.communicate(timeout=120)
     assert started.returncode == 130, errors
     assert "stopping DVC's workers" in output and errors == "trustmia: interrupted\n"
+
+
+def test_tables_leave_out_what_an_experiment_did_not_run(tmp_path: Path) -> None:
+    tiny = make_tiny_repository(tmp_path)
+    tiny.run("dvc", "repro", "attack")
+    tiny.write_grid({"standard": {}}, [43, 44])
+    git(tiny.root, "add", "--all")
+    git(tiny.root, "commit", "--quiet", "--message", "A run")
+    tiny.run("dvc", "exp", "run", "-n", "standard-s43", "-S", "seed=43", "train")
+    git(tiny.root, "reset", "--quiet", "--hard")
+    tiny.run("dvc", "exp", "run", "-n", "standard-s44", "-S", "seed=44", "attack")
+    out = Path("../my tables")
+    messages: list[str] = []
+    run_study(tiny, messages.append, out=out)
+    assert "not run for them: standard-s43 (attack); add them to `targets`" in messages[-2]
+    assert messages[-1].startswith("../my tables is outside the repository")
+    assert "dvc add" not in messages[-1]
+    tables = read_study(tiny.root / out)
+    assert tables["models"].groupby("seed")["metric"].agg(list)[43] == [
+        "train_accuracy",
+        "test_accuracy",
+    ]
+    for name in ("attacks", "roc", "gallery"):
+        assert set(tables[name]["seed"]) == {44}, name
+    run_study(tiny, messages.append, out=Path("my tables"))
+    found = re.fullmatch(r"Next: `(.*)` versions the tables", messages[-1])
+    assert found
+    tiny.run(*shlex.split(found[1]))
+    assert (tiny.root / "my tables.dvc").is_file()
 
 
 def test_documented_commands_work_as_printed(

@@ -4,6 +4,7 @@ Its files are those of the real pipeline, its stages a few lines. Switches, file
 the repository, let a training fail or wait, and every training leaves a line there.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pandas as pd
 import yaml
 
 from tests.helpers import ROOT, environment, git, run
+from trustmia import files
 
 TRAIN = """
 import json, pathlib, sys, time, yaml
@@ -40,9 +42,10 @@ accuracy = json.load(open("metrics/train_target.json"))["test"]["accuracy"]
 fitted = {"accuracy": accuracy, "nll": 0.5, "ece": 0.1, "overconfidence_error": 0.09, "mmps": 0.97}
 reached = {"precision": accuracy / 2, "recall": 0.9, "auroc": 0.6, "fpr": 0.75}
 sets = {"original": {"threshold": reached}, "fake": {"threshold": reached | {"fpr": 0.7}}}
+sizes = {"members": 40, "original": 20, "fake": 20}
 for name, content in {
     "calibration_target": {"before": fitted, "after": fitted},
-    "attack_results": {"sets": sets},
+    "attack_results": {"sizes": sizes, "sets": sets},
 }.items():
     pathlib.Path(f"metrics/{name}.json").write_text(json.dumps(content))
 pathlib.Path("plots/roc").mkdir(parents=True, exist_ok=True)
@@ -120,6 +123,26 @@ class TinyRepository:
         lines = self.run("dvc", "queue", "status").stdout.splitlines()
         rows = [line.split() for line in lines if line.endswith(("ed", "ing", "Success"))]
         return {row[1]: row[-1] for row in rows}
+
+
+def write_lock(root: Path) -> None:
+    """Write the dvc.lock of a repository whose stages, but the report, have just run."""
+    params = json.loads((root / "params.yaml").read_text())
+    stages = {}
+    for name, stage in list(STAGES.items())[:2]:
+        outs = [out for kind in ("outs", "metrics") for out in stage.get(kind, [])]
+        written = [next(iter(out)) for out in outs if isinstance(out, dict)]
+        stages[name] = {
+            "cmd": stage["cmd"],
+            "deps": [_entry(root, path) for path in stage["deps"]],
+            "params": {"params.yaml": {key: params[key] for key in stage["params"]}},
+            "outs": [_entry(root, path) for path in written if (root / path).is_file()],
+        }
+    (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
+
+
+def _entry(root: Path, path: str) -> dict[str, str]:
+    return {"path": path, "hash": "md5", "md5": files.md5(root / path)}
 
 
 def tiny_environment(root: Path) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """`trustmia compare`: experiments side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,16 @@ import pandas as pd
 
 from trustmia import files
 from trustmia.errors import UserError
-from trustmia.study.comparison import Group, as_tables, compare_groups, group, stem
+from trustmia.freshness import by_stages
+from trustmia.study.comparison import (
+    Group,
+    Measured,
+    as_tables,
+    compare_groups,
+    group,
+    measure,
+    stem,
+)
 from trustmia.study.repository import ExperimentRepository, Finished, open_repository
 from trustmia.study.tables import HELD_OUT
 
@@ -57,11 +66,12 @@ def compare(
             raise UserError(f"no experiments{where}; run `make study`, or `dvc exp run` for one")
         if names is not None:
             found = _chosen(repository, found, names)
-        groups = group(repository, found)
-        comparison = compare_groups(repository, groups)
+        measured = {experiment: measure(repository, experiment) for experiment in found}
+        groups = group(repository, measured)
+    comparison = compare_groups(measured, groups)
     labels = _sorted(comparison, [one.label for one in groups], sorting)
     _write(csv, markdown, comparison, labels)
-    return "\n\n".join([as_tables(comparison, labels, "simple"), *_remarks(groups)])
+    return "\n\n".join([as_tables(comparison, labels, "simple"), *_remarks(groups, measured)])
 
 
 def _chosen(
@@ -91,7 +101,8 @@ def _sorted(comparison: pd.DataFrame, labels: list[str], sorting: Sorting) -> li
     if rows.empty:
         known = ", ".join(dict.fromkeys(names))
         raise UserError(f"--sort: got {sorting.metric!r}; allowed: {known}, also with .SET")
-    means = dict(zip(rows["experiment"], rows["mean"], strict=True))
+    measured = rows.dropna(subset="mean")
+    means = dict(zip(measured["experiment"], measured["mean"], strict=True))
     sign = -1 if sorting.descending else 1
     ranked = sorted((label for label in labels if label in means), key=lambda x: sign * means[x])
     return ranked + [label for label in labels if label not in means]
@@ -111,8 +122,17 @@ def _write(
         raise UserError(f"{error.filename}: not writable ({error.strerror})") from error
 
 
-def _remarks(groups: Sequence[Group]) -> list[str]:
+def _remarks(groups: Sequence[Group], measured: Mapping[Finished, Measured]) -> list[str]:
+    """Return a sentence for every kind of thing that the tables do not show."""
+    remarks = []
+    left_out = {e.name: measured[e].left_out for one in groups for e in one.experiments}
+    if any(left_out.values()):
+        remarks.append(
+            "Not shown (–), as these stages were not run with the experiment's own parameters, "
+            f"code and data: {by_stages(left_out)}."
+        )
     repeats = [name for one in groups for name in one.repeats]
-    if not repeats:
-        return []
-    return [f"Left out, as they repeat parameters and seed of others: {', '.join(repeats)}."]
+    if repeats:
+        listed = ", ".join(repeats)
+        remarks.append(f"Left out, as they repeat parameters and seed of others: {listed}.")
+    return remarks

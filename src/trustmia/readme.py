@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
-from trustmia import files
+from trustmia import files, layout
 from trustmia.errors import UserError
+from trustmia.freshness import remark, require_current
 from trustmia.ranking_results import ranking_table, rates_table, with_interval
 from trustmia.report.names import variant_title
 from trustmia.report.summary import summarise
@@ -16,6 +17,16 @@ from trustmia.results import as_table, read_metrics
 from trustmia.study.store import read_study
 
 BENCHMARKS = Path("benchmarks/results.json")
+# The metrics that the tables show.
+SHOWN = (
+    "attack_results",
+    "ranking",
+    "train_target",
+    "train_shadow",
+    "calibration_target",
+    "calibration_shadow",
+    "generator",
+)
 # Columns of the study's table: what they show of the target, and of attacks on it.
 STUDY_MODELS = {"test accuracy": "accuracy", "ECE": "ece", "MMPS": "mmps"}
 STUDY_RATES = {
@@ -29,7 +40,16 @@ FOOLED = 0.5
 
 
 def result_table(style: str) -> str:
-    """Return the attacks' table of the last run (see `results.as_table`)."""
+    """Return the attacks' table of the last run (see `results.as_table`).
+
+    A remark on standard error says if parameters, code or data have changed since.
+    """
+    table = _attacks(style)
+    remark([layout.METRICS / "attack_results.json"])
+    return table
+
+
+def _attacks(style: str) -> str:
     return as_table(read_metrics("attack_results"), style)
 
 
@@ -142,7 +162,7 @@ def bench_lines(style: str) -> str:
 TABLES = {
     "answer": answer,
     "bench": bench_lines,
-    "results": result_table,
+    "results": _attacks,
     "ranking": ranking,
     "rates": rates,
     "study": study_table,
@@ -155,7 +175,8 @@ def update(path: Path) -> None:
     """Write every table between its markers `<!-- NAME -->` and `<!-- /NAME -->`.
 
     Raises:
-        UserError: The file is missing or lacks a marker.
+        UserError: The file is missing or lacks a marker, or metrics are not those of the
+            present parameters, code and data.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -163,6 +184,7 @@ def update(path: Path) -> None:
         raise UserError(f"--update: cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"--update: {path} is no text in UTF-8; allowed: Markdown") from error
+    require_current(layout.METRICS / f"{name}.json" for name in SHOWN)
     files.write_text(path, with_tables(text, str(path)))
 
 

@@ -3,17 +3,16 @@
 import webbrowser
 from pathlib import Path
 
-import yaml
-
 from trustmia import files, layout
 from trustmia.errors import UserError
+from trustmia.freshness import Lock, WorkingTree, remark
 
 LOCK = Path("dvc.lock")
 STAGE = "report"
 
 
 def find_report(open_it: bool, out: Path | None) -> str:
-    """Return where the report is; nothing is computed.
+    """Return where the report is, and remark on standard error if it is an old one.
 
     Args:
         open_it: Show it in a browser.
@@ -29,27 +28,22 @@ def find_report(open_it: bool, out: Path | None) -> str:
             f"{path}: not found; run `dvc pull {path}`, or `dvc repro {STAGE}`, in the root of the "
             "repository"
         )
-    if files.md5(path) != _recorded(path):
+    noted = Lock(WorkingTree()).noted_md5(path.as_posix())
+    if noted is None:
+        raise UserError(
+            f"{LOCK}: names no report; run `git restore {LOCK}`, or `dvc repro {STAGE}`"
+        )
+    if files.md5(path) != noted:
         raise UserError(
             f"{path}: not the report that {LOCK} names; run `dvc checkout {path}`, "
             f"or `dvc repro {STAGE}`"
         )
+    remark([path])
     if out is not None:
         path = _copied(path, out)
     if open_it and not webbrowser.open(path.resolve().as_uri()):
         raise UserError(f"--open: found no browser; open {path} yourself")
     return str(path)
-
-
-def _recorded(path: Path) -> str | None:
-    try:
-        lock = yaml.safe_load(LOCK.read_text(encoding="utf-8"))
-        outs = lock["stages"][STAGE]["outs"]
-        return next((out["md5"] for out in outs if out["path"] == path.as_posix()), None)
-    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError) as error:
-        raise UserError(
-            f"{LOCK}: names no report; run `git restore {LOCK}`, or `dvc repro {STAGE}`"
-        ) from error
 
 
 def _copied(path: Path, out: Path) -> Path:

@@ -1,13 +1,15 @@
 """`trustmia study`: many experiments through DVC's queue, and what they told."""
 
+import shlex
 from pathlib import Path
 
 from trustmia.errors import UserError
+from trustmia.freshness import by_stages
 from trustmia.study.collect import collect
 from trustmia.study.grid import load_grid
 from trustmia.study.repository import open_repository
 from trustmia.study.running import Say, run_study
-from trustmia.study.store import write_study
+from trustmia.study.store import FOLDER, write_study
 
 
 def study(config: Path, jobs: int, out: Path, say: Say) -> None:
@@ -29,11 +31,27 @@ def study(config: Path, jobs: int, out: Path, say: Say) -> None:
     with open_repository() as repository:
         outcome = run_study(grid, repository, jobs, say)
         if outcome.finished:
-            write_study(out, collect(repository, outcome.finished))
+            tables, not_run = collect(repository, outcome.finished)
+            write_study(out, tables)
             say(f"{out}: the tables of {len(outcome.finished)} experiments")
+            if not_run:
+                say(
+                    f"Left out, as these stages were not run for them: {by_stages(not_run)}; add "
+                    f"them to `targets` in {config}, and `dvc exp remove` what is to run again"
+                )
     if outcome.failed:
         raise UserError(
             f"{len(outcome.failed)} of {len(grid.experiments)} experiments failed: "
             f"{', '.join(outcome.failed)}; running the study again runs these alone"
         )
-    say(f"Next: `dvc add {out}` versions the tables, `dvc repro report` draws them")
+    say(_next_step(out))
+
+
+def _next_step(out: Path) -> str:
+    if not out.resolve().is_relative_to(Path.cwd().resolve()):
+        return (
+            f"{out} is outside the repository, where DVC versions nothing; with --out {FOLDER} the "
+            "tables are where it can, and where the report looks for them"
+        )
+    versions = f"Next: `dvc add {shlex.quote(str(out))}` versions the tables"
+    return f"{versions}, `dvc repro report` draws them" if out == FOLDER else versions

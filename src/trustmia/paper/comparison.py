@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from tabulate import tabulate
 
 from trustmia import files, layout
 from trustmia.attacks import ATTACKS
 from trustmia.errors import UserError
+from trustmia.freshness import require_current
 from trustmia.full_keys import flat_keys
 from trustmia.paper.configurations import configurations
 from trustmia.params import Params
@@ -93,26 +93,10 @@ def deviations(params: Params, configuration: str) -> list[str]:
     ]
 
 
-def check_run(params: Params, lock: Path = Path("dvc.lock")) -> None:
-    """Check that the last run had these parameters, as far as DVC has noted them.
-
-    Raises:
-        UserError: It had others; its results would be compared with the wrong table.
-    """
-    if not lock.is_file():
-        return
-    values = flat(params)
-    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
-    for stage in stages.values():
-        for key, noted in flat_keys(stage.get("params", {}).get("params.yaml", {})).items():
-            if key in values and values[key] != noted:
-                raise UserError(
-                    f"params.yaml: {key} is {values[key]}, but the last run had {noted}; run `dvc "
-                    "repro` or `dvc exp run` first"
-                )
+RESULTS = layout.METRICS / "attack_results.csv"
 
 
-def read_results(path: Path = layout.METRICS / "attack_results.csv") -> pd.DataFrame:
+def read_results(path: Path = RESULTS) -> pd.DataFrame:
     """Read a run's results in the form of `published_results`, without `configuration`.
 
     Raises:
@@ -191,11 +175,11 @@ def compare_paper(params: Params, style: str, out: Path | None) -> str:
         out: Where to write the comparison as CSV, one row per set, attack and metric.
 
     Raises:
-        UserError: There is no run with these parameters, the paper has no such table, or
-            `out` cannot be written.
+        UserError: There is no run with these parameters, code and data, the paper has no such
+            table, or `out` cannot be written.
     """
     configuration = configuration_of(params)
-    check_run(params)
+    require_current([RESULTS])
     comparison = compare(read_results(), configuration)
     lines = [f"The paper's configuration: {configuration}"]
     differing = deviations(params, configuration)

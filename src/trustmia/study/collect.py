@@ -14,13 +14,15 @@ from trustmia.study.tables import COLUMNS, EXPERIMENT_COLUMNS, RunTables, run_ta
 
 def collect(
     repository: ExperimentRepository, finished: Iterable[tuple[Experiment, Finished]]
-) -> RunTables:
+) -> tuple[RunTables, dict[str, tuple[str, ...]]]:
     """Read every experiment's files at its revision, from git and DVC.
 
     Returns:
         `experiments` with one row each, and the tables of `run_tables` stacked, with the
-        columns `experiment`, `variant` and `seed` in front.
+        columns `experiment`, `variant` and `seed` in front. And by the experiment's name the
+        stages whose files are left out, as they were not run for it.
     """
+    not_run: dict[str, tuple[str, ...]] = {}
     rows: list[dict[str, Any]] = []
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
     for experiment, found in finished:
@@ -37,8 +39,10 @@ def collect(
         with repository.switched(found.revision) as read:
             for kind, table in run_tables(read).items():
                 parts[kind].append(_labelled(table, key))
+            not_run[experiment.name] = read.not_run()
     tables = {"experiments": pd.DataFrame(rows).astype(EXPERIMENT_COLUMNS)}
-    return tables | {name: pd.concat(part, ignore_index=True) for name, part in parts.items()}
+    tables |= {name: pd.concat(part, ignore_index=True) for name, part in parts.items()}
+    return tables, {name: stages for name, stages in not_run.items() if stages}
 
 
 def _labelled(table: pd.DataFrame, key: dict[str, Any]) -> pd.DataFrame:

@@ -1,8 +1,9 @@
 """Experiments side by side: those that differ in their seed alone as one, with intervals."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,10 @@ from trustmia.study.repository import ExperimentRepository, Finished
 from trustmia.study.tables import ATTACK_METRICS, HELD_OUT, attacks_table, models_table
 
 CONFIDENCE = 0.95
+# Shown where an experiment trained the target and did not calibrate it.
+BEFORE_CALIBRATION = "test_accuracy"
 MODEL_COLUMNS = {
+    BEFORE_CALIBRATION: "accuracy before calibration",
     "accuracy": "accuracy",
     "ece": "ECE",
     "overconfidence_error": "overconfidence",
@@ -40,36 +44,63 @@ class Group:
     repeats: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What an experiment reaches.
+
+    Attributes:
+        values: `attack` and `set` (empty for values of the model), `metric` and `value`.
+        left_out: Stages whose values are not among them, as they were not run with the
+            parameters, code and data of the experiment.
+        inputs: The code and data that values come from, by their MD5s.
+    """
+
+    values: pd.DataFrame
+    left_out: tuple[str, ...]
+    inputs: dict[str, str | None]
+
+
+def measure(repository: ExperimentRepository, experiment: Finished) -> Measured:
+    """Return what an experiment reaches by the files of its revision."""
+    read = repository.current_files(experiment.revision)
+    models = models_table(read).assign(attack="", set="")
+    attacks = attacks_table(read)
+    attacks = attacks[attacks["metric"].isin(ATTACK_METRICS)]
+    values = pd.concat([models, attacks])[[*KEYS, "value"]]
+    return Measured(values, read.not_run(), read.inputs())
+
+
 def stem(name: str, seed: object) -> str:
     """Return the name of an experiment without its ending `-sSEED`, if it has that."""
     return name.removesuffix(f"-s{seed}")
 
 
-def group(repository: ExperimentRepository, found: Iterable[Finished]) -> list[Group]:
-    """Put experiments together that have all but the seed in common, the commit included.
+def group(repository: ExperimentRepository, measured: Mapping[Finished, Measured]) -> list[Group]:
+    """Put experiments together that have all but the seed in common: commit, code and data.
+
+    Of those with the same seed, the one counts that ran most.
 
     Returns:
         First those that change nothing else, then by label.
     """
     together: dict[str, list[tuple[Finished, dict[str, Any]]]] = {}
-    for experiment in found:
+    for experiment in sorted(measured, key=lambda e: len(measured[e].left_out)):
         params = repository.params(experiment.revision)
         rest = {key: value for key, value in params.items() if key != "seed"}
         # Without parameters, nothing says that two experiments are the same.
         own = rest or experiment.name
-        key = json.dumps([experiment.baseline, own], sort_keys=True, default=str)
+        all_else = [experiment.baseline, measured[experiment].inputs, own]
+        key = json.dumps(all_else, sort_keys=True, default=str)
         together.setdefault(key, []).append((experiment, params))
     groups = []
     for members in together.values():
         baseline = repository.params(members[0][0].baseline)
         changed = changes(baseline | {"seed": None}, members[0][1] | {"seed": None})
         groups.append((bool(changed), _group(members, changed)))
-    labels = [one.label for _, one in groups]
-    distinct = [
-        (differs, one if labels.count(one.label) == 1 else _with_commit(one))
-        for differs, one in groups
-    ]
-    return [one for _, one in sorted(distinct, key=lambda pair: (pair[0], pair[1].label))]
+    for rename in (_with_commit, _with_names):
+        labels = Counter(one.label for _, one in groups)
+        groups = [(d, one if labels[one.label] == 1 else rename(one)) for d, one in groups]
+    return [one for _, one in sorted(groups, key=lambda pair: (pair[0], pair[1].label))]
 
 
 def _group(members: list[tuple[Finished, dict[str, Any]]], changed: dict[str, Any]) -> Group:
@@ -92,8 +123,11 @@ def _group(members: list[tuple[Finished, dict[str, Any]]], changed: dict[str, An
 
 
 def _with_commit(one: Group) -> Group:
-    label = f"{one.label}@{one.experiments[0].baseline[:7]}"
-    return Group(label, one.experiments, one.repeats)
+    return replace(one, label=f"{one.label}@{one.experiments[0].baseline[:7]}")
+
+
+def _with_names(one: Group) -> Group:
+    return replace(one, label=", ".join(experiment.name for experiment in one.experiments))
 
 
 def mean_interval(values: Iterable[float]) -> tuple[float, float]:
@@ -111,7 +145,7 @@ def mean_interval(values: Iterable[float]) -> tuple[float, float]:
     return float(known.mean()), float(quantile * known.std(ddof=1) / np.sqrt(len(known)))
 
 
-def compare_groups(repository: ExperimentRepository, groups: Iterable[Group]) -> pd.DataFrame:
+def compare_groups(measured: Mapping[Finished, Measured], groups: Iterable[Group]) -> pd.DataFrame:
     """Return what every group reaches.
 
     Returns:
@@ -121,7 +155,7 @@ def compare_groups(repository: ExperimentRepository, groups: Iterable[Group]) ->
     """
     rows = []
     for one in groups:
-        together = pd.concat([_values(repository, e) for e in one.experiments])
+        together = pd.concat([measured[e].values for e in one.experiments])
         for key, values in together.groupby(KEYS, sort=False)["value"]:
             mean, half = mean_interval(values)
             attack, image_set, metric = key
@@ -141,14 +175,6 @@ def compare_groups(repository: ExperimentRepository, groups: Iterable[Group]) ->
     return pd.DataFrame(rows, columns=columns)
 
 
-def _values(repository: ExperimentRepository, experiment: Finished) -> pd.DataFrame:
-    read = repository.reader(experiment.revision)
-    models = models_table(read).assign(attack="", set="")
-    attacks = attacks_table(read)
-    attacks = attacks[attacks["metric"].isin(ATTACK_METRICS)]
-    return pd.concat([models, attacks])[[*KEYS, "value"]]
-
-
 def as_tables(comparison: pd.DataFrame, labels: list[str], style: str) -> str:
     """Return tables for people: one of the models, one per attack.
 
@@ -163,13 +189,18 @@ def as_tables(comparison: pd.DataFrame, labels: list[str], style: str) -> str:
     }
     seeds = comparison.groupby("experiment")["seeds"].max().to_dict()
     models = {title: ("", "", metric) for metric, title in MODEL_COLUMNS.items()}
+    uncalibrated = [label for label in labels if (label, "", "", "accuracy") not in cells]
+    if not any((label, "", "", BEFORE_CALIBRATION) in cells for label in uncalibrated):
+        del models[MODEL_COLUMNS[BEFORE_CALIBRATION]]
     parts = [_table("experiment", models, cells, labels, seeds, style)]
+    known = {key[1:] for key in cells}
     for attack in dict.fromkeys(comparison["attack"]):
         if attack:
             sets = dict.fromkeys(comparison[comparison["attack"] == attack]["set"])
             columns = {t: (attack, HELD_OUT, m) for m, t in ATTACK_COLUMNS.items()}
             columns |= {f"FPR {name}": (attack, name, "fpr") for name in sets}
-            parts.append(_table(attack, columns, cells, labels, seeds, style))
+            shown = {title: key for title, key in columns.items() if key in known}
+            parts.append(_table(attack, shown, cells, labels, seeds, style))
     return "\n\n".join(parts)
 
 
@@ -184,21 +215,16 @@ def _table(
     seeds: dict[str, int],
     style: str,
 ) -> str:
-    shown = {
-        header: key
-        for header, key in columns.items()
-        if any((label, *key) in cells for label in labels)
-    }
     rows = [
         [
             label,
             str(seeds.get(label, 0)),
-            *(cells.get((label, *key), "–") for key in shown.values()),
+            *(cells.get((label, *key), "–") for key in columns.values()),
         ]
         for label in labels
     ]
-    aligned = ["left"] + ["right"] * (len(shown) + 1)
-    headers = [title, "seeds", *shown]
+    aligned = ["left"] + ["right"] * (len(columns) + 1)
+    headers = [title, "seeds", *columns]
     return tabulate(rows, headers, tablefmt=style, colalign=aligned, disable_numparse=True)
 
 

@@ -1,15 +1,17 @@
 """What DVC knows about experiments, through its Python API; nothing is changed here."""
 
 import contextlib
+import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from trustmia.errors import UserError
+from trustmia.freshness import CurrentFiles, Lock
 from trustmia.yaml_files import parse_yaml
 
 TRIES = 5
@@ -54,11 +56,35 @@ class Task:
     alive: bool
 
 
+class _Revision:
+    """The files that git has at a revision: a `freshness.Tree`."""
+
+    def __init__(self, tree: Any, md5s: dict[str, str]):
+        self._tree = tree
+        self._md5s = md5s
+
+    def read(self, path: str) -> bytes:
+        return bytes(self._tree.cat_file(path))
+
+    def files(self, path: str) -> list[str]:
+        found: list[str] = self._tree.find(path)
+        return found
+
+    def md5(self, path: str) -> str:
+        blob = self._tree.info(path)["sha"]
+        if blob not in self._md5s:
+            content = self.read(path)
+            self._md5s[blob] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        return self._md5s[blob]
+
+
 class ExperimentRepository:
     """A DVC repository whose experiments are read; `open_repository` opens it."""
 
     def __init__(self, repo: Any):
         self._repo = repo
+        # Of every blob that was asked for: revisions have most of theirs in common.
+        self._md5s: dict[str, str] = {}
 
     def head(self) -> str:
         """Return the revision of the current commit."""
@@ -108,21 +134,24 @@ class ExperimentRepository:
         made = self._repo.scm.resolve_commit(revision).commit_time
         return datetime.fromtimestamp(made, UTC).isoformat()
 
-    def reader(self, revision: str) -> Callable[[str], bytes]:
-        """Return a function that reads files which git has at a revision."""
-        tree = self._repo.scm.get_fs(revision)
-        return lambda path: bytes(tree.cat_file(path))
+    def _revision(self, revision: str) -> _Revision:
+        return _Revision(self._repo.scm.get_fs(revision), self._md5s)
+
+    def current_files(self, revision: str) -> CurrentFiles:
+        """Return what reads files that git has at a revision, if they are current there."""
+        tree = self._revision(revision)
+        return CurrentFiles(Lock(tree), tree.read)
 
     @contextlib.contextmanager
-    def switched(self, revision: str) -> Iterator[Callable[[str], bytes]]:
-        """Yield such a function that also reads what DVC has, from cache or remote."""
+    def switched(self, revision: str) -> Iterator[CurrentFiles]:
+        """Yield such a reader that also reads what DVC has, from cache or remote."""
         from dvc.exceptions import DvcException
 
-        tracked = self.reader(revision)
+        tree = self._revision(revision)
 
         def read(path: str) -> bytes:
             try:
-                return tracked(path)
+                return tree.read(path)
             except FileNotFoundError:
                 pass
             try:
@@ -131,12 +160,12 @@ class ExperimentRepository:
                 raise FileNotFoundError(path) from error
 
         with self._repo.switch(revision):
-            yield read
+            yield CurrentFiles(Lock(tree), read)
 
     def params(self, revision: str) -> dict[str, Any]:
         """Return the content of `params.yaml` at a revision; empty if there is none."""
         try:
-            content = parse_yaml(self.reader(revision)("params.yaml"))
+            content = parse_yaml(self._revision(revision).read("params.yaml"))
         except (FileNotFoundError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}

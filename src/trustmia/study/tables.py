@@ -79,11 +79,11 @@ def workspace_tables() -> RunTables:
 
 
 def models_table(read: Read) -> pd.DataFrame:
-    """Return how good the target is, after calibration."""
+    """Return how good the target is: as trained (`test_accuracy`), and after calibration."""
     rows: list[tuple[str, float]] = []
     trained = _read_json(read, f"{layout.METRICS}/train_target.json")
     if trained:
-        rows.append(("train_accuracy", trained["train"]["accuracy"]))
+        rows += [(f"{part}_accuracy", trained[part]["accuracy"]) for part in ("train", "test")]
     calibrated = _read_json(read, f"{layout.METRICS}/calibration_target.json").get("after", {})
     rows += [(name, calibrated[name]) for name in MODEL_METRICS if name in calibrated]
     return _typed("models", rows)

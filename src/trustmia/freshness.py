@@ -1,0 +1,464 @@
+"""Which files are results of the present parameters, code and data, as dvc.lock has it.
+
+DVC notes in dvc.lock what every stage read and wrote when it last ran. A stage that was left
+out since, as by `dvc exp run STAGE`, leaves its files as they were, and nothing in them says so.
+"""
+
+import functools
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import yaml
+from pathspec import GitIgnoreSpec
+
+from trustmia import files
+from trustmia.errors import UserError
+from trustmia.yaml_files import parse_yaml
+
+Read = Callable[[str], bytes]
+Entry = dict[str, Any]
+
+# Where there may be lists of what is in folders that DVC tracks: its cache, and the remote.
+LISTS = (Path(".dvc/cache/files/md5"), Path("dvc-remote/files/md5"))
+# What DVC writes of these kinds, in the order in which they are tried.
+SCALARS = {
+    "bool": "true|false",
+    "int": "-?[0-9]+",
+    "float": r"-?[0-9]+\.?[0-9]*(e[-+]?[0-9]+)?|-?\.inf|\.nan",
+}
+# How many of the reasons are told.
+TOLD = 5
+MISSING = object()
+NEVER = "the stage did not depend on it"
+
+
+class Tree(Protocol):
+    """Files by their paths from the root of the repository."""
+
+    def read(self, path: str) -> bytes:
+        """Return a file's content, or raise FileNotFoundError."""
+
+    def files(self, path: str) -> list[str]:
+        """Return the paths of all files in a folder, or that of the file itself."""
+
+    def md5(self, path: str) -> str:
+        """Return the MD5 of a file in hexadecimal."""
+
+
+class WorkingTree:
+    """The files of the current folder."""
+
+    def read(self, path: str) -> bytes:
+        """Return a file's content, or raise FileNotFoundError."""
+        return Path(path).read_bytes()
+
+    def files(self, path: str) -> list[str]:
+        """Return the paths of all files in a folder, or that of the file itself."""
+        place = Path(path)
+        below = [place] if place.is_file() else place.rglob("*")
+        return [found.as_posix() for found in below if found.is_file()]
+
+    def md5(self, path: str) -> str:
+        """Return the MD5 of a file in hexadecimal."""
+        return files.md5(Path(path))
+
+
+@dataclass(frozen=True)
+class Outdated:
+    """Why something is no result of the present parameters, code and data.
+
+    Attributes:
+        reasons: What has changed, in words.
+        stages: Stages that have not run since, each behind those that it needs.
+    """
+
+    reasons: tuple[str, ...]
+    stages: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = len(self.reasons) - TOLD
+        told = ", ".join([*self.reasons[:TOLD], *([f"{more} more"] if more > 0 else [])])
+        return f"{told}; not run since: {', '.join(self.stages)}" if self.stages else told
+
+
+def _together(parts: Iterable[Outdated]) -> Outdated:
+    parts = list(parts)
+    reasons = dict.fromkeys(reason for part in parts for reason in part.reasons)
+    stages = dict.fromkeys(stage for part in parts for stage in part.stages)
+    return Outdated(tuple(reasons), tuple(stages))
+
+
+class Lock:
+    """A tree's dvc.lock against its dvc.yaml, parameters, code and `.dvc` files.
+
+    Nothing that a stage reads of another one is looked at: dvc.lock says whether that is what
+    the other one wrote. Neither is data that DVC tracks: its `.dvc` file says what it is.
+    """
+
+    def __init__(self, tree: Tree):
+        self._tree = tree
+        self._declared: dict[str, Entry] = {
+            name: stage.get("do", stage) for name, stage in self._stages("dvc.yaml", _parse).items()
+        }
+        self._noted = {
+            name: stage
+            for name, stage in self._stages("dvc.lock", parse_lock).items()
+            if name.partition("@")[0] in self._declared
+        }
+        self._outs: dict[str, tuple[str, Entry]] = {
+            out["path"]: (name, out)
+            for name, stage in self._noted.items()
+            for out in stage.get("outs", [])
+        }
+        self._ignored = GitIgnoreSpec.from_lines(self._text(".dvcignore").splitlines())
+        # Stages have most of what they depend on in common.
+        self._written = functools.cache(self._find_written)
+        self._present = functools.cache(self._find_present)
+        self._judge = functools.cache(self._find_judgement)
+        self._yaml = functools.cache(functools.partial(self._parsed, parse=_parse))
+
+    def outdated(self, path: str) -> Outdated | None:
+        """Say why a file is no result of the present parameters, code and data.
+
+        Args:
+            path: A file that a stage wrote, or one in a folder that it wrote.
+
+        Returns:
+            None if it is one.
+        """
+        place = next((name for name in _upwards(path) if name in self._outs), None)
+        if place is None:
+            return Outdated(("dvc.lock does not name it",), tuple(self._declaring(path)))
+        stage, out = self._outs[place]
+        found = self._judge(stage)
+        if found.stages:
+            return found
+        if "md5" in out and self._tree.files(place) and self._md5(place) != out["md5"]:
+            return Outdated((f"dvc.lock names another {place}",), (stage,))
+        return None
+
+    def inputs(self, paths: Iterable[str]) -> dict[str, str | None]:
+        """Return the MD5s of the present code and data that files would come from.
+
+        Args:
+            paths: Files that stages wrote, or files in folders that they wrote.
+
+        Returns:
+            Path → MD5; None where nothing tells it.
+        """
+        places = [place for path in paths for place in _upwards(path) if place in self._outs]
+        waiting = list(dict.fromkeys(self._outs[place][0] for place in places))
+        found: dict[str, str | None] = {}
+        for stage in waiting:
+            waiting += [name for name in self._needed(stage) if name not in waiting]
+            outside = [path for path in self._dependencies(stage) if not self._written(path)]
+            found |= {path: self._present(path) for path in outside}
+        return found
+
+    def noted_md5(self, path: str) -> str | None:
+        """Return the MD5 that a file had when its stage ended; None if dvc.lock has none."""
+        return self._outs[path][1].get("md5") if path in self._outs else None
+
+    def _stages(self, path: str, parse: Callable[[bytes], Any]) -> dict[str, Entry]:
+        content = self._parsed(path, parse)
+        stages = content.get("stages") if isinstance(content, dict) else None
+        named = stages.items() if isinstance(stages, dict) else []
+        return {name: stage for name, stage in named if isinstance(stage, dict)}
+
+    def _parsed(self, path: str, parse: Callable[[bytes], Any]) -> Any:
+        """Return a YAML file's content; None if it is missing, not readable or no YAML."""
+        try:
+            return parse(self._tree.read(path))
+        except (OSError, ValueError):
+            return None
+
+    def _text(self, path: str) -> str:
+        try:
+            return self._tree.read(path).decode()
+        except FileNotFoundError:
+            return ""
+
+    def _declaring(self, path: str) -> Iterator[str]:
+        """Return the stages of dvc.yaml that are to write a file."""
+        for name, stage in self._declared.items():
+            outs = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
+            paths = [next(iter(out)) if isinstance(out, dict) else out for out in outs]
+            if any(_fits(declared, place) for declared in paths for place in _upwards(path)):
+                yield name
+
+    def _find_judgement(self, stage: str) -> Outdated:
+        """Say why a stage has to run; without stages if it has not."""
+        before = _together(map(self._judge, self._needed(stage)))
+        reasons = (*before.reasons, *self._changes(stage))
+        return _together([Outdated(reasons, (*before.stages, stage))] if reasons else [])
+
+    def _declaration(self, stage: str) -> Entry:
+        """Return what dvc.yaml has for a stage of dvc.lock, which may be one of several."""
+        return self._declared[stage.partition("@")[0]]
+
+    def _dependencies(self, stage: str) -> dict[str, str | None]:
+        """Return what a stage depends on, and its MD5 when the stage ran."""
+        noted = {dep["path"]: dep.get("md5") for dep in self._noted[stage].get("deps", [])}
+        declared = self._declaration(stage).get("deps", [])
+        return {path: noted.get(path, NEVER) for path in _wanted(declared, noted)}
+
+    def _needed(self, stage: str) -> list[str]:
+        outs = [out for path in self._dependencies(stage) for out in self._written(path)]
+        return list(dict.fromkeys(self._outs[out][0] for out in outs))
+
+    def _find_written(self, path: str) -> list[str]:
+        """Return what stages wrote that is a path, holds it or lies in it."""
+        return [out for out in self._outs if _overlap(out, path)]
+
+    def _changes(self, stage: str) -> Iterator[str]:
+        """Say what a stage depends on that is not as it was when it ran."""
+        declared, noted = self._declaration(stage), self._noted[stage]
+        if not _fits(_command(declared), _command(noted)):
+            yield f"the command of {stage} has changed"
+        for file, keys in _params(declared):
+            yield from self._changed_params(file, keys, noted.get("params", {}).get(file, {}))
+        for path, md5 in self._dependencies(stage).items():
+            if None not in (md5, self._present(path)) and md5 != self._present(path):
+                yield f"{path} has changed"
+
+    def _changed_params(self, file: str, keys: list[str] | None, noted: Entry) -> Iterator[str]:
+        content = self._yaml(file)
+        if isinstance(content, dict):
+            for key in {**noted, **content} if keys is None else _wanted(keys, noted):
+                yield from _differences(key, noted.get(key, MISSING), _value(content, key))
+        # DVC reads other formats, too.
+        elif file.endswith((".yaml", ".yml", ".json")):
+            yield f"{file} cannot be read"
+
+    def _find_present(self, path: str) -> str | None:
+        """Return the MD5 of what is at a path now; None if nothing tells it."""
+        if self._written(path):
+            return self._outs[path][1].get("md5") if path in self._outs else None
+        for place in _upwards(path):
+            tracked = self._yaml(f"{place}.dvc")
+            if isinstance(tracked, dict):
+                return _tracked_md5(tracked["outs"][0], path[len(place) + 1 :])
+        holds_data = any(name.endswith(".dvc") for name in self._tree.files(path))
+        return None if holds_data or _is_elsewhere(path) else self._md5(path)
+
+    def _md5(self, path: str) -> str:
+        """Return what DVC calls the MD5 of a file or a folder."""
+        below = self._tree.files(path)
+        if below == [path]:
+            return self._tree.md5(path)
+        kept = [name for name in below if not self._ignored.match_file(name)]
+        return _folder_md5({name[len(path) + 1 :]: self._tree.md5(name) for name in kept})
+
+
+@functools.lru_cache(maxsize=64)
+def _parse(content: bytes) -> Any:
+    """Parse YAML; revisions have most of these files in common. Nobody changes the result."""
+    return parse_yaml(content)
+
+
+def parse_lock(content: bytes) -> Any:
+    """Parse a dvc.lock as `parse_yaml` does, in a tenth of the time: each revision has its own.
+
+    Raises:
+        ValueError: It is no YAML.
+    """
+    try:
+        return yaml.load(content, Loader=_lock_loader())
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+@functools.cache
+def _lock_loader() -> Any:
+    """Return PyYAML's loader with what version 1.2 of YAML calls numbers and truth values."""
+    tags = {f"tag:yaml.org,2002:{kind}": form for kind, form in SCALARS.items()}
+    kept = {
+        first: [(tag, form) for tag, form in forms if tag not in tags]
+        for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader: Any = type("Loader", (base,), {"yaml_implicit_resolvers": kept})
+    for tag, form in tags.items():
+        loader.add_implicit_resolver(tag, re.compile(f"^({form})$"), list("tf-.0123456789"))
+    return loader
+
+
+def _upwards(path: str) -> list[str]:
+    """Return a path and all that it lies in."""
+    pure = PurePosixPath(path)
+    return [str(place) for place in (pure, *pure.parents) if place.name]
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+def _fits(declared: str, text: str) -> bool:
+    """Return whether a text is what dvc.yaml declares, `${…}` being anything."""
+    parts = map(re.escape, re.split(r"\$\{[^}]*\}", declared))
+    return re.fullmatch(".*".join(parts), text, re.DOTALL) is not None
+
+
+def _wanted(declared: Iterable[str], noted: Collection[str]) -> Iterator[str]:
+    """Return what dvc.yaml declares; where it has `${…}`, what of dvc.lock fits that."""
+    for name in declared:
+        yield from (n for n in noted if _fits(name, n)) if "${" in name else [name]
+
+
+def _command(stage: Entry) -> str:
+    command = stage.get("cmd", "")
+    return "\n".join(command) if isinstance(command, list) else str(command)
+
+
+def _params(stage: Entry) -> Iterator[tuple[str, list[str] | None]]:
+    """Return the parameters that a stage declares, by file; None for all of a file."""
+    for item in stage.get("params", []):
+        yield from item.items() if isinstance(item, dict) else [("params.yaml", [item])]
+
+
+def _value(content: Any, key: str) -> Any:
+    for name in key.split("."):
+        if not isinstance(content, dict) or name not in content:
+            return MISSING
+        content = content[name]
+    return content
+
+
+def _differences(key: str, before: Any, after: Any) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in {**before, **after}:
+            yield from _differences(
+                f"{key}.{name}", before.get(name, MISSING), after.get(name, MISSING)
+            )
+    elif before is MISSING or after is MISSING:
+        yield f"{key} is {'new' if before is MISSING else 'gone'}"
+    elif before != after:
+        short = not isinstance(before, list | dict) and not isinstance(after, list | dict)
+        yield f"{key} was {before} and is {after}" if short else f"{key} has changed"
+
+
+def _is_elsewhere(path: str) -> bool:
+    return path.startswith(("/", "../")) or "://" in path
+
+
+def _tracked_md5(tracked: Entry, path: str) -> str | None:
+    """Return the MD5 of something in a folder that DVC tracks, or of all of it.
+
+    The `.dvc` file has one for the whole folder alone. What is in it DVC keeps as a list, in
+    its cache and in remotes; where that list is not at hand, nothing tells.
+
+    Args:
+        tracked: What the `.dvc` file says.
+        path: From the folder on; empty for all of it.
+    """
+    md5 = tracked.get("md5")
+    # Before version 3, DVC hashed text without its carriage returns, and did not note how.
+    if md5 is None or "hash" not in tracked:
+        return None
+    if not path:
+        return str(md5)
+    found = [place / md5[:2] / md5[2:] for place in LISTS]
+    content = next((file.read_bytes() for file in found if file.is_file()), None)
+    if content is None:
+        return None
+    listed = {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
+    below = {n[len(path) + 1 :]: listed[n] for n in listed if n.startswith(f"{path}/")}
+    return listed.get(path) or _folder_md5(below)
+
+
+def _folder_md5(below: dict[str, str]) -> str:
+    """Return what DVC calls the MD5 of a folder: that of a list of its files."""
+    listed = [{"md5": below[name], "relpath": name} for name in sorted(below)]
+    text = json.dumps(listed, sort_keys=True)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+class CurrentFiles:
+    """Reads those files of a run that are current; others are as if they were not there.
+
+    Attributes:
+        outdated: The files that were asked for and are not current, and why.
+    """
+
+    def __init__(self, lock: Lock, read: Read):
+        self._lock = lock
+        self._read = read
+        self._asked: set[str] = set()
+        self.outdated: dict[str, Outdated] = {}
+
+    def __call__(self, path: str) -> bytes:
+        """Return a file's content.
+
+        Raises:
+            FileNotFoundError: There is no such file, or it is not current.
+        """
+        content = self._read(path)
+        self._asked.add(path)
+        why = self._lock.outdated(path)
+        if why is not None:
+            self.outdated[path] = why
+            raise FileNotFoundError(path)
+        return content
+
+    def inputs(self) -> dict[str, str | None]:
+        """Return the MD5s of the present code and data that the files come from, by path."""
+        return self._lock.inputs(self._asked)
+
+    def not_run(self) -> tuple[str, ...]:
+        """Return the stages whose files were asked for and are not current."""
+        return tuple(dict.fromkeys((path, *why.stages)[-1] for path, why in self.outdated.items()))
+
+
+def by_stages(not_run: Mapping[str, tuple[str, ...]]) -> str:
+    """Say which experiments lack which stages, those that lack the same ones together."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name, stages in not_run.items():
+        alike.setdefault(stages, []).append(name)
+    parts = [
+        f"{', '.join(names)} ({', '.join(stages)})" for stages, names in alike.items() if stages
+    ]
+    return "; ".join(parts)
+
+
+def complaint(paths: Iterable[Path]) -> str | None:
+    """Say in one line which files of the working tree are older than what made them.
+
+    Args:
+        paths: Files that stages wrote; those that are not there are passed over.
+
+    Returns:
+        None if all are results of the present parameters, code and data.
+    """
+    lock = Lock(WorkingTree())
+    found = {path.as_posix(): lock.outdated(path.as_posix()) for path in paths if path.exists()}
+    old = {path: why for path, why in found.items() if why is not None}
+    if not old:
+        return None
+    return (
+        f"{', '.join(old)}: older than the present params.yaml, code or data "
+        f"({_together(old.values())}); run `dvc repro`"
+    )
+
+
+def remark(paths: Iterable[Path]) -> None:
+    """Print to standard error which files are older than what made them, if any are."""
+    found = complaint(paths)
+    if found is not None:
+        print(f"trustmia: {found}", file=sys.stderr)
+
+
+def require_current(paths: Iterable[Path]) -> None:
+    """Refuse files that are older than what made them.
+
+    Raises:
+        UserError: Some are.
+    """
+    found = complaint(paths)
+    if found is not None:
+        raise UserError(found)
