@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from dvc.repo import Repo
 from hypothesis import given
@@ -16,8 +17,10 @@ from ruamel.yaml import YAML
 
 from tests.helpers import git, run
 from tests.tiny_repository import make_tiny_repository
-from trustmia import cli, readme
+from trustmia import checkpoints, cli, readme
+from trustmia.checkpoints import Checkpoint
 from trustmia.errors import UserError
+from trustmia.export import export_models
 from trustmia.freshness import Lock, WorkingTree, parse_lock
 from trustmia.study.repository import open_repository
 from trustmia.yaml_files import parse_yaml
@@ -242,6 +245,36 @@ def test_a_lock_is_read_as_dvc_reads_it(content: object) -> None:
     YAML().dump({"params": content}, stream)
     text = stream.getvalue().encode()
     assert parse_lock(text) == parse_yaml(text)
+
+
+def test_a_generator_is_not_exported_with_the_quality_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in ("classifiers/target", "classifiers/shadow", "generator", "judge"):
+        kind = "generator" if place == "generator" else "classifier"
+        weights = Checkpoint({"w": torch.zeros(2)}, {"kind": kind})
+        checkpoints.save(Path("outputs", place, "model"), weights)
+    write("metrics/generator.json", '{"fake": {"recognised": 0.5}}')
+    stages = {
+        "train": {"cmd": "train", "outs": [{"path": "outputs/generator", "md5": "1"}]},
+        "judge": {
+            "cmd": "judge",
+            "deps": [{"path": "outputs/generator", "md5": "0"}],
+            "outs": [{"path": "metrics/generator.json"}],
+        },
+    }
+    declared = {"train": {"cmd": "train"}, "judge": {"cmd": "judge", "deps": ["outputs/generator"]}}
+    write("dvc.yaml", yaml.safe_dump({"stages": declared}))
+    write("dvc.lock", yaml.safe_dump({"stages": stages}))
+    with pytest.raises(UserError, match=r"generator\.json: older .* not run since: judge"):
+        export_models("mine")
+    stages["judge"]["deps"] = [{"path": "outputs/generator", "md5": "1"}]
+    write("dvc.lock", yaml.safe_dump({"stages": stages}))
+    export_models("mine")
+    assert checkpoints.load_card(Path("models/generator/model"))["metrics"] == {
+        "fake": {"recognised": 0.5}
+    }
 
 
 def test_old_results_are_shown_with_a_remark(

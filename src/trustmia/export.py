@@ -7,6 +7,7 @@ from pathlib import Path
 from trustmia import checkpoints, files, layout
 from trustmia.checkpoints import Card, Checkpoint
 from trustmia.errors import UserError
+from trustmia.freshness import require_current
 from trustmia.images.splits import ROLES
 from trustmia.results import read_metrics
 
@@ -24,7 +25,8 @@ def export_models(name: str) -> list[Path]:
         The weights' paths.
 
     Raises:
-        UserError: The name is not allowed or a checkpoint is missing.
+        UserError: The name is not allowed, a checkpoint is missing, or the quality is that of
+            another generator.
     """
     if not re.fullmatch(r"[a-z0-9_]+", name):
         raise UserError(f"name: got {name!r}; allowed: a to z, 0 to 9 and _")
@@ -34,6 +36,7 @@ def export_models(name: str) -> list[Path]:
         written.append(_export(layout.CLASSIFIERS / role / "model", stem, {}))
     # A generator of NVIDIA's is in models/ already, and there may be no judge.
     if checkpoints.load_card(layout.GENERATOR / "model")["kind"] == "generator":
+        require_current([layout.METRICS / "generator.json"])
         quality = {"metrics": read_metrics("generator")}
         generator = layout.PRETRAINED_GENERATOR / "model"
         written.append(_export(layout.GENERATOR / "model", generator, quality))

@@ -221,8 +221,9 @@ class Lock:
         declared, noted = self._declaration(stage), self._noted[stage]
         if not _fits(_command(declared), _command(noted)):
             yield f"the command of {stage} has changed"
-        for file, keys in _params(declared):
-            yield from self._changed_params(file, keys, noted.get("params", {}).get(file, {}))
+        for declared_file, keys in _params(declared):
+            for file in _wanted([declared_file], noted.get("params", {})):
+                yield from self._changed_params(file, keys, noted.get("params", {}).get(file, {}))
         for path, md5 in self._dependencies(stage).items():
             if None not in (md5, self._present(path)) and md5 != self._present(path):
                 yield f"{path} has changed"
