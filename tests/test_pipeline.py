@@ -267,12 +267,11 @@ def test_readme_commands_work_as_printed(restored: Path, tmp_path: Path) -> None
     names = {e["name"] for group in shown for e in (group["experiments"] or [])}
     assert "smoothing" in names and len(names) >= 3
     assert queue_states(restored) == ["Success"] * 2
-    before = git(restored, "branch", "--show-current").strip()
     git(restored, "checkout", "--quiet", "-b", "pushed")
     git(restored, "commit", "--quiet", "--all", "--message", "What was pushed")
     elsewhere = tmp_path / "clone"
     git(restored, "clone", "--quiet", str(restored), str(elsewhere))
-    git(restored, "checkout", "--quiet", before)
+    git(restored, "checkout", "--quiet", "-")
     run(elsewhere, "dvc", "pull", "outputs/scores/target.npz")
     assert (elsewhere / "outputs/scores/target.npz").is_file()
 
