@@ -65,6 +65,12 @@ def add_experiment(
     git(tiny.root, "reset", "--quiet", "--hard")
 
 
+def rows(printed: str, title: str) -> dict[str, list[str]]:
+    """Return a table's cells by the first one of their row."""
+    (table,) = [part for part in printed.split("\n\n") if part.startswith(f"{title} ")]
+    return {line.split()[0]: line.split()[1:] for line in table.splitlines()[2:]}
+
+
 def half_width(values: list[float]) -> float:
     low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
     return float(high - low) / 2
@@ -109,6 +115,18 @@ def test_sorted_and_chosen(tiny: TinyRepository, tmp_path: Path) -> None:
     turned = tiny.run("trustmia", "compare", *options[:4], "--descending").stdout
     falling = [line.split()[0] for line in turned.splitlines() if line.startswith(tuple(names))]
     assert falling == names[::-1] * 2
+
+
+def test_what_could_not_be_measured_comes_last(tiny: TinyRepository) -> None:
+    add_experiment(tiny, "a-first-name", {"train.epochs": 9}, np.nan)
+    options = ["--experiments", "standard,a-first-name,alone", "--sort", "accuracy"]
+    try:
+        rising = tiny.run("trustmia", "compare", *options).stdout
+        falling = tiny.run("trustmia", "compare", *options, "--descending").stdout
+    finally:
+        tiny.run("dvc", "exp", "remove", "a-first-name")
+    assert list(rows(rising, "experiment")) == ["alone", "standard", "a-first-name"]
+    assert list(rows(falling, "experiment")) == ["standard", "alone", "a-first-name"]
 
 
 @pytest.mark.parametrize(
@@ -188,12 +206,6 @@ def partly(tmp_path_factory: pytest.TempPathFactory) -> TinyRepository:
     attack.write_text(attack.read_text().replace('"recall": 0.9', '"recall": 0.4'))
     experiment("unused-code", 0.1, "train")
     return made
-
-
-def rows(printed: str, title: str) -> dict[str, list[str]]:
-    """Return a table's cells by the first one of their row."""
-    (table,) = [part for part in printed.split("\n\n") if part.startswith(f"{title} ")]
-    return {line.split()[0]: line.split()[1:] for line in table.splitlines()[2:]}
 
 
 def test_what_an_experiment_did_not_run_is_not_shown(partly: TinyRepository) -> None:
