@@ -1,7 +1,7 @@
 # `make run` and `make test` need git, make and Python 3.11 to 3.14; everything else is installed
-# here. The first of NAMES that serves is taken (3.14, which nobody tried yet, after the others);
+# here. The first of names that serves is taken (3.14, which nobody tried yet, after the others);
 # PYTHON=… names another one.
-NAMES := python3.13 python3.12 python3.11 python3.14 python3 python
+names := python3.13 python3.12 python3.11 python3.14 python3 python
 VENV ?= .venv
 JOBS ?= 2
 
@@ -13,9 +13,9 @@ PATH := $(VENV)/bin:$(PATH)
 export VENV OUTER_PATH PATH
 
 # What a user has set for other environments. Where packages come from is left as it is.
-FOREIGN := PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONPLATLIBDIR PYTHONOPTIMIZE PYTHONINSPECT \
+foreign := PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONPLATLIBDIR PYTHONOPTIMIZE PYTHONINSPECT \
 	PYTHONWARNINGS PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON VIRTUAL_ENV CONDA_PREFIX
-unexport $(FOREIGN)
+unexport $(foreign)
 export PIP_USER := 0
 
 .PHONY: run test study lint bench publish readme configurations venv
@@ -56,35 +56,36 @@ publish: venv  ## once per finished piece of work: fill the embedded remote and 
 	git add --all dvc-remote dvc.lock data.dvc models.dvc study.dvc metrics plots
 
 venv:  ## the environment alone
-	$(if $(CURRENT),,$(INSTALL))
+	$(if $(current),,$(install))
 
-SUITABLE := import bz2, ctypes, ensurepip, lzma, sqlite3, ssl, sys, venv; \
+suitable := import bz2, ctypes, ensurepip, lzma, sqlite3, ssl, sys, venv; \
 	sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
-VERSION := import sys; print(sys.version_info[:2])
-OWN := import importlib.util as i, os; \
-	os.path.samefile(i.find_spec("trustmia").origin, "src/trustmia/__init__.py") or os._exit(1)
-in_shell = $(shell unset $(FOREIGN); PATH=$(call quoted,$(OUTER_PATH)); VENV=$(call quoted,$(VENV)); $(1))
+version := import sys; print(sys.version_info[:2])
+own := import os, sys, trustmia; \
+	sys.exit(not os.path.samefile(trustmia.__file__, "src/trustmia/__init__.py"))
+in_shell = $(shell unset $(foreign); exec 2>/dev/null; \
+	PATH=$(call quoted,$(OUTER_PATH)); VENV=$(call quoted,$(VENV)); $(1))
 
 # An interpreter is run, since one that is found may not work: a shim of pyenv, a broken link.
-CHOSEN = $(or $(call in_shell,for name in $(if $(PYTHON),$(call quoted,$(PYTHON)),$(NAMES)); do \
-	"$$name" -c '$(SUITABLE)' >/dev/null 2>&1 && echo "$$name" && break; done),\
+chosen = $(or $(call in_shell,for name in $(if $(PYTHON),$(call quoted,$(PYTHON)),$(names)); do \
+	"$$name" -c '$(suitable)' >/dev/null && echo "$$name" && break; done),\
 	$(error no suitable Python: needed is 3.11 to 3.14 with the modules venv, ssl and sqlite3 \
-	(Debian: python3-venv), tried $(or $(PYTHON),$(NAMES)); name one with PYTHON=/path/to/python))
+	(Debian: python3-venv), tried $(or $(PYTHON),$(names)); name one with PYTHON=/path/to/python))
 
 # An environment serves if it was made where it is now, by the Python that is named, if any.
-USABLE = $(call in_shell,cd "$$VENV" 2>/dev/null && \
-	bin/python -c 'import pip' && { ! [ -s .ready ] || [ "$$(cat .ready)" = "$$(pwd -P)" ]; } && \
-	$(if $(PYTHON),[ "$$(bin/python -c '$(VERSION)')" = "$$($(call quoted,$(CHOSEN)) -c '$(VERSION)')" ] &&) echo yes)
-CURRENT = $(and $(USABLE),$(call in_shell,[ -f "$$VENV/.ready" ] && \
+usable = $(call in_shell,cd "$$VENV" && bin/python -c 'import pip' && \
+	{ ! [ -s .ready ] || [ "$$(cat .ready)" = "$$(pwd -P)" ]; } && \
+	$(if $(PYTHON),[ "$$(bin/python -c '$(version)')" = "$$($(call quoted,$(chosen)) -c '$(version)')" ] &&) echo yes)
+current = $(and $(usable),$(call in_shell,[ -f "$$VENV/.ready" ] && \
 	[ -z "$$(find requirements.txt pyproject.toml -newer "$$VENV/.ready")" ] && \
-	"$$VENV/bin/python" -c '$(OWN)' && echo yes))
+	"$$VENV/bin/python" -c '$(own)' && echo yes))
 
-define MAKE_ENVIRONMENT
+define make_environment
 @mkdir -p "$$VENV" 2>/dev/null || (cd "$$(dirname "$$VENV")" && mkdir -p "$$(readlink "$$VENV")")
-PATH="$$OUTER_PATH" $(if $(PYTHON),$(call quoted,$(CHOSEN)),$(CHOSEN)) -m venv $$([ ! -f "$$VENV/.ready" ] || echo --clear) "$$(cd "$$VENV" && pwd -P)"
+PATH="$$OUTER_PATH" $(if $(PYTHON),$(call quoted,$(chosen)),$(chosen)) -m venv $$([ ! -f "$$VENV/.ready" ] || echo --clear) "$$(cd "$$VENV" && pwd -P)"
 endef
-define INSTALL
-$(if $(USABLE),,$(MAKE_ENVIRONMENT))
+define install
+$(if $(usable),,$(make_environment))
 "$$VENV"/bin/python -m pip install --quiet --requirement requirements.txt
 "$$VENV"/bin/python -m pip install --quiet --no-deps --editable .
 @cd "$$VENV" && for file in .gitignore .dvcignore; do [ -e $$file ] || echo '*' >$$file; done && pwd -P >.ready

@@ -87,7 +87,7 @@ def make(
     place: Path, *arguments: str, own: Mapping[str, str] | None = None, code: int = 0
 ) -> subprocess.CompletedProcess[str]:
     """Run make as its user would: without what this process has from a make of its own."""
-    outer = ("MAKE", "MFLAGS", "VENV", "OUTER_PATH", "PYTHON", "PIP_USER")
+    outer = ("MAKE", "MFLAGS", "VENV", "OUTER_PATH", "PYTHON", "PIP_USER", "JOBS")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(outer)}
     command = (str(shutil.which("make")), *arguments)
     return run(place, *command, code=code, own=kept | dict(own or {}))
