@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import ROOT, environment
-from trustmia import compute, entry
+from trustmia import compute, entry, files
 
 PACKAGE_PROGRAMS = (
     ["src/stage.py", "attack"],
@@ -42,11 +42,11 @@ def audit(tmp_path: Path) -> list[str]:
     member = np.arange(60) < 30
     scores = rng.dirichlet(np.full(3, 0.2), 60).astype(np.float32)
     arrays = {"scores": scores, "labels": rng.integers(3, size=60), "member": member}
-    np.savez(tmp_path / "shadow.npz", **arrays)
+    files.write_arrays(tmp_path / "shadow.npz", arrays)
     names = np.where(member, "members", np.resize(["鳥", "$x_{$", "_größe"], 60))
-    np.savez(tmp_path / "target.npz", **arrays, set=names)
-    files = ["--shadow", "shadow.npz", "--target", "target.npz", "--resamples", "0"]
-    return ["trustmia", "audit", *files, "--attacks", "threshold", "--out", "out"]
+    files.write_arrays(tmp_path / "target.npz", arrays | {"set": names})
+    scored = ["--shadow", "shadow.npz", "--target", "target.npz", "--resamples", "0"]
+    return ["trustmia", "audit", *scored, "--attacks", "threshold", "--out", "out"]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])

@@ -188,8 +188,8 @@ def test_pretrained_classifiers_are_those_of_the_default_experiment(
     file = "metrics/train_target.json"
     assert (place / file).read_bytes() == (pulled / file).read_bytes()
     # Computed here from those weights, and elsewhere: only rounding differs.
-    logits = [np.load(p / "outputs/scores/target.npz")["logits"] for p in (place, pulled)]
-    np.testing.assert_allclose(*logits, rtol=1e-3, atol=1e-2)
+    here, there = (np.load(p / "outputs/scores/target.npz")["logits"] for p in (place, pulled))
+    np.testing.assert_allclose(here, there, rtol=1e-3, atol=1e-2)
 
 
 @pytest.mark.parametrize(

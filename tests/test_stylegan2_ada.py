@@ -164,7 +164,7 @@ def test_folder_that_is_no_clone_is_told_with_what_gets_it(tmp_path: Path) -> No
 if OFFICIAL_CODE is not None:
 
     def test_untrained_network_of_the_official_code_is_drawn_from(tmp_path: Path) -> None:
-        repository = Path(OFFICIAL_CODE)
+        repository = Path(str(OFFICIAL_CODE))
         with importable(repository):
             from training.networks import Generator  # type: ignore[import-not-found]
 
