@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,8 @@ def audit(tmp_path: Path) -> list[str]:
     rng = np.random.default_rng(0)
     member = np.arange(60) < 30
     scores = rng.dirichlet(np.full(3, 0.2), 60).astype(np.float32)
-    arrays = {"scores": scores, "labels": rng.integers(3, size=60), "member": member}
+    labels = rng.integers(3, size=60)
+    arrays: dict[str, Any] = {"scores": scores, "labels": labels, "member": member}
     files.write_arrays(tmp_path / "shadow.npz", arrays)
     names = np.where(member, "members", np.resize(["鳥", "$x_{$", "_größe"], 60))
     files.write_arrays(tmp_path / "target.npz", arrays | {"set": names})
