@@ -183,3 +183,20 @@ def test_patience_ignores_gains_that_are_too_small() -> None:
 
 def test_patience_waits_for_a_full_window_at_the_start() -> None:
     assert epochs_until_over([0.5] * WINDOW) is None
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("classes", [3, 5, 10])
+def test_the_same_scores_tie_whatever_their_place(name: str, classes: int) -> None:
+    scores, member = confident_members(classes=classes)
+    fitted = ATTACKS[name].fit(scores, member, QUICK)
+    rng = np.random.default_rng(classes)
+    for row in rng.dirichlet(np.ones(classes), 20).astype(np.float32):
+        same = np.stack([rng.permutation(row) for _ in range(30)])
+        assert len(np.unique(fitted.score(same))) == 1
+
+
+def test_salem_says_nothing_of_scores_that_are_all_the_same() -> None:
+    scores, member = confident_members()
+    fitted = ATTACKS["salem"].fit(np.tile(scores[:1], (len(member), 1)), member, AttackSettings())
+    assert set(fitted.score(scores)) == {np.float32(0.5)}

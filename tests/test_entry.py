@@ -76,6 +76,13 @@ def test_warnings_and_settings_of_libraries_change_nothing(
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
+def test_settings_that_matplotlib_cannot_read_are_named(tmp_path: Path, audit: list[str]) -> None:
+    (tmp_path / "matplotlibrc").write_bytes(b"# f\xfcr mich\n")
+    done = started(tmp_path, *audit)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("trustmia: matplotlibrc: not readable")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
 def test_a_full_disk_is_told_in_one_line(tmp_path: Path, audit: list[str]) -> None:
     for command in (audit, ["trustmia", "--help"]):

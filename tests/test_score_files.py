@@ -307,3 +307,76 @@ def test_sums_that_are_refused_are_told_with_enough_digits(total: str, tmp_path:
     path = write_text(tmp_path / "x", "\n".join(lines))
     with pytest.raises(UserError, match=f"row 0 of scores sums to {total}; allowed: 0.95 to 1.05"):
         read_scores(path, needs_sets=False)
+
+
+@pytest.mark.parametrize("written", ["float", "text", "decimal"])
+@pytest.mark.parametrize("write", [write_npz, write_parquet])
+def test_whole_numbers_are_read_whatever_their_type(
+    write: Writer, written: str, tmp_path: Path
+) -> None:
+    names = ("labels", "member") if written == "float" else ("member",)
+    kinds: dict[str, Any] = {"float": np.float64, "text": str, "decimal": str}
+    other = TARGET | {name: TARGET[name].astype(kinds[written]) for name in names}
+    path = write(tmp_path / "target", other)
+    if written == "decimal" and path.suffix == ".parquet":
+        table = parquet.read_table(path)
+        scores = [name for name in table.column_names if name.startswith("scores")]
+        fields = [
+            (n, pa.decimal128(12, 9) if n in scores else table[n].type) for n in table.schema.names
+        ]
+        parquet.write_table(table.cast(pa.schema(fields), safe=False), path)
+    found, plain = read_scores(path, True), read_scores(write_npz(tmp_path / "plain", TARGET), True)
+    assert (found.member == plain.member).all() and (found.labels == plain.labels).all()
+    np.testing.assert_allclose(found.scores, plain.scores, atol=1e-6)
+
+
+def test_what_rounding_leaves_outside_of_0_to_1_is_within(tmp_path: Path) -> None:
+    scores = np.full((4, 2), [1 + 2e-7, -2e-7])
+    member = np.arange(4) < 2
+    path = write_npz(
+        tmp_path / "s", {"scores": scores, "labels": np.zeros(4, int), "member": member}
+    )
+    assert read_scores(path, False).scores.tolist() == [[1, 0]] * 4
+
+
+@pytest.mark.parametrize("column", ["note", "set", "scores_3"])
+@pytest.mark.parametrize("quotes", [1, 2])
+def test_a_quote_that_takes_in_rows_is_told(column: str, quotes: int, tmp_path: Path) -> None:
+    table = frame(TARGET).assign(note="12 inches").astype(str)
+    table.loc[[50, 60][:quotes], column] = '"' + table[column]
+    path = write_text(tmp_path / "target", table.to_csv(index=False, quoting=csv.QUOTE_NONE))
+    with pytest.raises(UserError, match=r"row 50 (has a quote|of|has \d+ cells)"):
+        read_scores(path, True)
+
+
+def test_a_quote_within_a_cell_and_a_line_within_quotes_are_text(tmp_path: Path) -> None:
+    names = np.where(TARGET["member"], "members", '12" and\n"13"')
+    read = read_scores(write_csv(tmp_path / "target", TARGET | {"set": names}), True)
+    assert set(read.set_names) == {"members", '12" and\n"13"'}
+    text = frame(TARGET).assign(note='12" wide').to_csv(index=False, quoting=csv.QUOTE_NONE)
+    assert len(read_scores(write_text(tmp_path / "inches", text), True).member) == 120
+
+
+@pytest.mark.parametrize(("digits", "refused"), [(3, True), (2, False)])
+def test_thousands_are_not_taken_for_decimals(digits: int, refused: bool, tmp_path: Path) -> None:
+    logits = np.random.default_rng(0).integers(1000, 9999, size=(120, 4)) / 10**digits
+    table = frame(TARGET | {"logits": logits}, "logits")
+    path = write_text(tmp_path / "target", table.to_csv(sep=";", decimal=",", index=False))
+    if refused:
+        with pytest.raises(UserError, match="may be decimals or thousands; allowed: numbers"):
+            read_scores(path, True)
+    else:
+        np.testing.assert_allclose(
+            read_scores(path, True).scores.argmax(axis=1), logits.argmax(axis=1)
+        )
+
+
+def test_a_name_that_is_no_unicode_is_told(tmp_path: Path) -> None:
+    names = np.where(TARGET["member"], "members", "\ud800")
+    with pytest.raises(UserError, match="is no text in Unicode"):
+        read_scores(write_npz(tmp_path / "target", TARGET | {"set": names}), True)
+
+
+def test_numbered_columns_go_before_one_of_the_plain_name(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "target", frame(TARGET).assign(scores=7).to_csv(index=False))
+    assert (read_scores(path, True).scores == TARGET["scores"]).all()

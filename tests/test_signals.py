@@ -688,7 +688,8 @@ def test_further_sets_are_judged_offline_by_the_audited_images_threshold(tmp_pat
         (["fake"] * 75, "has no rows of members or original"),
         (["members"] * 30 + ["fake"] * 10 + ["original"] * 35, "members are in two places"),
         (["members"] * 74, r"set is <U7 \[74\]; allowed: text \[75\]"),
-        ([1] * 75, "set is int64"),
+        ([""] * 75, "row 0 is empty"),
+        (["members"] * 74 + ["\ud800"], "is no text in Unicode"),
     ],
 )
 def test_sets_that_are_none_are_named(names: list[Any], told: str, tmp_path: Path) -> None:
@@ -870,7 +871,7 @@ def test_published_lira_folders_that_do_not_fit_are_named(tmp_path: Path) -> Non
     np.save(folder / "1" / "keep.npy", np.ones(40, bool))
     np.save(folder / "2" / "scores.npy", np.ones((40, 1)))
     with pytest.raises(
-        UserError, match=r"0/scores\.npy: no such file; allowed: scores\.npy beside"
+        UserError, match=r"0/scores\.npy: no such file; allowed: keep\.npy and scores\.npy in"
     ):
         read_signals(folder)
     (folder / "2" / "scores.npy").unlink()
@@ -1044,3 +1045,59 @@ def test_attacks_that_the_signals_do_not_allow_are_left_out_and_told(tmp_path: P
     assert list(found) == ["loss"]
     with pytest.raises(UserError, match="--attacks: none is possible: rmia_online"):
         audit_signals(path, 0, ["rmia"], tmp_path / "other", SETTINGS, 0, 0)
+
+
+@pytest.mark.parametrize("kind", ["logits", "scores"])
+@pytest.mark.parametrize("classes", [3, 7, 10])
+def test_the_same_numbers_in_another_order_of_the_classes_tie(kind: str, classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    convert = {"logits": confidence.from_logits, "scores": confidence.from_scores}[kind]
+    for _ in range(20):
+        row = rng.normal(size=classes) if kind == "logits" else rng.dirichlet(np.ones(classes))
+        others = np.stack([rng.permutation(row[1:]) for _ in range(30)])
+        block = np.insert(others, 0, row[0], axis=1)[:, None]
+        assert len(np.unique(convert(block, np.zeros(30, np.int64)))) == 1
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_a_probability_of_exactly_one_or_zero_is_a_finite_confidence(kind: type) -> None:
+    found = confidence.from_probability(np.array([0, 0.5, 1], dtype=kind))
+    assert np.isfinite(found).all() and found[0] < found[1] == 0 < found[2]
+
+
+@pytest.mark.parametrize("shape", [(40,), (40, 3)])
+def test_probabilities_are_not_taken_for_confidences(tmp_path: Path, shape: tuple[int]) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        folder = tmp_path / f"experiment-{number}_4"
+        folder.mkdir()
+        np.save(folder / "keep.npy", rng.integers(2, size=40).astype(bool))
+        np.save(folder / "scores.npy", rng.uniform(size=shape))
+    with pytest.raises(UserError, match=r"all are in \[0, 1\], as probabilities are; allowed"):
+        read_signals(tmp_path)
+
+
+def test_a_model_without_keep_is_named(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        np.save(tmp_path / str(number) / "scores.npy", np.linspace(-3, 3, 40))
+        if number != 1:
+            np.save(tmp_path / str(number) / "keep.npy", np.arange(40) < 20)
+    with pytest.raises(UserError, match=r"1/keep\.npy: no such file"):
+        read_signals(tmp_path)
+
+
+def test_a_population_of_the_other_kind_is_told(tmp_path: Path) -> None:
+    content = {k: v for k, v in arrays().items() if not k.startswith("population")}
+    content["population_scores"] = np.zeros((1, 1, 1))
+    with pytest.raises(UserError, match="has logits and population_scores; allowed: both"):
+        read_signals(save(tmp_path / "signals.npz", content))
+
+
+def test_whole_floats_are_labels_and_membership(tmp_path: Path) -> None:
+    content = arrays()
+    plain = read_signals(save(tmp_path / "plain.npz", content))
+    floats = {key: content[key].astype(np.float32) for key in ("member", "labels")}
+    found = read_signals(save(tmp_path / "floats.npz", content | floats))
+    assert (found.member == plain.member).all()
+    assert (found.images.labels == plain.images.labels).all()

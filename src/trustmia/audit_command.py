@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.attacks.salem import check_k
 from trustmia.audit import run_audit
@@ -59,6 +61,9 @@ def audit(
     except OSError as error:
         raise UserError(f"--out: cannot write to {out}: {error.strerror}") from error
     notes = [*shadow_scores.notes, *target_scores.notes]
+    ordered = np.sort(shadow_scores.scores)
+    if (ordered == ordered[0]).all():
+        notes.append(f"{shadow}: all rows have the same scores; attacks can learn nothing of them.")
     if resamples and not few:
         notes.append(f"No intervals: the target has more than {MOST_ROWS:,} images.")
     if "salem" in methods and salem_k is None and k < AttackSettings.salem_k:

@@ -1,6 +1,7 @@
 """How programs end: in one line, with exit code 2 for a user's mistake."""
 
 import argparse
+import contextlib
 import io
 import logging
 import os
@@ -51,7 +52,8 @@ def run(name: str, main: Callable[[], None]) -> None:
 
 
 def _complain(message: str, code: int) -> int:
-    print(" ".join(message.split()), file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(" ".join(message.split()), file=sys.stderr)
     return code
 
 

@@ -82,11 +82,23 @@ def run_reference_attacks(
         if reason:
             skipped.append(f"{name} ({reason})")
         else:
-            forms[name] = found.scores(name, settings)
+            forms[name] = _finite(name, found.scores(name, settings))
     if not forms:
         raise UserError(f"--attacks: none is possible: {', '.join(skipped)}")
     member = signals.member[target, signals.audited]
     return ReferenceScores(member, forms, skipped, settings, found.audited.without_spread())
+
+
+def _finite(name: str, scores: FormScores) -> FormScores:
+    """Refuse scores that cannot be ranked, rather than rank what is left of them."""
+    for values in (scores.audited, *scores.sets.values()):
+        broken = np.flatnonzero(~np.isfinite(values))
+        if len(broken):
+            raise UserError(
+                f"{name}: {len(broken)} images have a score of {values[broken[0]]}; what the "
+                "models say of them is beyond float64"
+            )
+    return scores
 
 
 def _check_target(signals: SignalSet, target: int) -> None:

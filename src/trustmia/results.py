@@ -42,6 +42,8 @@ SET_COLOURS = {
     "digits": "#CC79A7",
     "patches": "#E69F00",
 }
+# Characters of a set's name that a picture has room for.
+LONGEST = 40
 OTHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 
 Sets = dict[str, dict[str, dict[str, Any]]]
@@ -168,8 +170,11 @@ def colours(sets: list[str]) -> dict[str, str]:
 
 def draw_rocs(path: Path, title: str, rocs: dict[str, Roc]) -> None:
     """Draw one attack's ROC curves, linear and logarithmic, as a PNG."""
-    from matplotlib import style
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib import style
+        from matplotlib.figure import Figure
+    except UnicodeDecodeError as error:
+        raise UserError(f"matplotlibrc: not readable by matplotlib ({error})") from error
 
     # Not the style of a user's matplotlibrc: the same numbers give the same picture.
     with style.context(["default", {"font.size": 10, "axes.spines.top": False}]):
@@ -190,7 +195,7 @@ def draw_rocs(path: Path, title: str, rocs: dict[str, Roc]) -> None:
         logarithmic.set(xscale="log", yscale="log", xlim=(1e-4, 1), ylim=(1e-4, 1.05))
         legend = figure.legend(
             handles=linear.lines[:-1],
-            labels=list(rocs),
+            labels=[name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in rocs],
             title="non-members",
             loc="outside right upper",
             frameon=False,

@@ -5,6 +5,7 @@ import re
 import zipfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,15 @@ MEMBERS = "members"
 # by K/2 · 10^−d at most, those of bfloat16 by 2^−8. Beyond the second bound people are told.
 SUM_TOLERANCE = 0.05
 NOTED_SUM = 0.001
+# How far a score may leave [0, 1]: as far as float32 rounds.
+ROUNDING = 1e-6
 ROWS_AT_ONCE = 1 << 18
 # Of so many columns that a file has, a message names the first.
 NAMES_IN_MESSAGE = 12
 # What may separate the columns of a CSV file; spaces are recognised, and refused.
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
+# A number with a comma that does not stand before its last three digits, or after a lone zero.
+NO_THOUSANDS = re.compile(rb"(?<![\d,.])[-+]?(?:(?:0|\d{4,}),\d|\d+,(?:\d{1,2}|\d{4,})(?![\d,]))")
 TRUTH = {"0": False, "1": True, "false": False, "true": True}
 Array = npt.NDArray[Any]
 
@@ -142,7 +147,7 @@ def _read_npz(path: Path, needs_sets: bool) -> _Columns:
     names: Array = np.asarray(["-"])
     codes: Array = np.zeros(arrays["member"].shape, dtype=np.int32)
     if needs_sets:
-        names, codes = np.unique(_as_text(path, arrays["set"]), return_inverse=True)
+        names, codes = np.unique(as_text(path, arrays["set"]), return_inverse=True)
     return _Columns(
         values=arrays[name],
         is_logits=name == "logits",
@@ -153,12 +158,13 @@ def _read_npz(path: Path, needs_sets: bool) -> _Columns:
     )
 
 
-def _as_text(path: Path, names: Array) -> Array:
+def as_text(place: object, names: Array) -> Array:
+    """Return names of sets as text, numbers and truth values as Python writes them."""
     try:
         return names.astype(str)
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path}: set holds bytes that are no ASCII; allowed: text, e.g. "
+            f"{place}: set holds bytes that are no ASCII; allowed: text, e.g. "
             "`np.char.decode(names, 'utf-8')`"
         ) from error
 
@@ -184,12 +190,37 @@ def _read_csv(path: Path, needs_sets: bool) -> _Columns:
     dialect = _dialect(path)
     used = _used_columns(path, dialect.names, needs_sets)
     columns = _csv_columns(path, dialect, used, ".")
+    _check_quotes(path, dialect, len(columns.labels))
     if dialect.padded:
         columns = _without_padding(columns)
     if dialect.separator == ",":
         return columns
     note = f"{path}: columns are separated by {SEPARATORS[dialect.separator]}."
     return replace(columns, notes=(note, *columns.notes))
+
+
+def _check_quotes(path: Path, dialect: _Dialect, rows: int) -> None:
+    """Refuse a quote that takes in rows: Arrow ends it where the next one or the file does."""
+    with path.open("rb") as stream:
+        lines = sum(block.count(b"\n") for block in iter(partial(stream.read, 1 << 20), b""))
+    if lines <= dialect.header_lines + rows:
+        return
+    count = 0
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        try:
+            cells = csv.reader(
+                islice(stream, dialect.header_lines, None),
+                delimiter=dialect.separator,
+                skipinitialspace=dialect.padded,
+                strict=True,
+            )
+            for _ in filter(None, cells):
+                count += 1
+        except csv.Error as error:
+            raise UserError(
+                f"{path}: row {count} has a quote that is not closed, or not at the end of its "
+                "cell; allowed: quotes around a whole cell, and two for one within"
+            ) from error
 
 
 def _dialect(path: Path) -> _Dialect:
@@ -242,8 +273,19 @@ def _csv_columns(path: Path, dialect: _Dialect, used: list[str], decimal: str) -
             r"to float: invalid value '\s*-?\d*,\d+(e[-+]?\d+)?\s*'", str(error)
         ):
             columns = _csv_columns(path, dialect, used, ",")
+            if _may_be_thousands(path):
+                raise UserError(
+                    f"{path}: numbers have a comma before three digits, which may be decimals or "
+                    "thousands; allowed: numbers without separators of thousands"
+                ) from error
             return replace(columns, notes=(f"{path}: numbers have decimal commas.",))
         raise _csv_error(path, dialect, decimal, error) from error
+
+
+def _may_be_thousands(path: Path) -> bool:
+    """Say whether no number has a comma that cannot be one of thousands."""
+    with path.open("rb") as stream:
+        return not any(map(NO_THOUSANDS.search, stream))
 
 
 def _csv_batches(
@@ -343,13 +385,13 @@ def _used_columns(path: Path, names: list[str], needs_sets: bool) -> list[str]:
     if not values:
         raise _has_no_values(path, names)
     kind = "scores" if any(name.startswith("scores") for name in values) else "logits"
-    values = [name for name in values if name.startswith(kind)]
-    wanted = [kind] if kind in values else [f"{kind}_{place}" for place in range(len(values))]
-    from_one = [f"{kind}_{place}" for place in range(1, len(values) + 1)]
-    if len(values) > 1 and set(values) == set(from_one):
+    numbered = [name for name in values if name.startswith(f"{kind}_")]
+    wanted = [f"{kind}_{place}" for place in range(len(numbered))] or [kind]
+    from_one = [f"{kind}_{place}" for place in range(1, len(numbered) + 1)]
+    if len(numbered) > 1 and set(numbered) == set(from_one):
         raise UserError(
-            f"{path}: columns are counted from 1, {from_one[0]} to {from_one[-1]}; allowed: from "
-            f"0, {wanted[0]} to {wanted[-1]}, as labels count the classes"
+            f"{path}: columns are counted from 1, {from_one[0]} to {from_one[-1]}, or {kind}_0 is "
+            f"missing; allowed: from 0, as labels count the classes, {wanted[0]} to {wanted[-1]}"
         )
     used = [*wanted, *_other_names(needs_sets)]
     _require(path, names, used, "column")
@@ -357,7 +399,10 @@ def _used_columns(path: Path, names: list[str], needs_sets: bool) -> list[str]:
 
 
 def _has_no_values(path: Path, names: Collection[str]) -> UserError:
-    return UserError(f"{path}: has neither scores nor logits; found: {_listed(names)}")
+    return UserError(
+        f"{path}: has neither scores nor logits; allowed: scores_0, scores_1, … or logits_0, "
+        f"logits_1, … (in NPZ scores or logits, rows × classes); found: {_listed(names)}"
+    )
 
 
 def _require(path: Path, names: Collection[str], wanted: list[str], kind: str) -> None:
@@ -376,7 +421,10 @@ def _check_types(path: Path, schema: pa.Schema, used: list[str]) -> None:
     for name in filter(_is_value, used):
         kind = schema.field(name).type
         number = kind.value_type if _is_list(kind) else kind
-        if not (pa.types.is_floating(number) or pa.types.is_integer(number)):
+        if not any(
+            is_kind(number)
+            for is_kind in (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal)
+        ):
             raise UserError(f"{path}: {name} has type {kind}; allowed: numbers")
     if "set" in used:
         kind = schema.field("set").type
@@ -453,6 +501,8 @@ class _Collector:
     def _plain(self, batch: pa.RecordBatch, name: str) -> Array:
         column = batch.column(name)
         self._no_nulls(column, name)
+        if pa.types.is_decimal(column.type):
+            column = column.cast(pa.float64())
         array: Array = column.to_numpy(zero_copy_only=False)
         return array
 
@@ -461,18 +511,9 @@ class _Collector:
         if not pa.types.is_dictionary(column.type):
             return self._plain(batch, "member")
         self._no_nulls(column, "member")
-        texts = [str(text).strip() for text in column.dictionary.to_pylist()]
-        truths = [TRUTH.get(text.lower()) for text in texts]
+        texts = [str(text) for text in column.dictionary.to_pylist()]
         indices = column.indices.to_numpy(zero_copy_only=False)
-        wrong = np.asarray([truth is None for truth in truths], dtype=np.bool_)[indices]
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            text = repr(texts[indices[row]]) if texts[indices[row]] else "empty"
-            raise UserError(
-                f"{self.path}: row {self.read + row} of member is {text}; "
-                "allowed: true/false or 0/1"
-            )
-        return np.asarray(truths, dtype=np.bool_)[indices]
+        return _truths(self.path, texts, indices, self.read)
 
     def _no_nulls(self, column: pa.Array, name: str) -> None:
         if column.null_count:
@@ -524,9 +565,19 @@ def _checked(path: Path, columns: _Columns, needs_sets: bool) -> ScoreSet:
         nameless = columns.set_codes == columns.set_names.index("")
         if nameless.any():
             raise UserError(f"{path}: row {int(np.argmax(nameless))} of set is empty")
+    check_text(path, columns.set_names)
     result = ScoreSet(scores, labels, member, columns.set_names, columns.set_codes, notes)
     _check_membership(path, result, needs_sets)
     return result
+
+
+def check_text(place: object, names: Collection[str]) -> None:
+    """Refuse names of sets that cannot be written as UTF-8: halves of a surrogate pair."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{place}: set {name!a} is no text in Unicode") from error
 
 
 def _check_shapes(path: Path, name: str, columns: _Columns) -> None:
@@ -587,12 +638,13 @@ def distance_from_one(sums: Float64) -> Float64:
 def _check_scores(path: Path, scores: Float32) -> list[str]:
     row = _first_bad_row(scores, lambda rows: ~np.isfinite(rows).all(axis=1))
     if row is not None:
-        raise UserError(f"{path}: row {row} of scores has NaN or infinity")
-    row = _first_bad_row(scores, lambda rows: (rows < 0).any(axis=1) | (rows > 1).any(axis=1))
+        raise UserError(f"{path}: row {row} of scores has NaN, or infinity in float32")
+    row = _first_bad_row(scores, lambda rows: (np.abs(rows - 0.5) > 0.5 + ROUNDING).any(axis=1))
     if row is not None:
         raise UserError(
             f"{path}: row {row} of scores leaves [0, 1]; are these logits, or percentages?"
         )
+    np.clip(scores, 0, 1, out=scores)
     off = distance_from_one(scores.sum(axis=1, dtype=np.float64))
     if off.max() > SUM_TOLERANCE:
         row = int(np.argmax(off > SUM_TOLERANCE))
@@ -613,13 +665,21 @@ def _check_scores(path: Path, scores: Float32) -> list[str]:
 def _softmax(path: Path, logits: Float32) -> Float32:
     row = _first_bad_row(logits, lambda rows: ~np.isfinite(rows).all(axis=1))
     if row is not None:
-        raise UserError(f"{path}: row {row} of logits has NaN or infinity")
+        raise UserError(f"{path}: row {row} of logits has NaN, or infinity in float32")
     scores = np.empty_like(logits)
     for start in range(0, len(logits), ROWS_AT_ONCE):
         block = logits[start : start + ROWS_AT_ONCE].astype(np.float64)
         block = np.exp(block - block.max(axis=1, keepdims=True))
-        scores[start : start + len(block)] = block / block.sum(axis=1, keepdims=True)
+        # Sorted, since in another order of the classes the same numbers have another sum.
+        scores[start : start + len(block)] = block / np.sort(block).sum(axis=1, keepdims=True)
     return scores
+
+
+def whole_numbers(array: Array) -> Array:
+    """Return floats that are whole, such as 3.0, as int64, and any other array as it is."""
+    if array.dtype.kind != "f" or not (np.isfinite(array) & (array == array.round())).all():
+        return array
+    return array.astype(np.int64)
 
 
 def _kind(array: Array) -> str:
@@ -627,8 +687,9 @@ def _kind(array: Array) -> str:
 
 
 def _check_labels(path: Path, labels: Array, classes: int) -> Int64:
+    labels = whole_numbers(labels)
     if labels.dtype.kind not in "iu":
-        raise UserError(f"{path}: labels has type {_kind(labels)}; allowed: integers")
+        raise UserError(f"{path}: labels has type {_kind(labels)}; allowed: whole numbers")
     bad = (labels < -1) | (labels >= classes)
     if bad.any():
         row = int(np.argmax(bad))
@@ -640,15 +701,29 @@ def _check_labels(path: Path, labels: Array, classes: int) -> Int64:
 
 
 def _check_member(path: Path, member: Array) -> Bool:
-    if member.dtype.kind in "iu":
-        wrong = ~np.isin(member, (0, 1))
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise UserError(f"{path}: row {row} of member is {member[row]}; allowed: 0 or 1")
-        return member.astype(np.bool_)
-    if member.dtype.kind != "b":
-        raise UserError(f"{path}: member has type {_kind(member)}; allowed: true/false or 0/1")
-    return member
+    if member.dtype.kind == "b":
+        return member
+    if member.dtype.kind in "OUS":
+        texts, codes = np.unique(member.astype(str), return_inverse=True)
+        return _truths(path, list(texts), codes, 0)
+    wrong = ~np.isin(member, (0, 1))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise UserError(f"{path}: row {row} of member is {member[row]}; allowed: true/false or 0/1")
+    return member.astype(np.bool_)
+
+
+def _truths(path: Path, texts: list[str], codes: Array, first: int) -> Bool:
+    """Return what words say; `codes` index into `texts`, `first` is the number of their first."""
+    truths = [TRUTH.get(text.strip().lower()) for text in texts]
+    wrong = np.asarray([truth is None for truth in truths], dtype=np.bool_)[codes]
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        text = repr(texts[codes[row]]) if texts[codes[row]] else "empty"
+        raise UserError(
+            f"{path}: row {first + row} of member is {text}; allowed: true/false or 0/1"
+        )
+    return np.asarray(truths, dtype=np.bool_)[codes]
 
 
 def _check_membership(path: Path, scores: ScoreSet, needs_sets: bool) -> None:

@@ -19,7 +19,14 @@ from trustmia import files
 from trustmia.arrays import Bool, Float64, Int64
 from trustmia.attacks.reference import confidence
 from trustmia.errors import UserError
-from trustmia.score_files import SUM_TOLERANCE, distance_from_one
+from trustmia.score_files import (
+    ROUNDING,
+    SUM_TOLERANCE,
+    as_text,
+    check_text,
+    distance_from_one,
+    whole_numbers,
+)
 
 Array = npt.NDArray[Any]
 # Their squares, and those of their quotients, are finite in float64.
@@ -96,8 +103,9 @@ class Signals:
 
 
 def _checked_scores(block: Array, labels: Int64) -> Float64:
-    if (block < 0).any():
+    if (block < -ROUNDING).any():
         raise ValueError("some scores are below 0; are they logits? Then save them as logits")
+    block = np.clip(block, 0, 1)
     sums = block.sum(axis=-1, dtype=np.float64).ravel()
     off = distance_from_one(sums)
     if off.max() > SUM_TOLERANCE:
@@ -113,12 +121,12 @@ def _as_confidence(block: Array, labels: Int64) -> Float64:
 
 
 def _from_probability(block: Array, labels: Int64) -> Float64:
-    if (block < 0).any() or (block > 1).any():
+    if (np.abs(block - 0.5) > 0.5 + ROUNDING).any():
         raise ValueError(
             "some are outside [0, 1]; allowed: the true class's probability, and its losses as "
             f"{LOSSES}"
         )
-    return confidence.from_probability(block)
+    return confidence.from_probability(np.clip(block, 0, 1))
 
 
 def _from_loss(block: Array, labels: Int64, least: float) -> Float64:
@@ -214,6 +222,9 @@ def _own_form(arrays: Mapping[str, Array], name: str) -> SignalSet:
     if missing:
         raise UserError(f"{name}: lacks {' and '.join(missing)}")
     kind = kinds[0]
+    for other in NAMES:
+        if other != kind and f"population_{other}" in arrays:
+            raise UserError(f"{name}: has {kind} and population_{other}; allowed: both of one kind")
     values = arrays[kind]
     if (
         values.ndim not in (3, 4)
@@ -252,8 +263,12 @@ def _own_form(arrays: Mapping[str, Array], name: str) -> SignalSet:
 
 def _sets(names: Array, count: int, place: str) -> tuple[slice, dict[str, slice]]:
     """Return which rows are audited, and those of each further set."""
-    if names.shape != (count,) or names.dtype.kind != "U":
+    if names.shape != (count,) or names.dtype.kind == "O":
         raise UserError(f"{place} is {names.dtype} {list(names.shape)}; allowed: text [{count}]")
+    names = as_text(place, names)
+    if (names == "").any():
+        raise UserError(f"{place}: row {int(np.argmax(names == ''))} is empty")
+    check_text(place, np.unique(names))
     groups = np.where(np.isin(names, AUDITED), AUDITED[0], names)
     starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
     ends = [*starts[1:], count]
@@ -278,6 +293,7 @@ def _signals(values: Array, labels: Array, kind: str, name: str, labels_name: st
 
 
 def _labels(labels: Array, count: int, classes: int, name: str) -> Int64:
+    labels = whole_numbers(labels)
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise UserError(
             f"{name} is {labels.dtype} {list(labels.shape)}; allowed: whole numbers [{count}]"
@@ -291,7 +307,7 @@ def _labels(labels: Array, count: int, classes: int, name: str) -> Int64:
 
 
 def _member(member: Array, shape: tuple[int, ...], name: str) -> Bool:
-    if member.shape != tuple(shape) or member.dtype.kind not in "biu":
+    if member.shape != tuple(shape) or member.dtype.kind not in "biuf":
         raise UserError(
             f"{name}: member is {member.dtype} {list(member.shape)}; allowed: bool or 0 and 1, "
             f"[models, images], here {list(shape)}"
@@ -303,11 +319,7 @@ def _member(member: Array, shape: tuple[int, ...], name: str) -> Bool:
 
 def _published_lira(path: Path) -> SignalSet:
     """Read what the published LiRA code keeps: a folder per model."""
-    folders = sorted((p.parent for p in path.glob("*/keep.npy")), key=_by_numbers)
-    kind = "scores" if any(_holds(folder, "scores") for folder in folders) else "logits"
-    missing = [folder / f"{kind}.npy" for folder in folders if not _holds(folder, kind)]
-    if missing:
-        raise UserError(f"{missing[0]}: no such file; allowed: {kind}.npy beside each keep.npy")
+    folders, kind = _lira_folders(path)
     models = [_load_floats(folder / f"{kind}.npy") for folder in folders]
     first = models[0]
     for folder, model in zip(folders, models, strict=True):
@@ -334,6 +346,12 @@ def _published_lira(path: Path) -> SignalSet:
     if kind == "scores":
         if first.ndim not in (1, 2):
             raise UserError(f"{name}: {list(first.shape)}; allowed: [images, views]")
+        if all(((model >= 0) & (model <= 1)).all() for model in models):
+            raise UserError(
+                f"{name}: all are in [0, 1], as probabilities are; allowed: what the published "
+                "score.py writes, log p − log(1 − p) of the true class's p; or the logarithms of "
+                "all classes' probabilities as logits.npy, [images, views, classes]"
+            )
         views = first.shape[1] if first.ndim == 2 else 1
         unused = np.zeros(count, np.int64)
         return found(Signals(models, _as_confidence, unused, views, name, single=True))
@@ -349,8 +367,17 @@ def _published_lira(path: Path) -> SignalSet:
     return found(Signals(models, confidence.from_logits, labels, views, name))
 
 
-def _holds(folder: Path, kind: str) -> bool:
-    return (folder / f"{kind}.npy").is_file()
+def _lira_folders(path: Path) -> tuple[list[Path], str]:
+    """Return the models' folders in the order of their numbers, and what is in all of them."""
+    kept = {file.parent for file in path.glob("*/keep.npy")}
+    kind = "scores" if any((folder / "scores.npy").is_file() for folder in kept) else "logits"
+    folders = sorted(kept | {file.parent for file in path.glob(f"*/{kind}.npy")}, key=_by_numbers)
+    for file in (folder / name for folder in folders for name in ("keep.npy", f"{kind}.npy")):
+        if not file.is_file():
+            raise UserError(
+                f"{file}: no such file; allowed: keep.npy and {kind}.npy in each model's folder"
+            )
+    return folders, kind
 
 
 def _by_numbers(folder: Path) -> tuple[list[str | int], str]:

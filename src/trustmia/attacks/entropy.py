@@ -37,7 +37,8 @@ def entropy(scores: Float32) -> Float32:
 
     PyTorch's `Categorical`, which the paper's attack uses, keeps a score one float32 step
     away from 0 and 1 inside the logarithm. Scores that have saturated in float32 then
-    tie, rather than being ranked by what rounding left of them.
+    tie, rather than being ranked by what rounding left of them. For the same reason scores
+    are added up in their order: in that of the classes, the same scores may differ.
 
     Args:
         scores: float32 [N, K]; rows sum to 1.
@@ -46,7 +47,8 @@ def entropy(scores: Float32) -> Float32:
         float32 [N], in [0, log K] up to rounding.
     """
     blocks = torch.from_numpy(np.ascontiguousarray(scores)).split(ROWS_AT_ONCE)
-    return torch.cat([Categorical(rows, validate_args=False).entropy() for rows in blocks]).numpy()
+    ordered = (rows.sort(dim=1).values for rows in blocks)
+    return torch.cat([Categorical(rows, validate_args=False).entropy() for rows in ordered]).numpy()
 
 
 def best_theta(member_entropy: Float32, nonmember_entropy: Float32) -> float:

@@ -60,9 +60,16 @@ class Network:
         return network
 
     def logits(self, inputs: Float32) -> Float32:
-        """Return the logit of each row, float32 [N], of inputs float32 [N, k]."""
-        hidden = np.maximum(inputs @ self.weights + self.biases, 0)
-        logits: Float32 = hidden @ self.out_weights + self.out_bias
+        """Return the logit of each row, float32 [N], of inputs float32 [N, k].
+
+        Without matrix products, which round the last rows otherwise: equal rows are to tie.
+        """
+        hidden = np.tile(self.biases, (len(inputs), 1))
+        for column, weights in zip(inputs.T, self.weights, strict=True):
+            hidden += column[:, None] * weights
+        np.maximum(hidden, 0, out=hidden)
+        hidden *= self.out_weights
+        logits: Float32 = hidden.sum(axis=1) + self.out_bias
         return logits
 
     def gradient(self, inputs: Float32, labels: Float32, gradient: "Network") -> float:
@@ -170,6 +177,8 @@ def check_k(k: int, classes: int, option: str) -> None:
 def fit(scores: Float32, member: Bool, settings: AttackSettings) -> SalemAttack:
     """Train the network on the shadow model's scores with binary cross-entropy.
 
+    Where all scores are the same there is nothing to learn, and every image gets 0.5.
+
     Raises:
         UserError: `salem_k` is not 1 to the number of classes.
     """
@@ -177,6 +186,9 @@ def fit(scores: Float32, member: Bool, settings: AttackSettings) -> SalemAttack:
     inputs, labels = top_k(scores, settings.salem_k), member.astype(np.float32)
     rng = numpy_generator(settings.seed, "salem")
     network = Network.initial(settings.salem_k, rng)
+    if (inputs == inputs[0]).all():
+        network.flat[:] = 0
+        return SalemAttack(network, settings.salem_k)
     optimizer = Adam(network.flat, settings.salem_lr)
     patience = Patience()
     for _ in range(settings.salem_max_epochs):

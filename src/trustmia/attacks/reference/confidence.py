@@ -2,7 +2,8 @@
 
 φ = log p_y − log Σ_{j≠y} p_j (Carlini et al. 2022, section IV), from which follow the
 probability p_y = 1/(1 + e^−φ) of the true class and the loss −log p_y. Float64 throughout:
-in float32 a confident model's p_y is 1, and all that tells its images apart is lost.
+in float32 a confident model's p_y is 1, and all that tells its images apart is lost. Sums run
+over sorted classes: in another order, the same numbers would have another sum.
 """
 
 import numpy as np
@@ -27,7 +28,8 @@ def from_logits(logits: npt.NDArray[np.floating], labels: Int64) -> Float64:
     index = np.broadcast_to(labels[:, None, None], (*exact.shape[:-1], 1))
     true = np.take_along_axis(exact, index, axis=-1)[..., 0]
     np.put_along_axis(exact, index, -np.inf, axis=-1)
-    largest = exact.max(axis=-1, keepdims=True)
+    exact.sort(axis=-1)
+    largest = exact[..., -1:].copy()
     exact -= largest
     np.exp(exact, out=exact)
     return true - largest[..., 0] - np.log(exact.sum(axis=-1))
@@ -47,6 +49,7 @@ def from_scores(scores: npt.NDArray[np.floating], labels: Int64) -> Float64:
     index = np.broadcast_to(labels[:, None, None], (*exact.shape[:-1], 1))
     true = np.take_along_axis(exact, index, axis=-1)[..., 0]
     np.put_along_axis(exact, index, 0.0, axis=-1)
+    exact.sort(axis=-1)
     return np.log(np.maximum(true, SMALLEST)) - np.log(np.maximum(exact.sum(axis=-1), SMALLEST))
 
 
@@ -59,8 +62,8 @@ def from_probability(probability: npt.NDArray[np.floating]) -> Float64:
         probability: float [...] in [0, 1].
     """
     step = float(np.finfo(probability.dtype).epsneg)
-    exact = np.clip(probability.astype(np.float64), SMALLEST, 1 - step / 2)
-    return np.log(exact) - np.log1p(-exact)
+    exact = probability.astype(np.float64)
+    return np.log(np.maximum(exact, SMALLEST)) - np.log(np.maximum(1 - exact, step / 2))
 
 
 def from_loss(loss: npt.NDArray[np.floating], least: float) -> Float64:
