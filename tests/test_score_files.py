@@ -361,7 +361,8 @@ def test_a_quote_within_a_cell_and_a_line_within_quotes_are_text(tmp_path: Path)
 def test_thousands_are_not_taken_for_decimals(digits: int, refused: bool, tmp_path: Path) -> None:
     logits = np.random.default_rng(0).integers(1000, 9999, size=(120, 4)) / 10**digits
     table = frame(TARGET | {"logits": logits}, "logits")
-    path = write_text(tmp_path / "target", table.to_csv(sep=";", decimal=",", index=False))
+    text = table.to_csv(sep=";", decimal=",", index=False, float_format=f"%.{digits}f")
+    path = write_text(tmp_path / "target", text)
     if refused:
         with pytest.raises(UserError, match="may be decimals or thousands; allowed: numbers"):
             read_scores(path, True)
