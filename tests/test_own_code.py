@@ -63,6 +63,7 @@ def run_queue(repository: Path, name: str) -> None:
             break
         time.sleep(0.5)
     assert state.endswith("Success"), run(repository, "dvc", "queue", "logs", name).stdout
+    run(repository, "dvc", "queue", "remove", "--success")
 
 
 def test_a_queued_experiment_runs_its_own_code(place: Path) -> None:
