@@ -2,11 +2,11 @@
 # here. The first of names that serves is taken (3.14, which nobody tried yet, after the others);
 # PYTHON=… names another one.
 names := python3.13 python3.12 python3.11 python3.14 python3 python
-VENV ?= .venv
 JOBS ?= 2
 
 # Paths may hold any character, so they come to a shell as variables or as quoted words.
 quoted = '$(subst ','\'',$(1))'
+override VENV := $(or $(VENV),.venv)
 override VENV := $(if $(filter /%,$(firstword $(VENV))),,$(CURDIR)/)$(VENV)
 OUTER_PATH := $(PATH)
 PATH := $(VENV)/bin:$(PATH)
@@ -80,9 +80,12 @@ current = $(and $(usable),$(call in_shell,[ -f "$$VENV/.ready" ] && \
 	[ -z "$$(find requirements.txt pyproject.toml -newer "$$VENV/.ready")" ] && \
 	"$$VENV/bin/python" -c '$(own)' && echo yes))
 
+# Only what a stamp of ours says is ours is taken away, and of that only what venv makes.
 define make_environment
+@[ ! -e "$$VENV/requirements.txt" ] || { echo "VENV: $$VENV holds a project; allowed: a folder of its own" >&2; exit 2; }
+@[ ! -f "$$VENV/.ready" ] || (cd "$$VENV" && rm -rf bin include lib lib64 pyvenv.cfg)
 @mkdir -p "$$VENV" 2>/dev/null || (cd "$$(dirname "$$VENV")" && mkdir -p "$$(readlink "$$VENV")")
-PATH="$$OUTER_PATH" $(if $(PYTHON),$(call quoted,$(chosen)),$(chosen)) -m venv $$([ ! -f "$$VENV/.ready" ] || echo --clear) "$$(cd "$$VENV" && pwd -P)"
+PATH="$$OUTER_PATH" $(if $(PYTHON),$(call quoted,$(chosen)),$(chosen)) -m venv "$$(cd "$$VENV" && pwd -P)"
 endef
 define install
 $(if $(usable),,$(make_environment))

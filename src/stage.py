@@ -5,6 +5,7 @@ code beside this file, also where DVC has copied the repository to (`dvc exp run
 and `--temp`) and an installed package, or PYTHONPATH, is the working tree's.
 """
 
+import hashlib
 import os
 import runpy
 import sys
@@ -22,4 +23,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] not in [[name] for name in stages]:
         print(f"src/stage.py: name a stage first; allowed: {', '.join(stages)}", file=sys.stderr)
         sys.exit(2)
-    runpy.run_module(f"trustmia.stages.{sys.argv.pop(1)}", run_name="__main__", alter_sys=True)
+    # What is imported from here on; an edit in the meantime is found at the stage's end.
+    code = {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in here.rglob("*.py")}
+    module = f"trustmia.stages.{sys.argv.pop(1)}"
+    runpy.run_module(module, {"CODE_AT_START": code}, run_name="__main__", alter_sys=True)

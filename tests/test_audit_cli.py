@@ -182,7 +182,10 @@ MALFORMED: dict[str, tuple[Arrays, str]] = {
     "member float": (TARGET | {"member": TARGET["member"] * 0.5}, r"row \d+ of member is 0.5"),
     "label 4": (changed("labels", put(9, 4)), "row 9 of labels is 4; allowed: 0 to 3, or -1"),
     "label -2": (changed("labels", put(9, -2)), "row 9 of labels is -2; allowed: 0 to 3, or -1"),
-    "float labels": (TARGET | {"labels": TARGET["labels"] / 2}, "labels has type float64"),
+    "float labels": (
+        TARGET | {"labels": TARGET["labels"] / 2},
+        r"row \d+ of labels is 0.5; allowed: whole numbers",
+    ),
     "objects": (
         TARGET | {"set": TARGET["set"].astype(object)},
         "npz file: set holds Python objects; save it",
@@ -226,7 +229,7 @@ TABLES: dict[str, tuple[pd.DataFrame, str]] = {
     "no rows": (frame(TARGET)[:0], "has no rows"),
     "half a label": (
         frame(TARGET).assign(labels=0.5),
-        "row 0 of labels is '0.5'; allowed: whole numbers|labels has type float64",
+        "row 0 of labels is 0.5; allowed: whole numbers",
     ),
     "float members": (
         frame(TARGET).assign(member=0.5),

@@ -248,3 +248,28 @@ def test_environment_that_was_moved_or_lost_its_python_is_made_again(
         (moved / "my env/bin" / name).unlink()
         (moved / "my env/bin" / name).symlink_to("/nowhere/python")
     assert len(creations(make(moved, "-n", "venv", "VENV=my env", own={"PATH": path}).stdout)) == 1
+
+
+@pytest.mark.parametrize("stamped", [False, True])
+def test_environment_never_takes_the_place_of_a_project(tmp_path: Path, stamped: bool) -> None:
+    place = make_clone(tmp_path / "clone")
+    path = f"{interpreters(tmp_path / 'bin', {'python3.13': REAL})}:{os.environ['PATH']}"
+    if stamped:
+        (place / ".ready").write_text("elsewhere")
+    before = sorted(file.name for file in place.iterdir())
+    told = make(place, "venv", "VENV=.", own={"PATH": path}, code=2)
+    assert "holds a project" in told.stderr
+    assert sorted(file.name for file in place.iterdir()) == before
+    (line,) = creations(make(place, "-n", "venv", own={"PATH": path, "VENV": ""}).stdout)
+    assert "python3.13 -m venv" in line
+
+
+def test_what_else_lies_in_an_environment_stays_when_it_is_made_again(tmp_path: Path) -> None:
+    place = make_clone(tmp_path / "clone")
+    path = f"{interpreters(tmp_path / 'bin', {'python3.13': REAL})}:{os.environ['PATH']}"
+    (place / ".venv").mkdir()
+    (place / ".venv/notes").write_text("mine")
+    (place / ".venv/.ready").write_text("elsewhere")
+    make(place, "venv", own={"PATH": path})
+    assert (place / ".venv/notes").read_text() == "mine"
+    assert imported_from(place / ".venv") == place

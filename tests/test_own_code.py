@@ -127,6 +127,31 @@ def test_a_stage_refuses_code_of_another_folder(place: Path) -> None:
     assert (place / "metrics/attack.json").read_bytes() == before
 
 
+def test_what_was_edited_while_a_stage_starts_is_not_filed(place: Path) -> None:
+    # A sitecustomize that waits stands for imports that take long.
+    (place / "slow").mkdir()
+    (place / "slow/numpy.py").write_text(
+        "import pathlib, sys, time\n"
+        "pathlib.Path('started').touch()\n"
+        "while not pathlib.Path('edited').exists(): time.sleep(0.01)\n"
+        "sys.path.remove(str(pathlib.Path('slow').resolve())); del sys.modules['numpy']\n"
+        "import numpy\n"
+    )
+    own = environment(place) | {"PYTHONPATH": str(place / "slow")}
+    command = ["python", "src/stage.py", "describe_scores"]
+    process = subprocess.Popen(command, cwd=place, env=own, stderr=subprocess.PIPE, text=True)
+    while not (place / "started").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    code = place / "src/trustmia/entry.py"
+    code.write_text(code.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    (place / "edited").touch()
+    said = process.communicate()[1]
+    for name in ("started", "edited", "slow/numpy.py"):
+        (place / name).unlink()
+    assert process.returncode == 2 and "entry.py was changed while this ran" in said
+
+
 def edit_while_training(repository: Path, path: str, old: str, new: str) -> tuple[int, str]:
     """Edit a file while the target trains; return the stage's exit code and its last line."""
     process = subprocess.Popen(

@@ -381,3 +381,21 @@ def test_a_name_that_is_no_unicode_is_told(tmp_path: Path) -> None:
 def test_numbered_columns_go_before_one_of_the_plain_name(tmp_path: Path) -> None:
     path = write_text(tmp_path / "target", frame(TARGET).assign(scores=7).to_csv(index=False))
     assert (read_scores(path, True).scores == TARGET["scores"]).all()
+
+
+@pytest.mark.parametrize("first", ["labels", "logits_0"])
+def test_a_comma_between_columns_is_none_of_a_number(first: str, tmp_path: Path) -> None:
+    logits = np.random.default_rng(0).integers(1000, 9999, size=(120, 4))
+    table = frame(TARGET | {"logits": logits}, "logits").assign(member=TARGET["member"].astype(int))
+    for name in ("logits_0", "logits_1", "logits_2", "logits_3"):
+        table[name] = table[name].map("{:,}".format)
+    rest = [name for name in table if name not in (first, "member")]
+    text = table[[first, "member", *rest]].to_csv(index=False)
+    with pytest.raises(UserError, match="may be decimals or thousands"):
+        read_scores(write_text(tmp_path / "target", text), True)
+
+
+def test_whole_floats_of_a_csv_are_labels_and_membership(tmp_path: Path) -> None:
+    floats = {name: TARGET[name].astype(np.float64) for name in ("labels", "member")}
+    found = read_scores(write_csv(tmp_path / "target", TARGET | floats), True)
+    assert (found.labels == TARGET["labels"]).all() and (found.member == TARGET["member"]).all()

@@ -833,7 +833,7 @@ def test_malformed_signals_are_named_and_nothing_is_written(
 def test_scores_that_are_none_are_named(tmp_path: Path) -> None:
     content = arrays()
     logits = {name.replace("logits", "scores"): array for name, array in content.items()}
-    with pytest.raises(UserError, match=r"images 0 to 39: .* below 0; are they logits"):
+    with pytest.raises(UserError, match=r"images 0 to 39: .* leave \[0, 1\]; are they logits"):
         scores_of(save(tmp_path / "signals.npz", logits))
     doubled = binary(constant(0.5), 6, 40, halves)
     doubled["scores"][2, 7] *= 2
@@ -1101,3 +1101,12 @@ def test_whole_floats_are_labels_and_membership(tmp_path: Path) -> None:
     found = read_signals(save(tmp_path / "floats.npz", content | floats))
     assert (found.member == plain.member).all()
     assert (found.images.labels == plain.images.labels).all()
+
+
+def test_scores_beyond_one_are_no_probabilities(tmp_path: Path) -> None:
+    content = {k: v for k, v in arrays().items() if not k.startswith("population")}
+    logits = content.pop("logits")
+    content["scores"] = np.broadcast_to(np.eye(logits.shape[-1])[0] * 2.3, logits.shape).copy()
+    signals = read_signals(save(tmp_path / "signals.npz", content))
+    with pytest.raises(UserError, match=r"leave \[0, 1\]; are they logits"):
+        run_reference_attacks(signals, 0, ["loss"], ReferenceSettings())

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.attacks.salem import check_k
 from trustmia.audit import run_audit
@@ -52,7 +50,8 @@ def audit(
     if classes[0] != classes[1]:
         raise UserError(f"{target}: has {classes[1]} classes, but {shadow} has {classes[0]}")
     k = min(AttackSettings.salem_k, classes[0]) if salem_k is None else salem_k
-    check_k(k, classes[0], "--salem-k")
+    if "salem" in methods:
+        check_k(k, classes[0], "--salem-k")
     settings = AttackSettings(seed=seed, salem_k=k)
     few = len(target_scores.member) <= MOST_ROWS
     result = run_audit(shadow_scores, target_scores, methods, settings, resamples if few else 0)
@@ -61,8 +60,7 @@ def audit(
     except OSError as error:
         raise UserError(f"--out: cannot write to {out}: {error.strerror}") from error
     notes = [*shadow_scores.notes, *target_scores.notes]
-    ordered = np.sort(shadow_scores.scores)
-    if (ordered == ordered[0]).all():
+    if shadow_scores.all_alike():
         notes.append(f"{shadow}: all rows have the same scores; attacks can learn nothing of them.")
     if resamples and not few:
         notes.append(f"No intervals: the target has more than {MOST_ROWS:,} images.")

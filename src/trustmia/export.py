@@ -30,13 +30,15 @@ def export_models(name: str) -> list[Path]:
     """
     if not re.fullmatch(r"[a-z0-9_]+", name):
         raise UserError(f"name: got {name!r}; allowed: a to z, 0 to 9 and _")
+    # A generator of NVIDIA's is in models/ already, and there may be no judge.
+    ours = checkpoints.load_card(layout.GENERATOR / "model")["kind"] == "generator"
+    if ours:
+        require_current([layout.METRICS / "generator.json"])
     written = []
     for role in ROLES:
         stem = layout.PRETRAINED_CLASSIFIERS / name / role
         written.append(_export(layout.CLASSIFIERS / role / "model", stem, {}))
-    # A generator of NVIDIA's is in models/ already, and there may be no judge.
-    if checkpoints.load_card(layout.GENERATOR / "model")["kind"] == "generator":
-        require_current([layout.METRICS / "generator.json"])
+    if ours:
         quality = {"metrics": read_metrics("generator")}
         generator = layout.PRETRAINED_GENERATOR / "model"
         written.append(_export(layout.GENERATOR / "model", generator, quality))

@@ -2,6 +2,9 @@
 
 DVC notes in dvc.lock what every stage read and wrote when it last ran. A stage that was left
 out since, as by `dvc exp run STAGE`, leaves its files as they were, and nothing in them says so.
+
+`dvc status` answers for the working tree alone, not for the revisions of experiments, and takes
+ten times as long, as it looks at all outputs.
 """
 
 import functools
@@ -19,7 +22,7 @@ from pathspec import GitIgnoreSpec
 
 from trustmia import files
 from trustmia.errors import UserError
-from trustmia.yaml_files import parse_yaml
+from trustmia.yaml_files import parse_yaml, read_yaml
 
 Read = Callable[[str], bytes]
 Entry = dict[str, Any]
@@ -243,7 +246,7 @@ class Lock:
             return self._outs[path][1].get("md5") if path in self._outs else None
         for place in _upwards(path):
             tracked = self._yaml(f"{place}.dvc")
-            if isinstance(tracked, dict):
+            if isinstance(tracked, dict) and tracked.get("outs"):
                 return _tracked_md5(tracked["outs"][0], path[len(place) + 1 :])
         holds_data = any(name.endswith(".dvc") for name in self._tree.files(path))
         return None if holds_data or _is_elsewhere(path) else self._md5(path)
@@ -366,9 +369,10 @@ def _tracked_md5(tracked: Entry, path: str) -> str | None:
         return str(md5)
     found = [place / md5[:2] / md5[2:] for place in LISTS]
     content = next((file.read_bytes() for file in found if file.is_file()), None)
-    if content is None:
+    try:
+        listed = {entry["relpath"]: entry["md5"] for entry in json.loads(content or b"")}
+    except (ValueError, LookupError, TypeError):
         return None
-    listed = {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
     below = {n[len(path) + 1 :]: listed[n] for n in listed if n.startswith(f"{path}/")}
     return listed.get(path) or _folder_md5(below)
 
@@ -452,6 +456,25 @@ def remark(paths: Iterable[Path]) -> None:
     found = complaint(paths)
     if found is not None:
         print(f"trustmia: {found}", file=sys.stderr)
+
+
+def require_tracked(folder: Path) -> None:
+    """Refuse a folder that is not as its `.dvc` file has it; one without such a file is passed.
+
+    Raises:
+        UserError: It is another one.
+    """
+    pointer = folder.with_name(f"{folder.name}.dvc")
+    if not pointer.is_file():
+        return
+    tracked = read_yaml(pointer, f"`git restore {pointer}`")
+    below = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*")}
+    md5s = {name: files.md5(file) for name, file in below.items() if file.is_file()}
+    if _folder_md5(md5s) != tracked["outs"][0].get("md5"):
+        raise UserError(
+            f"{folder}: not what {pointer} names; `dvc add {folder}` versions it, `dvc checkout "
+            f"{pointer}` brings the other one back"
+        )
 
 
 def require_current(paths: Iterable[Path]) -> None:

@@ -9,11 +9,12 @@ from tabulate import tabulate
 
 from trustmia import files, layout
 from trustmia.errors import UserError
-from trustmia.freshness import remark, require_current
+from trustmia.freshness import remark, require_current, require_tracked
 from trustmia.ranking_results import ranking_table, rates_table, with_interval
 from trustmia.report.names import variant_title
 from trustmia.report.summary import summarise
 from trustmia.results import as_table, read_metrics
+from trustmia.study.store import FOLDER as STUDY
 from trustmia.study.store import read_study
 
 BENCHMARKS = Path("benchmarks/results.json")
@@ -176,7 +177,7 @@ def update(path: Path) -> None:
 
     Raises:
         UserError: The file is missing or lacks a marker, or metrics are not those of the
-            present parameters, code and data.
+            present parameters, code and data, or the study is not the versioned one.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -185,6 +186,7 @@ def update(path: Path) -> None:
     except UnicodeDecodeError as error:
         raise UserError(f"--update: {path} is no text in UTF-8; allowed: Markdown") from error
     require_current(layout.METRICS / f"{name}.json" for name in SHOWN)
+    require_tracked(STUDY)
     files.write_text(path, with_tables(text, str(path)))
 
 

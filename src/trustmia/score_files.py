@@ -34,7 +34,7 @@ NAMES_IN_MESSAGE = 12
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
 # A number with a comma that does not stand before its last three digits, or after a lone zero.
 NO_THOUSANDS = re.compile(rb"(?<![\d,.])[-+]?(?:(?:0|\d{4,}),\d|\d+,(?:\d{1,2}|\d{4,})(?![\d,]))")
-TRUTH = {"0": False, "1": True, "false": False, "true": True}
+TRUTH = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 Array = npt.NDArray[Any]
 
 
@@ -68,6 +68,13 @@ class ScoreSet:
         found, first = np.unique(codes, return_index=True)
         in_order = found[np.argsort(first)]
         return {self.set_names[code]: outside[codes == code] for code in in_order}
+
+    def all_alike(self) -> bool:
+        """Say whether all rows have the same scores, in whatever order of the classes."""
+        first = np.sort(self.scores[0])
+        return (
+            _first_bad_row(self.scores, lambda rows: (np.sort(rows) != first).any(axis=1)) is None
+        )
 
 
 def write_scores(path: Path, scores: ScoreSet, logits: Float32 | None = None) -> None:
@@ -273,7 +280,7 @@ def _csv_columns(path: Path, dialect: _Dialect, used: list[str], decimal: str) -
             r"to float: invalid value '\s*-?\d*,\d+(e[-+]?\d+)?\s*'", str(error)
         ):
             columns = _csv_columns(path, dialect, used, ",")
-            if _may_be_thousands(path):
+            if _may_be_thousands(path, dialect.separator):
                 raise UserError(
                     f"{path}: numbers have a comma before three digits, which may be decimals or "
                     "thousands; allowed: numbers without separators of thousands"
@@ -282,10 +289,12 @@ def _csv_columns(path: Path, dialect: _Dialect, used: list[str], decimal: str) -
         raise _csv_error(path, dialect, decimal, error) from error
 
 
-def _may_be_thousands(path: Path) -> bool:
+def _may_be_thousands(path: Path, separator: str) -> bool:
     """Say whether no number has a comma that cannot be one of thousands."""
+    # Between commas, a number with a comma of its own is in quotes.
+    cells = re.compile(rb'"[^"]*"' if separator == "," else rb".+")
     with path.open("rb") as stream:
-        return not any(map(NO_THOUSANDS.search, stream))
+        return not any(NO_THOUSANDS.search(cell) for line in stream for cell in cells.findall(line))
 
 
 def _csv_batches(
@@ -293,7 +302,7 @@ def _csv_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the used columns, in types that the file's content has no say in."""
     text = pa.dictionary(pa.int32(), pa.string())
-    types = {"labels": pa.int64(), "member": text, "set": text}
+    types = {"labels": pa.float64(), "member": text, "set": text}
     # Columns that are not used may lack a name or share one.
     places = {str(dialect.names.index(name)): name for name in used}
     with pyarrow.csv.open_csv(
@@ -630,6 +639,11 @@ def _first_bad_row(values: Float32, is_bad: Callable[[Float32], Any]) -> int | N
     return None
 
 
+def outside(probabilities: Array) -> Bool:
+    """Say which numbers leave [0, 1] by more than rounding."""
+    return np.abs(probabilities - 0.5) > 0.5 + ROUNDING
+
+
 def distance_from_one(sums: Float64) -> Float64:
     """Return how far sums of scores are from 1, to the six decimals that float32 is good for."""
     return np.abs(sums - 1).round(6)
@@ -639,7 +653,7 @@ def _check_scores(path: Path, scores: Float32) -> list[str]:
     row = _first_bad_row(scores, lambda rows: ~np.isfinite(rows).all(axis=1))
     if row is not None:
         raise UserError(f"{path}: row {row} of scores has NaN, or infinity in float32")
-    row = _first_bad_row(scores, lambda rows: (np.abs(rows - 0.5) > 0.5 + ROUNDING).any(axis=1))
+    row = _first_bad_row(scores, lambda rows: outside(rows).any(axis=1))
     if row is not None:
         raise UserError(
             f"{path}: row {row} of scores leaves [0, 1]; are these logits, or percentages?"
@@ -688,6 +702,9 @@ def _kind(array: Array) -> str:
 
 def _check_labels(path: Path, labels: Array, classes: int) -> Int64:
     labels = whole_numbers(labels)
+    if labels.dtype.kind == "f":
+        row = int(np.argmax(labels != labels.round()))
+        raise UserError(f"{path}: row {row} of labels is {labels[row]}; allowed: whole numbers")
     if labels.dtype.kind not in "iu":
         raise UserError(f"{path}: labels has type {_kind(labels)}; allowed: whole numbers")
     bad = (labels < -1) | (labels >= classes)

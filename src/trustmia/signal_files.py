@@ -20,11 +20,11 @@ from trustmia.arrays import Bool, Float64, Int64
 from trustmia.attacks.reference import confidence
 from trustmia.errors import UserError
 from trustmia.score_files import (
-    ROUNDING,
     SUM_TOLERANCE,
     as_text,
     check_text,
     distance_from_one,
+    outside,
     whole_numbers,
 )
 
@@ -103,8 +103,8 @@ class Signals:
 
 
 def _checked_scores(block: Array, labels: Int64) -> Float64:
-    if (block < -ROUNDING).any():
-        raise ValueError("some scores are below 0; are they logits? Then save them as logits")
+    if outside(block).any():
+        raise ValueError("some scores leave [0, 1]; are they logits? Then save them as logits")
     block = np.clip(block, 0, 1)
     sums = block.sum(axis=-1, dtype=np.float64).ravel()
     off = distance_from_one(sums)
@@ -121,7 +121,7 @@ def _as_confidence(block: Array, labels: Int64) -> Float64:
 
 
 def _from_probability(block: Array, labels: Int64) -> Float64:
-    if (np.abs(block - 0.5) > 0.5 + ROUNDING).any():
+    if outside(block).any():
         raise ValueError(
             "some are outside [0, 1]; allowed: the true class's probability, and its losses as "
             f"{LOSSES}"

@@ -49,7 +49,7 @@ def read_provenance(experiments: pd.DataFrame | None) -> Provenance:
         "Time": _times(experiments),
         "Inputs": _inputs(),
         "Checkpoints, SHA-256": _checkpoints("sha256"),
-        "Threads in training": _checkpoints("threads", layout.CLASSIFIERS, layout.REFERENCES),
+        "Threads in training": _checkpoints("threads"),
         "Outputs of the run, MD5 in dvc.lock": _outputs(),
         "Parameters of the run": _flat(_yaml(PARAMS)),
         "Software": _software(),
@@ -76,9 +76,8 @@ def _outputs() -> dict[str, str]:
     return {out["path"]: str(out["md5"]) for out in outs if "md5" in out}
 
 
-def _checkpoints(key: str, *folders: Path) -> dict[str, str]:
-    found = [path for folder in folders or [layout.MODELS] for path in folder.rglob("*.json")]
-    cards = {path: files.read_json(path) for path in sorted(found)}
+def _checkpoints(key: str) -> dict[str, str]:
+    cards = {path: files.read_json(path) for path in sorted(layout.MODELS.rglob("*.json"))}
     return {str(path.with_suffix("")): str(c[key]) for path, c in cards.items() if key in c}
 
 

@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ def _run(name: str, main: Callable[..., None]) -> None:
             "repository"
         )
     before = _Inputs.now(name)
+    before = replace(before, code=getattr(sys.modules["__main__"], "CODE_AT_START", before.code))
     _use_threads(load_params(PARAMS).threads)
     main(*arguments)
     before.require_unchanged(_Inputs.now(name))
@@ -64,8 +65,8 @@ def _use_threads(number: int) -> None:
     Sums are divided among threads, so that the last digits of what is trained depend on
     their number; by itself it is the machine's number of cores, or what the environment says.
     """
-    for library in ("OMP", "OPENBLAS", "MKL", "VECLIB"):
-        os.environ[f"{library}_NUM_THREADS"] = str(number)
+    for name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "VECLIB_MAXIMUM"):
+        os.environ[f"{name}_THREADS"] = str(number)
     threadpool_limits(number)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(number)

@@ -41,6 +41,8 @@ def main() -> None:
         params.attack.resamples,
     )
     said = reference_scores(params.attack)
+    if said is not None and said.without_spread:
+        print(f"{said.without_spread} images have reference models that show no spread")
     ranking = rankings(result, target, said, params.attack.resamples, params.seed)
     write(result, target, ranking)
     write_rocs(result, said)
