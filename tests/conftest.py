@@ -56,3 +56,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     git(place, "commit", "--quiet", "--message", "A small experiment")
     yield place
     run(place, "dvc", "queue", "stop", "--kill")
+
+
+@pytest.fixture
+def restored(small: Path) -> Path:
+    """Return the small experiment as it was committed."""
+    git(small, "checkout", "--quiet", "--force", "HEAD")
+    run(small, "dvc", "checkout", "--force")
+    return small

@@ -21,7 +21,7 @@ from trustmia import checkpoints, cli, readme
 from trustmia.checkpoints import Checkpoint
 from trustmia.errors import UserError
 from trustmia.export import export_models
-from trustmia.freshness import Lock, WorkingTree, parse_lock
+from trustmia.freshness import Lock, WorkingTree, parse_lock, require_tracked
 from trustmia.study.repository import open_repository
 from trustmia.yaml_files import parse_yaml
 
@@ -304,3 +304,17 @@ def test_old_results_are_shown_with_a_remark(
     write("params.yaml", params)
     with pytest.raises(UserError, match=r"README\.md: has no <!-- answer -->"):
         readme.update(Path("README.md"))
+
+
+def test_a_folder_is_held_against_its_dvc_file(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    run(tmp_path, "dvc", "init", "--quiet")
+    (tmp_path / "study/more").mkdir(parents=True)
+    (tmp_path / "study/a").write_text("1")
+    (tmp_path / "study/more/b").write_text("2")
+    require_tracked(tmp_path / "study")
+    run(tmp_path, "dvc", "add", "study")
+    require_tracked(tmp_path / "study")
+    (tmp_path / "study/more/b").write_text("3")
+    with pytest.raises(UserError, match=r"study: not what .*study\.dvc names; `dvc add"):
+        require_tracked(tmp_path / "study")

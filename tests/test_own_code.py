@@ -18,14 +18,6 @@ STEP = "model.parameters(), config.lr,"
 CHANCE = 0.25
 
 
-@pytest.fixture
-def place(small: Path) -> Path:
-    """Return the small experiment as it was committed."""
-    git(small, "checkout", "--quiet", "--force", "HEAD")
-    run(small, "dvc", "checkout", "--force")
-    return small
-
-
 def foreign(repository: Path) -> dict[str, str]:
     """Return an environment whose package is another folder's, as after `make run` elsewhere."""
     return environment(repository) | {"PYTHONPATH": str(ROOT / "src")}
@@ -66,89 +58,89 @@ def run_queue(repository: Path, name: str) -> None:
     run(repository, "dvc", "queue", "remove", "--success")
 
 
-def test_a_queued_experiment_runs_its_own_code(place: Path) -> None:
-    committed = here(place)
-    learn_nothing(place)
-    run(place, "dvc", "exp", "run", "--queue", "--name", "nothing", "train@target")
-    git(place, "restore", ".")
-    run_queue(place, "nothing")
-    assert of_experiment(place, "nothing") < CHANCE < committed
+def test_a_queued_experiment_runs_its_own_code(restored: Path) -> None:
+    committed = here(restored)
+    learn_nothing(restored)
+    run(restored, "dvc", "exp", "run", "--queue", "--name", "nothing", "train@target")
+    git(restored, "restore", ".")
+    run_queue(restored, "nothing")
+    assert of_experiment(restored, "nothing") < CHANCE < committed
     # The run cache has it under this code, and the committed result under the committed code.
-    learn_nothing(place)
-    run(place, "dvc", "repro", "--single-item", "train@target", own=foreign(place))
-    assert here(place) < CHANCE
-    git(place, "restore", "src")
-    run(place, "dvc", "repro", "--single-item", "train@target", own=foreign(place))
-    assert here(place) == committed
+    learn_nothing(restored)
+    run(restored, "dvc", "repro", "--single-item", "train@target", own=foreign(restored))
+    assert here(restored) < CHANCE
+    git(restored, "restore", "src")
+    run(restored, "dvc", "repro", "--single-item", "train@target", own=foreign(restored))
+    assert here(restored) == committed
 
 
 def test_an_experiment_in_a_copy_runs_its_own_code_and_brings_it_along(
-    place: Path,
+    restored: Path,
 ) -> None:
-    committed = here(place)
-    learn_nothing(place)
-    own = foreign(place)
-    run(place, "dvc", "exp", "run", "--temp", "--name", "applied", "train@target", own=own)
-    assert of_experiment(place, "applied") < CHANCE
-    git(place, "restore", ".")
-    run(place, "dvc", "exp", "apply", "applied", own=own)
-    assert here(place) < CHANCE < committed
-    assert "* 0" in (place / TRAINING).read_text(encoding="utf-8")
-    assert "train@target" not in run(place, "dvc", "status", "train@target", own=own).stdout
+    committed = here(restored)
+    learn_nothing(restored)
+    own = foreign(restored)
+    run(restored, "dvc", "exp", "run", "--temp", "--name", "applied", "train@target", own=own)
+    assert of_experiment(restored, "applied") < CHANCE
+    git(restored, "restore", ".")
+    run(restored, "dvc", "exp", "apply", "applied", own=own)
+    assert here(restored) < CHANCE < committed
+    assert "* 0" in (restored / TRAINING).read_text(encoding="utf-8")
+    assert "train@target" not in run(restored, "dvc", "status", "train@target", own=own).stdout
 
 
 @pytest.fixture(params=["worktree", "copy"])
-def elsewhere(place: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+def elsewhere(restored: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     other = tmp_path / "a folder elsewhere"
     if request.param == "worktree":
-        git(place, "worktree", "add", "--quiet", "--detach", str(other))
-        run(other, "dvc", "cache", "dir", "--local", str(place / ".dvc" / "cache"))
+        git(restored, "worktree", "add", "--quiet", "--detach", str(other))
+        run(other, "dvc", "cache", "dir", "--local", str(restored / ".dvc" / "cache"))
         run(other, "dvc", "checkout")
         yield other
-        git(place, "worktree", "remove", "--force", str(other))
+        git(restored, "worktree", "remove", "--force", str(other))
     else:
-        shutil.copytree(place, other, symlinks=True)
+        shutil.copytree(restored, other, symlinks=True)
         yield other
 
 
-def test_a_worktree_and_a_copy_run_their_own_code(place: Path, elsewhere: Path) -> None:
-    committed = here(place)
+def test_a_worktree_and_a_copy_run_their_own_code(restored: Path, elsewhere: Path) -> None:
+    committed = here(restored)
     learn_nothing(elsewhere)
     run(elsewhere, "dvc", "repro", "--single-item", "train@target", own=foreign(elsewhere))
-    assert here(elsewhere) < CHANCE < committed == here(place)
+    assert here(elsewhere) < CHANCE < committed == here(restored)
 
 
-def test_a_stage_refuses_code_of_another_folder(place: Path) -> None:
-    before = (place / "metrics/attack.json").read_bytes()
+def test_a_stage_refuses_code_of_another_folder(restored: Path) -> None:
+    before = (restored / "metrics/attack.json").read_bytes()
     command = ["python", "-m", "trustmia.stages.attack"]
-    refused = run(place, *command, code=2, own=foreign(place)).stderr
+    refused = run(restored, *command, code=2, own=foreign(restored)).stderr
     assert refused.count("\n") == 1
     assert str(ROOT / "src") in refused and "python src/stage.py attack" in refused
-    assert (place / "metrics/attack.json").read_bytes() == before
+    assert (restored / "metrics/attack.json").read_bytes() == before
 
 
-def test_what_was_edited_while_a_stage_starts_is_not_filed(place: Path) -> None:
+def test_what_was_edited_while_a_stage_starts_is_not_filed(restored: Path) -> None:
     # A sitecustomize that waits stands for imports that take long.
-    (place / "slow").mkdir()
-    (place / "slow/numpy.py").write_text(
+    (restored / "slow").mkdir()
+    (restored / "slow/numpy.py").write_text(
         "import pathlib, sys, time\n"
         "pathlib.Path('started').touch()\n"
         "while not pathlib.Path('edited').exists(): time.sleep(0.01)\n"
         "sys.path.remove(str(pathlib.Path('slow').resolve())); del sys.modules['numpy']\n"
         "import numpy\n"
     )
-    own = environment(place) | {"PYTHONPATH": str(place / "slow")}
+    own = environment(restored) | {"PYTHONPATH": str(restored / "slow")}
     command = ["python", "src/stage.py", "describe_scores"]
-    process = subprocess.Popen(command, cwd=place, env=own, stderr=subprocess.PIPE, text=True)
-    while not (place / "started").exists():
+    process = subprocess.Popen(command, cwd=restored, env=own, stderr=subprocess.PIPE, text=True)
+    while not (restored / "started").exists():
         assert process.poll() is None
         time.sleep(0.01)
-    code = place / "src/trustmia/entry.py"
+    code = restored / "src/trustmia/entry.py"
     code.write_text(code.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
-    (place / "edited").touch()
+    (restored / "edited").touch()
     said = process.communicate()[1]
     for name in ("started", "edited", "slow/numpy.py"):
-        (place / name).unlink()
+        (restored / name).unlink()
     assert process.returncode == 2 and "entry.py was changed while this ran" in said
 
 
@@ -184,13 +176,13 @@ def edit_while_training(repository: Path, path: str, old: str, new: str) -> tupl
     ],
 )
 def test_what_was_edited_meanwhile_is_not_filed(
-    place: Path, path: str, old: str, new: str, name: str
+    restored: Path, path: str, old: str, new: str, name: str
 ) -> None:
-    set_params(place, {"train.epochs": 10})
-    lock = (place / "dvc.lock").read_bytes()
-    code, said = edit_while_training(place, path, old, new)
+    set_params(restored, {"train.epochs": 10})
+    lock = (restored / "dvc.lock").read_bytes()
+    code, said = edit_while_training(restored, path, old, new)
     assert code != 0 and f"{name} was changed while this ran" in said
-    assert (place / "dvc.lock").read_bytes() == lock
+    assert (restored / "dvc.lock").read_bytes() == lock
 
 
 @pytest.mark.parametrize(
@@ -201,10 +193,10 @@ def test_what_was_edited_meanwhile_is_not_filed(
     ],
 )
 def test_what_a_stage_does_not_depend_on_may_be_edited(
-    place: Path, path: str, old: str, new: str
+    restored: Path, path: str, old: str, new: str
 ) -> None:
-    set_params(place, {"train.epochs": 10})
-    code, said = edit_while_training(place, path, old, new)
+    set_params(restored, {"train.epochs": 10})
+    code, said = edit_while_training(restored, path, old, new)
     assert code == 0, said
 
 
@@ -216,17 +208,17 @@ def weights(repository: Path, *stage: str, threads: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_the_threads_are_those_of_the_parameters_whatever_the_environment(place: Path) -> None:
-    set_params(place, {"threads": 2})
-    one, two = (weights(place, "train", "target", threads=number) for number in "12")
+def test_the_threads_are_those_of_the_parameters_whatever_the_environment(restored: Path) -> None:
+    set_params(restored, {"threads": 2})
+    one, two = (weights(restored, "train", "target", threads=number) for number in "12")
     assert one == two
     assert json.loads(one["model.json"])["threads"] == 2
 
 
-def test_reference_models_do_not_depend_on_who_trains_them(place: Path) -> None:
+def test_reference_models_do_not_depend_on_who_trains_them(restored: Path) -> None:
     found = []
     for parallel in ("processes", "none"):
-        set_params(place, {"references.parallel": parallel})
-        found.append(weights(place, "train_references", threads="2"))
+        set_params(restored, {"references.parallel": parallel})
+        found.append(weights(restored, "train_references", threads="2"))
     assert found[0] == found[1]
     assert json.loads(found[0]["model_0000.json"])["threads"] == 1

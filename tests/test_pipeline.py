@@ -33,14 +33,6 @@ def attack_metrics(place: Path) -> dict[str, dict[str, float]]:
     return metrics
 
 
-@pytest.fixture
-def restored(small: Path) -> Path:
-    """Return the small experiment as it was committed."""
-    git(small, "checkout", "--quiet", "--force", "HEAD")
-    run(small, "dvc", "checkout", "--force")
-    return small
-
-
 def test_pull_from_the_embedded_remote_leaves_nothing_to_do(pulled: Path) -> None:
     assert "up to date" in run(pulled, "dvc", "status").stdout
     assert stages_run(run(pulled, "dvc", "repro").stdout) == []

@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers import documented, environment, git, run, set_params, stages_run
+from tests.helpers import documented, environment, run, set_params, stages_run
 from trustmia.attacks.reference.summary import summarise
 from trustmia.checkpoints import Checkpoint
 from trustmia.compute import threads
@@ -198,23 +198,18 @@ def test_without_reference_models_a_summary_has_the_target_alone(tmp_path: Path)
 # The stages, in a clone whose experiment is small
 
 
-@pytest.fixture
-def place(small: Path) -> Path:
-    git(small, "checkout", "--quiet", "--force", "HEAD")
-    run(small, "dvc", "checkout", "--force")
-    return small
-
-
 def weights(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
 
 
 @pytest.mark.pipeline
-def test_an_interrupted_stage_goes_on_with_the_missing_models(place: Path) -> None:
-    set_params(place, {"references.count": 4, "references.epochs": 6})
+def test_an_interrupted_stage_goes_on_with_the_missing_models(restored: Path) -> None:
+    set_params(restored, {"references.count": 4, "references.epochs": 6})
     stage = ["python", "src/stage.py", "train_references"]
-    unfinished = place / "outputs/references.unfinished"
-    process = subprocess.Popen(stage, cwd=place, env=environment(place), stderr=subprocess.DEVNULL)
+    unfinished = restored / "outputs/references.unfinished"
+    process = subprocess.Popen(
+        stage, cwd=restored, env=environment(restored), stderr=subprocess.DEVNULL
+    )
     while not list(unfinished.glob("*/model_*.json")):
         assert process.poll() is None, "the stage ended before it was interrupted"
         time.sleep(0.01)
@@ -225,75 +220,75 @@ def test_an_interrupted_stage_goes_on_with_the_missing_models(place: Path) -> No
     kept = {p.name: p.stat().st_mtime_ns for p in unfinished.glob("*/model_*.safetensors")}
     assert 1 <= len(kept) < 4
     (next(unfinished.iterdir()) / ".model_0003-half.safetensors").write_bytes(b"half")
-    said = run(place, *stage).stderr
+    said = run(restored, *stage).stderr
     assert f"{len(kept)}/4" in said
-    found = place / "outputs/references"
+    found = restored / "outputs/references"
     assert {n: (found / n).stat().st_mtime_ns for n in kept} == kept
     assert not unfinished.exists()
     interrupted = weights(found)
     assert len(interrupted) == 2 + 2 * 4, "members, images, and two files for each model"
-    run(place, *stage)
+    run(restored, *stage)
     assert weights(found) == interrupted
 
 
 @pytest.mark.pipeline
-def test_ray_gives_the_same_models(place: Path) -> None:
-    before = weights(place / "outputs/references")
+def test_ray_gives_the_same_models(restored: Path) -> None:
+    before = weights(restored / "outputs/references")
     (command,) = documented("docs/clusters.md", "ray")
     here = command.replace("HEAD:6379", "null").replace("count=64", "count=2").split()
-    assert "train_references" in stages_run(run(place, *here, "train_references").stdout)
-    assert weights(place / "outputs/references") == before
+    assert "train_references" in stages_run(run(restored, *here, "train_references").stdout)
+    assert weights(restored / "outputs/references") == before
 
 
 @pytest.mark.pipeline
-def test_signals_are_an_audit_of_anyones(place: Path, tmp_path: Path) -> None:
-    ranking = json.loads((place / "metrics/ranking.json").read_text())
+def test_signals_are_an_audit_of_anyones(restored: Path, tmp_path: Path) -> None:
+    ranking = json.loads((restored / "metrics/ranking.json").read_text())
     assert set(ranking) >= {"threshold", "salem", "loss", "lira_online_global_variance"}
     for name, entry in ranking.items():
         others = set(entry["fpr_at_5pct"]) - {"original"}
         assert bool(others) == ("online" not in name), name
     command = ["trustmia", "audit", "--signals", "outputs/signals", "--seed", "42"]
     options = ["--resamples", "50", "--lira-variance", "global", "--out", str(tmp_path / "audit")]
-    run(place, *command, *options)
+    run(restored, *command, *options)
     audited = json.loads((tmp_path / "audit/metrics.json").read_text())["attacks"]
     for name, entry in audited.items():
         assert entry == ranking[name], name
-    assignment = read_assignment(place / "outputs/references")
-    member = np.load(place / "outputs/signals/member.npy")
+    assignment = read_assignment(restored / "outputs/references")
+    member = np.load(restored / "outputs/signals/member.npy")
     assert np.array_equal(member[1:, : len(assignment.images)], assignment.member)
-    split = np.load(place / "outputs/split/target.npz")
+    split = np.load(restored / "outputs/split/target.npz")
     audited_images = np.concatenate([split["members"], split["non_members"]])
     assert np.array_equal(assignment.images, audited_images)
-    target = np.load(place / "outputs/scores/target.npz")
-    logits = np.load(place / "outputs/signals/logits.npy")
-    names = np.load(place / "outputs/signals/set.npy")
+    target = np.load(restored / "outputs/scores/target.npz")
+    logits = np.load(restored / "outputs/signals/logits.npy")
+    names = np.load(restored / "outputs/signals/set.npy")
     for name in ("members", "fake", "patches"):
         assert np.array_equal(logits[0, names == name], target["logits"][target["set"] == name])
 
 
 @pytest.mark.pipeline
-def test_views_and_calibration_reach_all_models(place: Path) -> None:
-    plain = np.load(place / "outputs/signals/logits.npy")
+def test_views_and_calibration_reach_all_models(restored: Path) -> None:
+    plain = np.load(restored / "outputs/signals/logits.npy")
     changes: dict[str, object] = {
         "calibration.method": "temperature",
         "calibration.temperature": 2.0,
         "predict.queries": ["flip", "plain"],
     }
-    set_params(place, changes)
+    set_params(restored, changes)
     for stage in (["calibrate", "target"], ["predict", "target"], ["predict_references"]):
-        run(place, "python", "src/stage.py", *stage)
-    found = np.load(place / "outputs/signals/logits.npy")
+        run(restored, "python", "src/stage.py", *stage)
+    found = np.load(restored / "outputs/signals/logits.npy")
     assert found.shape == (*plain.shape[:2], 2, plain.shape[2])
     np.testing.assert_allclose(found[:, :, 1], plain / 2, rtol=1e-3, atol=1e-3)
     assert not np.allclose(found[:, :, 0], found[:, :, 1])
-    run(place, "python", "src/stage.py", "attack")
+    run(restored, "python", "src/stage.py", "attack")
 
 
 @pytest.mark.pipeline
-def test_without_references_the_other_attacks_are_left(place: Path) -> None:
-    set_params(place, {"references.count": 0, "attack.rmia": {"a": "tune", "gamma": 1.0}})
+def test_without_references_the_other_attacks_are_left(restored: Path) -> None:
+    set_params(restored, {"references.count": 0, "attack.rmia": {"a": "tune", "gamma": 1.0}})
     for stage in ("train_references", "predict_references", "attack"):
-        run(place, "python", "src/stage.py", stage)
-    ranking = json.loads((place / "metrics/ranking.json").read_text())
+        run(restored, "python", "src/stage.py", stage)
+    ranking = json.loads((restored / "metrics/ranking.json").read_text())
     assert set(ranking) == {"threshold", "entropy", "salem", "loss"}
-    assert len(np.load(place / "outputs/signals/logits.npy")) == 1
+    assert len(np.load(restored / "outputs/signals/logits.npy")) == 1

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -1109,4 +1110,17 @@ def test_scores_beyond_one_are_no_probabilities(tmp_path: Path) -> None:
     content["scores"] = np.broadcast_to(np.eye(logits.shape[-1])[0] * 2.3, logits.shape).copy()
     signals = read_signals(save(tmp_path / "signals.npz", content))
     with pytest.raises(UserError, match=r"leave \[0, 1\]; are they logits"):
+        run_reference_attacks(signals, 0, ["loss"], ReferenceSettings())
+
+
+def test_scores_that_cannot_be_ranked_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def nothing(*inputs: object) -> Floats:
+        return np.full(40, np.nan)
+
+    broken = replace(REFERENCE_ATTACKS["loss"], score=nothing)
+    monkeypatch.setitem(REFERENCE_ATTACKS, "loss", broken)
+    signals = read_signals(save(tmp_path / "signals.npz", arrays()))
+    with pytest.raises(UserError, match="loss: 40 images have a score of nan"):
         run_reference_attacks(signals, 0, ["loss"], ReferenceSettings())

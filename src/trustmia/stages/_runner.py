@@ -4,7 +4,6 @@ DVC notes code and parameters when a stage has ended. So a stage that ran other 
 parameters than lie in its folder by then fails, or its results would be filed under those.
 """
 
-import hashlib
 import inspect
 import os
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 import trustmia
-from trustmia import entry
+from trustmia import entry, files
 from trustmia.entry import OneLineParser
 from trustmia.errors import UserError
 from trustmia.full_keys import flat_keys
@@ -53,6 +52,7 @@ def _run(name: str, main: Callable[..., None]) -> None:
             "repository"
         )
     before = _Inputs.now(name)
+    # What src/stage.py read before anything was imported.
     before = replace(before, code=getattr(sys.modules["__main__"], "CODE_AT_START", before.code))
     _use_threads(load_params(PARAMS).threads)
     main(*arguments)
@@ -86,10 +86,7 @@ class _Inputs:
 
     @classmethod
     def now(cls, stage: str) -> "_Inputs":
-        code = {
-            str(path): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in PACKAGE.rglob("*.py")
-        }
+        code = {str(path): files.sha256(path) for path in PACKAGE.rglob("*.py")}
         return cls(code, _params_of(stage))
 
     def require_unchanged(self, after: "_Inputs") -> None:
