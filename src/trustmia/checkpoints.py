@@ -27,9 +27,10 @@ class Checkpoint:
 
     Attributes:
         tensors: State dict.
-        card: `kind`, `params` (what trained it), `data` (name and digest of the training
-            images), `metrics`, `history` (one entry per epoch), `threads` of the training,
-            `versions`; in `models/` also `date` and `sha256` of the weights.
+        card: `kind`, `params` (what trained it, the precision as it ran), `data` (name and
+            digest of the training images), `metrics`, `history` (one entry per epoch),
+            `threads` of the training, `versions`; in `models/` also `date` and `sha256` of
+            the weights.
     """
 
     tensors: dict[str, Tensor]

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 import torch
 
 Precision = Literal["auto", "fp32", "bf16"]
+Resolved = Literal["fp32", "bf16"]
 ModuleT = TypeVar("ModuleT", bound=torch.nn.Module)
 
 
@@ -16,17 +17,19 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def use_bf16(precision: Precision, device: torch.device) -> bool:
-    """Say whether to compute in bfloat16; `auto` asks the processor.
+def resolved(precision: Precision, device: torch.device) -> Resolved:
+    """Return the precision that computes; `auto` asks the processor.
 
     On a processor without bfloat16 arithmetic PyTorch emulates it, which is slower
     than float32, so `auto` chooses it only where it is native.
     """
     if precision != "auto":
-        return precision == "bf16"
+        return precision
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_avx512_bf16_supported())
+        native = torch.cuda.is_bf16_supported()
+    else:
+        native = bool(torch.cpu._is_avx512_bf16_supported())
+    return "bf16" if native else "fp32"
 
 
 def cores() -> int:
@@ -56,7 +59,8 @@ def place(module: ModuleT, device: torch.device) -> ModuleT:
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """Return the autocast context for `precision` on `device`."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=use_bf16(precision, device))
+    enabled = resolved(precision, device) == "bf16"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
 @contextlib.contextmanager

@@ -90,7 +90,7 @@ def predict(
         model: The classifier; it computes where its weights are.
         images: What it is shown.
         batch_size: Images per forward pass.
-        precision: See `compute.use_bf16`.
+        precision: See `compute.resolved`.
     """
     model.eval()
     device = next(model.parameters()).device

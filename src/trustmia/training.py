@@ -27,7 +27,7 @@ class TrainConfig:
         lr: Learning rate of Adam, constant.
         weight_decay: L2 penalty added to the gradient.
         label_smoothing: Share of the target distribution spread over all classes.
-        precision: See `compute.use_bf16`.
+        precision: See `compute.resolved`.
     """
 
     epochs: int

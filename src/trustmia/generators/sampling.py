@@ -29,7 +29,7 @@ class SampleConfig:
         batch_size: Images drawn at once.
         seed: Seed of the latents. They are drawn in one piece, [num_images, latent_dim],
             before the first image, so that the batch size does not change them.
-        precision: See `compute.use_bf16`.
+        precision: See `compute.resolved`.
     """
 
     num_images: int

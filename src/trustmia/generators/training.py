@@ -30,7 +30,7 @@ class GanConfig:
         width: Channels of the generator at full resolution.
         discriminator_width: Channels of the discriminator's first layer.
         ema_decay: Decay per step of the averaged generator weights.
-        precision: See `compute.use_bf16`.
+        precision: See `compute.resolved`.
     """
 
     epochs: int

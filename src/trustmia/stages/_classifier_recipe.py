@@ -1,6 +1,7 @@
 """How `params.yaml` says that classifiers are trained."""
 
 from trustmia import layout
+from trustmia.compute import pick_device, resolved
 from trustmia.initial_weights import read_initial_weights
 from trustmia.params import TrainParams
 from trustmia.recipes import Recipe
@@ -19,6 +20,9 @@ def classifier_recipe(train: TrainParams, seed: int, scratch: bool) -> Recipe:
         UserError: The initial weights are missing or unreadable.
     """
     values = train.model_dump(exclude={"source"})
+    # What `auto` stands for is settled here: models that are compared compute alike, whichever
+    # machines train them.
+    values["precision"] = resolved(train.precision, pick_device())
     initial = None
     if train.initial_weights is not None and scratch:
         initial = read_initial_weights(layout.INITIAL_WEIGHTS / train.initial_weights)

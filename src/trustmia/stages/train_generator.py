@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from trustmia import checkpoints, layout
 from trustmia.checkpoints import Checkpoint
-from trustmia.compute import pick_device
+from trustmia.compute import pick_device, resolved
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada
 from trustmia.generators.gan import Generator
@@ -40,9 +40,9 @@ def keep_stylegan2_ada(params: GeneratorParams) -> None:
 
 def obtain(params: Params, dataset: Dataset, images: Images) -> Checkpoint:
     """Train the GAN, or take the pretrained one that this training would give."""
-    config = GanConfig(
-        **{key: getattr(params.generator, key) for key in GanConfig.__dataclass_fields__}
-    )
+    values = {key: getattr(params.generator, key) for key in GanConfig.__dataclass_fields__}
+    values["precision"] = resolved(params.generator.precision, pick_device())
+    config = GanConfig(**values)
     decisive = {f"generator.{key}": value for key, value in asdict(config).items()}
     data = checkpoints.data_card(dataset.name, images)
     if params.generator.source == "pretrained":

@@ -4,7 +4,7 @@ from tqdm import tqdm
 
 from trustmia import checkpoints, layout, recipes
 from trustmia.checkpoints import Checkpoint
-from trustmia.compute import pick_device
+from trustmia.compute import pick_device, resolved
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset
 from trustmia.images.prepared import read_prepared
@@ -57,6 +57,7 @@ def obtain(params: Params, dataset: Dataset, data: TrainingData) -> Checkpoint:
 
 def recipe_of(params: Params) -> Recipe:
     """Return what decides about the judge's weights."""
+    precision = resolved(params.generator.precision, pick_device())
     return Recipe(
         arch=ARCH,
         config=TrainConfig(
@@ -65,12 +66,12 @@ def recipe_of(params: Params) -> Recipe:
             lr=0.001,
             weight_decay=0.0,
             label_smoothing=0.0,
-            precision=params.generator.precision,
+            precision=precision,
         ),
         seed=derive_seed(params.seed, "train_judge"),
         params={
             "generator.judge_epochs": params.generator.judge_epochs,
-            "generator.precision": params.generator.precision,
+            "generator.precision": precision,
         },
         lr_key="generator.judge_epochs",
     )
