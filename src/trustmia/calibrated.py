@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from trustmia import checkpoints
 from trustmia.calibration import METHODS, Calibration
@@ -21,14 +20,14 @@ def save(folder: Path, method: str, calibration: Calibration) -> None:
     checkpoints.save(folder / "calibration", Checkpoint(calibration.tensors(), card))
 
 
-def load(folder: Path, head: nn.Linear) -> Calibration:
-    """Read a calibration of the model whose last layer is `head`.
+def load(folder: Path) -> Calibration:
+    """Read a calibration.
 
     Raises:
         UserError: A file is missing or unreadable.
     """
     checkpoint = checkpoints.load(folder / "calibration")
-    return METHODS[checkpoint.card["method"]].load(head, checkpoint.tensors)
+    return METHODS[checkpoint.card["method"]].load(checkpoint.tensors)
 
 
 def fitted_values(calibration: Calibration) -> dict[str, float]:

@@ -123,11 +123,20 @@ class TrainParams(Section):
     precision: Precision
 
 
+class LllaParams(Section):
+    """The last-layer Laplace approximation."""
+
+    link: Literal["probit", "mc"]
+    samples: Annotated[int, Field(ge=1, le=10**5)]
+    prior: Literal["nll", "paper"]
+
+
 class CalibrationParams(Section):
     """What is done to a trained model's scores."""
 
     method: Annotated[str, _member_of(lambda: METHODS)]
     temperature: Literal["fit"] | Annotated[float, Field(ge=1e-6, le=1e6)]
+    llla: LllaParams
 
 
 class ReferenceParams(Section):

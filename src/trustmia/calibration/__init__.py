@@ -1,6 +1,6 @@
 """Registry of calibration methods."""
 
-from trustmia.calibration.base import Calibration, FitInputs, Method
+from trustmia.calibration.base import Calibration, FitInputs, LllaSettings, Method
 from trustmia.calibration.llla import LLLA
 from trustmia.calibration.temperature import NONE, TEMPERATURE
 
@@ -10,4 +10,4 @@ METHODS: dict[str, Method] = {
     "llla": LLLA,
 }
 
-__all__ = ["METHODS", "Calibration", "FitInputs", "Method"]
+__all__ = ["METHODS", "Calibration", "FitInputs", "LllaSettings", "Method"]

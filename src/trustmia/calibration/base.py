@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from trustmia.prediction import Prediction
 
 
 class Calibration(Protocol):
@@ -33,26 +35,43 @@ class Calibration(Protocol):
 
 
 @dataclass(frozen=True)
+class LllaSettings:
+    """`calibration.llla`.
+
+    Attributes:
+        link: What makes scores of Gaussian logits: the probit approximation, or the mean
+            over samples.
+        samples: Number of samples of the link `mc`.
+        prior: How the prior precision is chosen: by the NLL on held-out images, or with
+            the Hessian and the search of the paper's code.
+    """
+
+    link: Literal["probit", "mc"]
+    samples: int
+    prior: Literal["nll", "paper"]
+
+
+@dataclass(frozen=True)
 class FitInputs:
     """What a calibration may be fitted on.
 
     Attributes:
-        head: The model's last linear layer.
-        train_features: float32 [N, F] of the model's training images.
-        train_labels: int64 [N].
-        validation_features: float32 [V, F] of held-out images.
-        validation_logits: float32 [V, K].
+        train: Features and logits of the model's training images, in their order.
+        validation: The same of held-out images.
         validation_labels: int64 [V].
+        noise: The same of noise images, for the prior `paper`.
         temperature: `calibration.temperature`.
+        llla: `calibration.llla`.
+        seed: What random draws derive from.
     """
 
-    head: nn.Linear
-    train_features: Tensor
-    train_labels: Tensor
-    validation_features: Tensor
-    validation_logits: Tensor
+    train: Prediction
+    validation: Prediction
     validation_labels: Tensor
+    noise: Prediction | None
     temperature: float | Literal["fit"]
+    llla: LllaSettings
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -60,4 +79,4 @@ class Method:
     """A calibration method: how it is fitted, and read back from its tensors."""
 
     fit: Callable[[FitInputs], Calibration]
-    load: Callable[[nn.Linear, dict[str, Tensor]], Calibration]
+    load: Callable[[dict[str, Tensor]], Calibration]

@@ -1,109 +1,301 @@
-"""Last-layer Laplace approximation (Kristiadi, Hein, Hennig 2020), by `laplace-torch`.
+"""Last-layer Laplace approximation (Kristiadi, Hein, Hennig 2020).
 
-The posterior covers the weights of the last linear layer, with a Kronecker-factored
-Hessian. That layer is a model of its own whose inputs are the penultimate features, so
-images are not shown to the network again.
+The posterior of the last linear layer's weights is Gaussian, its Hessian the Kronecker
+product of a factor of the classes and one of the features. The prior is isotropic; its
+precision is the one number that is chosen on held-out images.
 """
 
-import copy
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch import Tensor
+from torch.nn import functional as F
 
 from trustmia.calibration.base import FitInputs, Method
-from trustmia.torchvision_compat import declare_missing_operators
+from trustmia.errors import UserError
 
-if TYPE_CHECKING:
-    from laplace import KronLaplace
+Loss = Callable[[float], float]
 
-BATCH = 500
-GRID_SIZE = 41
+# The grid of log10 of the prior precision; a minimum at an end widens it by SPAN, up to ±BOUND.
 LOG10_PRECISION = (-4.0, 4.0)
+STEP, SPAN, BOUND = 0.1, 4.0, 8.0
+# What the published code sets: batches and running average of its Hessian; samples, grid (of
+# variances from 1e-4 to 1e2) and weight of the noise images of its search.
+PUBLISHED_BATCH = 128
+PUBLISHED_DECAY = 0.95
+PUBLISHED_SAMPLES = 10
+PUBLISHED_LOG10_PRECISION = (-2.0, 4.0)
+PUBLISHED_STEP = 6 / 99
+NOISE_WEIGHT = 0.25
+SMALLEST = 1e-8
+# Numbers that a sampled batch may hold at once.
+BATCH_NUMBERS = 2**22
+
+
+@dataclass(frozen=True)
+class Hessian:
+    """Eigenvalues and eigenvectors of the two factors of a mean Hessian.
+
+    Attributes:
+        images: Number of images that the posterior has seen.
+        class_values: float64 [K].
+        class_basis: float64 [K, K], eigenvectors as columns.
+        feature_values: float64 [F].
+        feature_basis: float64 [F, F].
+        damped: Whether the prior is added to each factor, as the published code does,
+            instead of to their product.
+    """
+
+    images: int
+    class_values: Tensor
+    class_basis: Tensor
+    feature_values: Tensor
+    feature_basis: Tensor
+    damped: bool
+
+    def posterior(self, prior_precision: float, draws: Tensor | None) -> "Llla":
+        """Return the posterior under a prior."""
+        classes, features = self.class_values, self.feature_values[:, None]
+        root = math.sqrt(self.images)
+        if self.damped:
+            prior = math.sqrt(prior_precision)
+            precision = (root * features + prior) * (root * classes + prior)
+        else:
+            precision = self.images * features * classes + prior_precision
+        return Llla(
+            prior_precision=torch.tensor([prior_precision], dtype=torch.float64),
+            class_basis=self.class_basis,
+            feature_basis=self.feature_basis,
+            weight_variance=1 / precision,
+            bias_variance=1 / (self.images * classes + prior_precision),
+            draws=draws,
+        )
 
 
 @dataclass(frozen=True)
 class Llla:
-    """A fitted posterior; scores are its probit-approximated predictive mean."""
+    """A fitted posterior.
 
-    posterior: "KronLaplace"
+    Attributes:
+        prior_precision: float64 [1].
+        class_basis: float64 [K, K], the eigenvectors of all logits' covariances.
+        feature_basis: float64 [F, F], eigenvectors of the features' factor.
+        weight_variance: float64 [F, K], posterior variances in the two bases.
+        bias_variance: float64 [K], in the basis of the classes.
+        draws: float64 [S, K], standard normal numbers, of the link `mc`; None: `probit`.
+            All images share them, so that an image's scores depend on nothing but the
+            image: not on its row, nor on the images beside it, nor on how many are shown.
+    """
+
+    prior_precision: Tensor
+    class_basis: Tensor
+    feature_basis: Tensor
+    weight_variance: Tensor
+    bias_variance: Tensor
+    draws: Tensor | None
 
     def scores(self, features: Tensor, logits: Tensor) -> Tensor:
-        """See `Calibration.scores`; the logits follow from the features and are not used."""
-        result = torch.empty_like(logits)
-        for start in range(0, len(features), BATCH):
-            batch = features[start : start + BATCH]
-            predictive = self.posterior(batch, pred_type="glm", link_approx="probit")
-            result[start : start + BATCH] = cast(Tensor, predictive).detach()
-        return result
+        """See `Calibration.scores`."""
+        return torch.softmax(self.logits(features, logits), dim=1)
 
     def logits(self, features: Tensor, logits: Tensor) -> Tensor:
-        """See `Calibration.logits`: the logarithms of the scores, all finite."""
-        scores = self.scores(features, logits)
-        return scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
+        """See `Calibration.logits`: scaled logits (`probit`) or logarithms of scores (`mc`)."""
+        return self.linked(_squared(features, self.feature_basis), logits.double()).float()
+
+    def logit_variances(self, features: Tensor) -> Tensor:
+        """Return the variance of each logit, float64 [N, K], of features float32 [N, F]."""
+        return self._marginal(_squared(features, self.feature_basis))
+
+    def linked(self, squared: Tensor, logits: Tensor) -> Tensor:
+        """Return calibrated logits, float64 [N, K].
+
+        Args:
+            squared: float64 [N, F], squares of the features in their basis.
+            logits: float64 [N, K].
+        """
+        if self.draws is None:
+            return logits / torch.sqrt(1 + math.pi / 8 * self._marginal(squared))
+        rows = max(1, BATCH_NUMBERS // self.draws.numel())
+        parts = zip(squared.split(rows), logits.split(rows), strict=True)
+        return torch.cat([self.sampled(*part, self.draws) for part in parts])
+
+    def sampled(self, squared: Tensor, logits: Tensor, draws: Tensor) -> Tensor:
+        """Return the logarithm of the mean score over samples, float64 [N, K].
+
+        Args:
+            squared: See `linked`.
+            logits: See `linked`.
+            draws: float64 [S, K] or [N, S, K], standard normal numbers.
+        """
+        scales = self._variances(squared).sqrt()[:, None]
+        logits_of_samples = logits[:, None] + (scales * draws) @ self.class_basis.T
+        return logits_of_samples.log_softmax(2).logsumexp(1) - math.log(draws.shape[-2])
+
+    def _variances(self, squared: Tensor) -> Tensor:
+        """Return variances in the basis of the classes, float64 [N, K]."""
+        return squared @ self.weight_variance + self.bias_variance
+
+    def _marginal(self, squared: Tensor) -> Tensor:
+        """Return variances of the logits, float64 [N, K]."""
+        return self._variances(squared) @ self.class_basis.T.square()
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Calibration.tensors`."""
-        state = self.posterior.state_dict()
-        tensors = {"prior_precision": state["prior_precision"].detach().reshape(-1)}
-        for group, factors in enumerate(state["H"]):
-            for number, factor in enumerate(factors):
-                tensors[f"hessian.{group}.{number}"] = factor.contiguous()
-        return tensors
+        return {name: tensor for name, tensor in vars(self).items() if tensor is not None}
 
 
-def _posterior(head: nn.Linear) -> "KronLaplace":
-    declare_missing_operators()
-    from laplace import KronLaplace
-
-    # A copy of its own: the model may move to another device afterwards.
-    return KronLaplace(copy.deepcopy(head).cpu(), "classification")
+def _squared(features: Tensor, basis: Tensor) -> Tensor:
+    return (features.double() @ basis).square()
 
 
-def _loader(features: Tensor, labels: Tensor) -> DataLoader[tuple[Tensor, ...]]:
-    return DataLoader(TensorDataset(features, labels), batch_size=BATCH)
+def exact_hessian(features: Tensor, logits: Tensor) -> Hessian:
+    """Return the Hessian of the cross-entropy, its factors averaged over all images.
+
+    Args:
+        features: float32 [N, F] of the training images.
+        logits: float32 [N, K].
+    """
+    inputs, probabilities = features.double(), logits.double().softmax(1)
+    outer = probabilities.T @ probabilities
+    classes = (torch.diag(probabilities.sum(0)) - outer) / len(inputs)
+    return _decomposed(len(inputs), classes, inputs.T @ inputs / len(inputs), damped=False)
+
+
+def published_hessian(features: Tensor, logits: Tensor, drawn: Tensor) -> Hessian:
+    """Return the Hessian as the published code estimates it.
+
+    The factor of the classes is that of labels drawn from the model, one for each image;
+    batches of 128 enter a running average, so that of many, the last ones count.
+
+    Args:
+        features: float32 [N, F] of the training images, in their order.
+        logits: float32 [N, K].
+        drawn: int64 [N], the drawn labels.
+    """
+    sizes = [len(part) for part in drawn.split(PUBLISHED_BATCH)]
+    weights: list[float] = []
+    for number in range(1, len(sizes) + 1):
+        kept = min(1 - 1 / number, PUBLISHED_DECAY)
+        weights = [kept * weight for weight in weights] + [1 - kept]
+    per_image = [weight / size for weight, size in zip(weights, sizes, strict=True)]
+    weight = torch.tensor(per_image, dtype=torch.float64).repeat_interleave(torch.tensor(sizes))
+    inputs, probabilities = features.double(), logits.double().softmax(1)
+    gradients = probabilities - F.one_hot(drawn, logits.shape[1])
+    classes = gradients.T @ (weight[:, None] * gradients)
+    return _decomposed(len(inputs), classes, inputs.T @ (weight[:, None] * inputs), damped=True)
+
+
+def _decomposed(images: int, classes: Tensor, features: Tensor, damped: bool) -> Hessian:
+    (class_values, class_basis), (feature_values, feature_basis) = map(
+        torch.linalg.eigh, (classes, features)
+    )
+    return Hessian(
+        images,
+        class_values.clamp(min=0),
+        class_basis.contiguous(),
+        feature_values.clamp(min=0),
+        feature_basis.contiguous(),
+        damped,
+    )
+
+
+def smallest(loss: Loss, log10_range: tuple[float, float], step: float) -> float:
+    """Return the prior precision with the smallest loss of a grid.
+
+    Args:
+        loss: Of a prior precision.
+        log10_range: Ends of the grid, multiples of `step`; a minimum at an end widens it there.
+        step: Between values, in log10.
+
+    Raises:
+        UserError: The loss still falls at 1e-8 or 1e8.
+    """
+    first, last = (round(end / step) for end in log10_range)
+    span, bound = round(SPAN / step), round(BOUND / step)
+    losses: dict[int, float] = {}
+    while True:
+        losses |= {n: loss(10 ** (n * step)) for n in range(first, last + 1) if n not in losses}
+        best = min(losses, key=losses.__getitem__)
+        if first < best < last:
+            return 10.0 ** (best * step)
+        if abs(best) >= bound:
+            raise UserError(_no_minimum(best * step))
+        if best == first:
+            first = max(first - span, -bound)
+        else:
+            last = min(last + span, bound)
+
+
+def _no_minimum(log10_precision: float) -> str:
+    model = "the model is not" if log10_precision > 0 else "the widest posterior is still"
+    return (
+        "calibration.method llla: the loss on the validation images has no minimum, it still "
+        f"falls at a prior precision of {10**log10_precision:.0e}: {model} overconfident on "
+        "them; set calibration.method to none or temperature"
+    )
+
+
+def validation_nll(found: Hessian, inputs: FitInputs, draws: Tensor | None) -> Loss:
+    """Return the NLL of the validation images as a function of the prior precision."""
+    squared = _squared(inputs.validation.features, found.feature_basis)
+    logits = inputs.validation.logits.double()
+
+    def loss(prior_precision: float) -> float:
+        linked = found.posterior(prior_precision, draws).linked(squared, logits)
+        return float(F.cross_entropy(linked, inputs.validation_labels))
+
+    return loss
+
+
+def published_loss(found: Hessian, inputs: FitInputs, generator: torch.Generator) -> Loss:
+    """Return the published code's loss as a function of the prior precision.
+
+    It is the NLL of the validation images plus 0.25 times the mean −log probability of all
+    classes on noise images, of means over ten new samples for each image. So few of them
+    favour a larger precision than many would.
+    """
+    assert inputs.noise is not None
+    shown = inputs.validation, inputs.noise
+    squared = [_squared(part.features, found.feature_basis) for part in shown]
+
+    def loss(prior_precision: float) -> float:
+        posterior = found.posterior(prior_precision, None)
+        logarithms = []
+        for part, squares in zip(shown, squared, strict=True):
+            shape = len(squares), PUBLISHED_SAMPLES, part.logits.shape[1]
+            draws = torch.randn(shape, dtype=torch.float64, generator=generator)
+            linked = posterior.sampled(squares, part.logits.double(), draws)
+            logarithms.append((linked.softmax(1) + SMALLEST).log())
+        validation, noise = logarithms
+        nll = F.nll_loss(validation, inputs.validation_labels)
+        return float(nll - NOISE_WEIGHT * noise.mean())
+
+    return loss
 
 
 def _fit(inputs: FitInputs) -> Llla:
-    posterior = _posterior(inputs.head)
-    posterior.fit(_loader(inputs.train_features, inputs.train_labels))
-    posterior.optimize_prior_precision(
-        pred_type="glm",
-        method="gridsearch",
-        link_approx="probit",
-        val_loader=_loader(inputs.validation_features, inputs.validation_labels),
-        log_prior_prec_min=LOG10_PRECISION[0],
-        log_prior_prec_max=LOG10_PRECISION[1],
-        grid_size=GRID_SIZE,
-    )
-    return Llla(posterior)
+    settings, train = inputs.llla, inputs.train
+    generator = torch.Generator().manual_seed(inputs.seed)
+    draws = None
+    if settings.link == "mc":
+        shape = settings.samples, train.logits.shape[1]
+        draws = torch.randn(shape, dtype=torch.float64, generator=generator)
+    if settings.prior == "nll":
+        found = exact_hessian(train.features, train.logits)
+        chosen = smallest(validation_nll(found, inputs, draws), LOG10_PRECISION, STEP)
+    else:
+        probabilities = train.logits.double().softmax(1)
+        drawn = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+        found = published_hessian(train.features, train.logits, drawn)
+        loss = published_loss(found, inputs, generator)
+        chosen = smallest(loss, PUBLISHED_LOG10_PRECISION, PUBLISHED_STEP)
+    return found.posterior(chosen, draws)
 
 
-def _load(head: nn.Linear, tensors: dict[str, Tensor]) -> Llla:
-    posterior = _posterior(head)
-    factors: list[list[Tensor]] = []
-    for name in sorted(name for name in tensors if name.startswith("hessian.")):
-        group = int(name.split(".")[1])
-        if group == len(factors):
-            factors.append([])
-        factors[group].append(tensors[name])
-    state = {
-        "cls_name": type(posterior).__name__,
-        "mean": nn.utils.parameters_to_vector(head.parameters()).detach(),
-        "H": factors,
-        "prior_precision": tensors["prior_precision"],
-    }
-    empty = {"loss": 0.0, "prior_mean": 0.0, "sigma_noise": 1.0, "n_data": 0}
-    fixed = {
-        "n_outputs": head.out_features,
-        "likelihood": "classification",
-        "temperature": 1.0,
-        "enable_backprop": False,
-    }
-    posterior.load_state_dict(state | empty | fixed)
-    return Llla(posterior)
+def _load(tensors: dict[str, Tensor]) -> Llla:
+    return Llla(draws=tensors.get("draws"), **{k: v for k, v in tensors.items() if k != "draws"})
 
 
 LLLA = Method(fit=_fit, load=_load)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from trustmia.calibration.base import FitInputs, Method
@@ -51,11 +51,11 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 def _fit(inputs: FitInputs) -> Temperature:
     if inputs.temperature == "fit":
-        return Temperature(fit_temperature(inputs.validation_logits, inputs.validation_labels))
+        return Temperature(fit_temperature(inputs.validation.logits, inputs.validation_labels))
     return Temperature(float(inputs.temperature))
 
 
-def _load(head: nn.Linear, tensors: dict[str, Tensor]) -> Temperature:
+def _load(tensors: dict[str, Tensor]) -> Temperature:
     return Temperature(float(tensors["temperature"]))
 
 

@@ -1,5 +1,6 @@
 """A finished run beside the table that the paper published for the same configuration."""
 
+from functools import reduce
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from trustmia import files, layout
 from trustmia.attacks import ATTACKS
 from trustmia.errors import UserError
 from trustmia.freshness import require_current
-from trustmia.full_keys import flat_keys
 from trustmia.paper.configurations import configurations
 from trustmia.params import Params
 from trustmia.results import COLUMNS
@@ -51,13 +51,13 @@ def configuration_of(params: Params) -> str:
     Raises:
         UserError: The paper has no table for it.
     """
-    values = flat(params)
+    values = {key: value_of(params, key) for key in decisive(params)}
     published = set(published_results()["configuration"])
     for name, changes in configurations().items():
-        wanted = {key: changes.get(key, DEFAULTS.get(key)) for key in decisive(values)}
-        if name in published and all(values[key] == value for key, value in wanted.items()):
+        wanted = {key: changes.get(key, DEFAULTS.get(key)) for key in values}
+        if name in published and values == wanted:
             return name
-    described = ", ".join(f"{key}={values[key]}" for key in decisive(values))
+    described = ", ".join(f"{key}={value}" for key, value in values.items())
     raise UserError(
         f"params.yaml: the paper published no table for {described}; it did for the "
         f"configurations {', '.join(sorted(published))}"
@@ -72,24 +72,23 @@ DEFAULTS = {
 }
 
 
-def decisive(values: dict[str, Any]) -> list[str]:
+def decisive(params: Params) -> list[str]:
     """Return the keys that decide about the table; a temperature counts where it is used."""
-    used = values["calibration.method"] == "temperature"
+    used = params.calibration.method == "temperature"
     return [*DECISIVE, "calibration.temperature"] if used else list(DECISIVE)
 
 
-def flat(params: Params) -> dict[str, Any]:
-    """Return parameters by their full keys."""
-    return flat_keys(params.model_dump())
+def value_of(params: Params, key: str) -> Any:
+    """Return a parameter by its full key, e.g. `calibration.llla.link`."""
+    return reduce(getattr, key.split("."), params)
 
 
 def deviations(params: Params, configuration: str) -> list[str]:
     """Say in what a run differs from the paper's configuration, one phrase per parameter."""
-    values = flat(params)
     return [
-        f"{key} {values[key]} instead of {value}"
+        f"{key} {found} instead of {value}"
         for key, value in configurations()[configuration].items()
-        if values[key] != value
+        if (found := value_of(params, key)) != value
     ]
 
 

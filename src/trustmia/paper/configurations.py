@@ -116,7 +116,12 @@ def defences(dataset: str) -> dict[str, Changes]:
         "": {},
         "_label_smoothing": {"train.label_smoothing": smoothing},
         "_l2": {"train.weight_decay": decay},
-        "_llla": {"calibration.method": "llla"},
+        "_llla": {
+            "calibration.method": "llla",
+            "calibration.llla.link": "mc",
+            "calibration.llla.samples": 100,
+            "calibration.llla.prior": "paper",
+        },
         "_temperature": {"calibration.method": "temperature"},
         "_temperature_10": {"calibration.method": "temperature", "calibration.temperature": 10.0},
     }
@@ -149,12 +154,12 @@ def render(template: str, changes: Mapping[str, Any]) -> str:
 
 
 def _render_lines(lines: list[str], left: Changes) -> Iterator[str]:
-    section = ""
+    sections: list[str] = []
     for line in lines:
-        if match := re.match(r"(\w+):\s*(#.*)?$", line):
-            section = f"{match[1]}."
-        match = re.match(r"(\s*)(\w+): (.+?)( #.*)?$", line)
-        key = f"{section if match[1] else ''}{match[2]}" if match else ""
+        if match := re.match(r"( *)(\w+):\s*(#.*)?$", line):
+            sections[len(match[1]) // 2 :] = [match[2]]
+        match = re.match(r"( *)(\w+): (?!#)(.+?)( #.*)?$", line)
+        key = ".".join([*sections[: len(match[1]) // 2], match[2]]) if match else ""
         if match and key in left:
             yield f"{match[1]}{match[2]}: {_as_yaml(left.pop(key))}{match[4] or ''}"
         else:

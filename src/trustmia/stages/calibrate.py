@@ -2,15 +2,16 @@
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
 
 from trustmia import calibrated, checkpoints, classifiers, files, layout
-from trustmia.calibration import METHODS, Calibration, FitInputs
+from trustmia.arrays import Int64
+from trustmia.calibration import Calibration
 from trustmia.calibration.metrics import calibration_metrics, reliability_table
 from trustmia.compute import pick_device
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.prediction import Prediction, predict
+from trustmia.stages._calibration import fit_calibration
 from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage
 
@@ -22,43 +23,33 @@ def main(role: str) -> None:
     dataset, images = prepared.dataset, prepared.images
     index = read_split(role)
     model = classifiers.restore(dataset, checkpoints.load(layout.CLASSIFIERS / role / "model"))
-    head: nn.Linear = getattr(model, model.head_name)
     model.to(pick_device())
     seen: dict[str, Prediction] = {}
-    labels: dict[str, Tensor] = {}
+    labels: dict[str, Int64] = {}
     for part in ("train", "validation", "test"):
         shown = images.take(index[part])
         seen[part] = predict(model, classifiers.prepare(dataset, shown))
-        labels[part] = torch.from_numpy(shown.labels)
-    calibration = METHODS[params.calibration.method].fit(
-        FitInputs(
-            head=head,
-            train_features=seen["train"].features,
-            train_labels=labels["train"],
-            validation_features=seen["validation"].features,
-            validation_logits=seen["validation"].logits,
-            validation_labels=labels["validation"],
-            temperature=params.calibration.temperature,
-        )
+        labels[part] = shown.labels
+    calibration = fit_calibration(
+        params, dataset, model, seen["train"], seen["validation"], labels["validation"]
     )
     calibrated.save(layout.CALIBRATED / role, params.calibration.method, calibration)
     report(role, calibration, seen["test"], labels["test"])
 
 
-def report(role: str, calibration: Calibration, test: Prediction, labels: Tensor) -> None:
+def report(role: str, calibration: Calibration, test: Prediction, labels: Int64) -> None:
     """Write what the calibration changed on the test images."""
     scores = {
         "before": torch.softmax(test.logits, dim=1).numpy(),
         "after": calibration.scores(test.features, test.logits).numpy(),
     }
-    truth = labels.numpy()
-    metrics = {name: calibration_metrics(s, truth) for name, s in scores.items()}
+    metrics = {name: calibration_metrics(s, labels) for name, s in scores.items()}
     files.write_json(
         layout.METRICS / f"calibration_{role}.json", metrics | calibrated.fitted_values(calibration)
     )
     tables = []
     for name, values in scores.items():
-        table = pd.DataFrame(reliability_table(values, truth))
+        table = pd.DataFrame(reliability_table(values, labels))
         tables.append(table[table["count"] > 0].assign(calibration=name))
     files.write_table(layout.PLOTS / f"reliability_{role}.csv", pd.concat(tables), "%.6f")
 

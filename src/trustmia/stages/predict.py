@@ -23,7 +23,7 @@ def main(role: str) -> None:
     prepared = read_prepared(layout.DATASET)
     dataset = prepared.dataset
     model = classifiers.restore(dataset, checkpoints.load(layout.CLASSIFIERS / role / "model"))
-    calibration = calibrated.load(layout.CALIBRATED / role, getattr(model, model.head_name))
+    calibration = calibrated.load(layout.CALIBRATED / role)
     model.to(pick_device())
     names, labels, scores, logits, features = [], [], [], [], []
     sets = image_sets(params, prepared.images, role)

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 from tqdm import tqdm
 
 from trustmia import calibrated, checkpoints, classifiers, files, layout
 from trustmia.arrays import Bool, Float32, Int64
-from trustmia.calibration import METHODS, Calibration, FitInputs
+from trustmia.calibration import Calibration
 from trustmia.compute import pick_device
 from trustmia.images.base import Images
 from trustmia.images.prepared import Prepared, read_prepared
@@ -23,6 +21,7 @@ from trustmia.prediction import Prediction, predict
 from trustmia.references.rows import SignalRows, arrange
 from trustmia.references.store import read_assignment, stem_of
 from trustmia.signal_files import AUDITED
+from trustmia.stages._calibration import fit_calibration
 from trustmia.stages._inputs import read_audited, read_split, read_target_logits
 from trustmia.stages._runner import run_stage
 from trustmia.stages._shown import image_sets
@@ -108,7 +107,7 @@ def all_speakers(shown: Shown, known: Float32, member: Bool) -> Iterator[Speaker
     target = classifiers.restore(
         dataset, checkpoints.load(layout.CLASSIFIERS / "target" / "model")
     ).to(pick_device())
-    yield Speaker(target, calibrated.load(layout.CALIBRATED / "target", head_of(target)), known)
+    yield Speaker(target, calibrated.load(layout.CALIBRATED / "target"), known)
     for number, trained_on in enumerate(member):
         checkpoint = checkpoints.load(stem_of(layout.REFERENCES, number))
         yield calibrated_reference(
@@ -124,28 +123,14 @@ def calibrated_reference(model: Classifier, trained_on: Int64, shown: Shown) -> 
         trained_on: int64 [K], the audited images that it was trained on.
         shown: The images.
     """
-    head = head_of(model)
     model.to(pick_device())
     audited = ask(model, AUDITED[0], shown.audited, shown)
     validation = ask(model, AUDITED[0], shown.validation, shown)
-    calibration = METHODS[shown.params.calibration.method].fit(
-        FitInputs(
-            head=head,
-            train_features=audited.features[trained_on],
-            train_labels=torch.from_numpy(shown.audited.labels[trained_on]),
-            validation_features=validation.features,
-            validation_logits=validation.logits,
-            validation_labels=torch.from_numpy(shown.validation.labels),
-            temperature=shown.params.calibration.temperature,
-        )
+    train = Prediction(audited.features[trained_on], audited.logits[trained_on])
+    calibration = fit_calibration(
+        shown.params, shown.prepared.dataset, model, train, validation, shown.validation.labels
     )
     return Speaker(model, calibration, calibration.logits(audited.features, audited.logits).numpy())
-
-
-def head_of(model: Classifier) -> nn.Linear:
-    """Return the model's last layer."""
-    head: nn.Linear = getattr(model, model.head_name)
-    return head
 
 
 def ask(model: Classifier, name: str, images: Images, shown: Shown) -> Prediction:
