@@ -1,12 +1,21 @@
 """Every architecture fits every image shape that a data set may have."""
 
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from trustmia.models import ARCHITECTURES, Classifier
+from trustmia.models import ARCHITECTURES, Classifier, efficientnet_b0
 from trustmia.models.salem_cnn import SalemCNN
 
+EXPECTED = Path(__file__).parent / "fixtures" / "reference" / "networks_expected.json"
+PUBLISHED: dict[str, Any] = json.loads(EXPECTED.read_text())
 CLASSES = 7
 # The first block does not expand; it keeps the layer only for the usual names.
 UNUSED = {"efficientnet_b0": [f"layers.0.{p}" for p in ("conv1.weight", "bn1.weight", "bn1.bias")]}
@@ -58,3 +67,48 @@ def test_salem_cnn_has_the_usual_parameter_names() -> None:
     names = [name for name, _ in SalemCNN(1, 28, 10).named_parameters()]
     layers = ("model.0", "model.3", "model.7", "out")
     assert names == [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
+
+
+def published_weight(name: str, shape: torch.Size) -> Tensor:
+    """Return a weight of the networks that the published code was asked about."""
+    rng = np.random.default_rng([PUBLISHED["seed"], zlib.crc32(name.encode())])
+    drawn = torch.from_numpy(rng.standard_normal(tuple(shape)).astype(np.float32))
+    if name.endswith("running_var"):
+        return 1 + 0.1 * drawn.abs()
+    if drawn.ndim == 1:
+        return 0.1 * drawn + float(name.endswith("weight"))
+    return drawn * (2 / drawn[0].numel()) ** 0.5
+
+
+def published_network(arch: str) -> Classifier:
+    model = ARCHITECTURES[arch](3, 32, 10)
+    state = model.state_dict()
+    drawn = {k: published_weight(k, t.shape) for k, t in state.items() if t.is_floating_point()}
+    model.load_state_dict(state | drawn)
+    return model
+
+
+@pytest.mark.parametrize("arch", PUBLISHED["networks"])
+def test_networks_are_those_of_the_published_code(
+    arch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(efficientnet_b0, "DROPOUT", 0.0)
+    expected = PUBLISHED["networks"][arch]
+    drawn = np.random.default_rng([PUBLISHED["seed"], 7]).standard_normal((8, 3, 32, 32))
+    images = torch.from_numpy(drawn.astype(np.float32))
+    for mode in ("evaluation", "training"):
+        model = published_network(arch).train(mode == "training")
+        logits = model(images).detach().numpy()
+        np.testing.assert_allclose(logits, expected[mode], atol=1e-3)
+    model = published_network(arch).train()
+    optimizer = torch.optim.Adam(
+        model.parameters(), expected["lr"], weight_decay=expected["weight_decay"]
+    )
+    losses = []
+    for _ in expected["losses"]:
+        loss = F.cross_entropy(model(images), torch.arange(8))
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses == pytest.approx(expected["losses"], abs=1e-2)
