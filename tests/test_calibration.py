@@ -10,20 +10,25 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from tests.helpers import REFERENCE
+from tests.helpers import REFERENCE, ROOT
 from trustmia import calibrated
-from trustmia.calibration import METHODS, FitInputs, LllaSettings
+from trustmia.calibration import METHODS, Calibration, FitInputs, LllaSettings, Method
 from trustmia.calibration.llla import Llla, exact_hessian, published_hessian, smallest
 from trustmia.calibration.metrics import BINS, calibration_metrics, reliability_table
 from trustmia.calibration.temperature import fit_temperature
+from trustmia.classifiers import build
 from trustmia.errors import UserError
+from trustmia.images.base import Dataset
+from trustmia.params import validated
 from trustmia.prediction import Prediction
+from trustmia.stages._calibration import fit_calibration, noise_images
 from trustmia.torchvision_compat import declare_missing_operators
 
 Scores = npt.NDArray[np.float64]
@@ -303,6 +308,58 @@ def test_prior_has_the_smallest_nll_of_all(
     assert nll(fitted) == pytest.approx(best, abs=1e-5)
     assert nll(fitted) < 0.6 * nll(hessian.posterior(1e4, fitted.draws))
     assert 1 < float(fitted.prior_precision) < 1e4
+
+
+def test_factors_are_the_published_running_average() -> None:
+    generator = torch.Generator().manual_seed(3)
+    growing = torch.linspace(1, 3, 5000, dtype=torch.float64)[:, None]
+    features = torch.randn(5000, 4, generator=generator) * growing
+    logits = torch.randn(5000, 3, generator=generator)
+    drawn = torch.randint(3, (5000,), generator=generator)
+    average = torch.zeros(4, 4, dtype=torch.float64)
+    for number, batch in enumerate(features.split(128)):
+        kept = min(1 - 1 / (number + 1), 0.95)
+        average = kept * average + (1 - kept) * batch.T @ batch / len(batch)
+    found = published_hessian(features, logits, drawn)
+    basis, values = found.feature_basis, found.feature_values
+    torch.testing.assert_close(basis @ values.diag() @ basis.T, average)
+
+
+@pytest.mark.parametrize("prior", ["nll", "paper"])
+def test_stage_shows_noise_where_the_prior_is_the_papers(
+    prior: Literal["nll", "paper"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values["calibration"] = {
+        "method": "llla",
+        "temperature": "fit",
+        "llla": {"link": "mc", "samples": 5, "prior": prior},
+    }
+    given: list[FitInputs] = []
+
+    def note(inputs: FitInputs) -> Calibration:
+        given.append(inputs)
+        return METHODS["none"].fit(inputs)
+
+    monkeypatch.setitem(METHODS, "llla", Method(note, METHODS["llla"].load))
+    dataset = Dataset("fashion_mnist", ("a", "b"), 1, 28, (0.5,), (0.25,))
+    seen = Prediction(torch.zeros(40, 128), torch.zeros(40, 2))
+    model, params = build(dataset, "salem_cnn"), validated(values, "params.yaml")
+    for _ in range(2):
+        fit_calibration(params, dataset, model, seen, seen, np.zeros(40, int))
+    first, second = given
+    assert first.llla == LllaSettings("mc", 5, prior)
+    assert first.seed == second.seed
+    if prior == "nll":
+        assert first.noise is None
+    else:
+        assert first.noise is not None and second.noise is not None
+        assert len(first.noise.logits) == 40
+        assert torch.equal(first.noise.features, second.noise.features)
+    pixels = noise_images(dataset, 40, 42).pixels
+    assert pixels.shape == (40, 1, 28, 28)
+    assert np.bincount(pixels.ravel(), minlength=256).min() > 0.5 * pixels.size / 256
+    assert pixels.mean() == pytest.approx(127.5, abs=2)
 
 
 def test_posterior_is_that_of_laplace_torch(inputs: FitInputs) -> None:
