@@ -16,13 +16,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.helpers import documented, environment, run, set_params, stages_run
+from tests.helpers import ROOT, documented, environment, run, set_params, stages_run
 from trustmia.attacks.reference.summary import summarise
 from trustmia.checkpoints import Checkpoint
-from trustmia.compute import threads
+from trustmia.compute import resolved, threads
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 from trustmia.images.queries import QUERIES
+from trustmia.params import load_params
 from trustmia.recipes import Recipe
 from trustmia.references.assignment import complementary_halves
 from trustmia.references.job import Job, Task, tasks, train_one
@@ -31,6 +32,7 @@ from trustmia.references.rows import arrange
 from trustmia.references.store import read_assignment
 from trustmia.references.unfinished import Unfinished
 from trustmia.signal_files import read_signals
+from trustmia.stages._classifier_recipe import classifier_recipe
 from trustmia.training import TrainConfig
 
 CPU = torch.device("cpu")
@@ -267,6 +269,24 @@ def test_signals_are_an_audit_of_anyones(restored: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.pipeline
+def test_models_of_another_precision_are_not_compared(restored: Path) -> None:
+    card = restored / "outputs" / "references" / "model_0001.json"
+    changed = json.loads(card.read_text())
+    assert changed["params"]["train.precision"] == "fp32"
+    changed["params"]["train.precision"] = "bf16"
+    card.unlink()
+    card.write_text(json.dumps(changed))
+    result = run(restored, "python", "src/stage.py", "predict_references", code=2)
+    assert "model_0001: trained in bf16, but the target in fp32; set" in result.stderr
+
+
+def test_what_auto_stands_for_is_settled_before_models_are_trained() -> None:
+    train = load_params(ROOT / "params.yaml").train.model_copy(update={"precision": "auto"})
+    recipe = classifier_recipe(train, 0, scratch=True)
+    assert recipe.config.precision == recipe.params["train.precision"] == resolved("auto", CPU)
+    assert resolved("auto", CPU) in ("fp32", "bf16")
+
+
 def test_views_and_calibration_reach_all_models(restored: Path) -> None:
     plain = np.load(restored / "outputs/signals/logits.npy")
     changes: dict[str, object] = {

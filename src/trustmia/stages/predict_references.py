@@ -11,7 +11,9 @@ from tqdm import tqdm
 from trustmia import calibrated, checkpoints, classifiers, files, layout
 from trustmia.arrays import Bool, Float32, Int64
 from trustmia.calibration import Calibration
+from trustmia.checkpoints import Card
 from trustmia.compute import pick_device
+from trustmia.errors import UserError
 from trustmia.images.base import Images
 from trustmia.images.prepared import Prepared, read_prepared
 from trustmia.images.queries import QUERIES
@@ -104,14 +106,29 @@ def write_descriptions(folder: Path, rows: SignalRows, shown: Shown) -> None:
 def all_speakers(shown: Shown, known: Float32, member: Bool) -> Iterator[Speaker]:
     """Yield the target, then the reference models, one in memory at a time."""
     dataset = shown.prepared.dataset
-    target = classifiers.restore(
-        dataset, checkpoints.load(layout.CLASSIFIERS / "target" / "model")
-    ).to(pick_device())
+    trained = checkpoints.load(layout.CLASSIFIERS / "target" / "model")
+    target = classifiers.restore(dataset, trained).to(pick_device())
     yield Speaker(target, calibrated.load(layout.CALIBRATED / "target"), known)
     for number, trained_on in enumerate(member):
-        checkpoint = checkpoints.load(stem_of(layout.REFERENCES, number))
+        stem = stem_of(layout.REFERENCES, number)
+        checkpoint = checkpoints.load(stem)
+        require_same_precision(stem, checkpoint.card, trained.card)
         yield calibrated_reference(
             classifiers.restore(dataset, checkpoint), np.flatnonzero(trained_on), shown
+        )
+
+
+def require_same_precision(stem: Path, reference: Card, target: Card) -> None:
+    """Refuse to compare models that were trained in different precision.
+
+    Raises:
+        UserError: They were, as `train.precision: auto` on different machines may do.
+    """
+    found, wanted = (card["params"]["train.precision"] for card in (reference, target))
+    if found != wanted:
+        raise UserError(
+            f"{stem}: trained in {found}, but the target in {wanted}; set train.precision to "
+            f"{wanted} and run `dvc repro`"
         )
 
 
