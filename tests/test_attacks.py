@@ -1,5 +1,7 @@
 """Each attack against a slow twin, on arrays alone."""
 
+from decimal import Decimal, localcontext
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -8,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
+from tests.helpers import REFERENCE
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.attacks.entropy import EntropyAttack, best_theta, entropy
+from trustmia.attacks.logits import log_entropy, log_odds, probabilities
 from trustmia.attacks.salem import MINIMUM_GAIN, WINDOW, Patience
 from trustmia.attacks.threshold import ThresholdAttack
 from trustmia.errors import UserError
@@ -81,6 +85,11 @@ def test_threshold_is_the_best_point_of_the_roc_curve(rows: list[tuple[float, bo
     fpr, tpr, thresholds = roc_curve(member, scores.max(axis=1))
     fitted = ATTACKS["threshold"].fit(scores, member, QUICK)
     best = thresholds[np.argmax(tpr - fpr)]
+    above = scores.max(axis=1) > best
+    kept = above[member].mean() - above[~member].mean()
+    if kept < (tpr - fpr).max() / 2:
+        best = np.nextafter(np.float32(best), np.float32(0))
+    assert bool(fitted.notes()) == (kept < (tpr - fpr).max() / 2)
     assert fitted.parameters() == {"threshold": best if np.isfinite(best) else None}
 
 
@@ -96,6 +105,33 @@ def test_threshold_calls_only_what_is_strictly_above_a_member() -> None:
     above = np.nextafter(np.float32(0.7), np.float32(1))
     attack = ThresholdAttack(threshold=float(np.float32(0.7)))
     assert attack.decide(float32([above, 0.7, 0.6])).tolist() == [True, False, False]
+
+
+ROUNDED: dict[str, tuple[list[float], list[float]]] = {
+    "saturated": ([1.0] * 6 + [0.7] * 4, [1.0] * 2 + [0.7] * 8),
+    "two digits": ([0.99] * 7 + [0.6] * 3, [0.99] * 3 + [0.6] * 7),
+    "one above": ([1.0] + [0.999] * 8 + [0.5], [0.999] * 3 + [0.5] * 7),
+    "one member": ([0.9], [0.6, 0.7]),
+}
+
+
+@pytest.mark.parametrize("case", ROUNDED)
+def test_scores_that_tie_at_the_threshold_are_members_and_it_is_said(case: str) -> None:
+    members, others = ROUNDED[case]
+    scores = two_classes(members + others)
+    member = np.arange(len(scores)) < len(members)
+    fitted = ATTACKS["threshold"].fit(scores, member, QUICK)
+    called = fitted.decide(fitted.score(scores))
+    fpr, tpr, _ = roc_curve(member, scores.max(axis=1))
+    assert called[member].mean() - called[~member].mean() == pytest.approx((tpr - fpr).max())
+    assert "scores that equal it are called members" in fitted.notes()[0]
+
+
+def test_one_score_at_the_threshold_is_no_tie() -> None:
+    scores, member = confident_members()
+    fitted = ATTACKS["threshold"].fit(scores, member, QUICK)
+    assert fitted.notes() == ()
+    assert fitted.parameters()["threshold"] in scores[member].max(axis=1)
 
 
 def test_threshold_scores_are_the_maxima() -> None:
@@ -162,9 +198,16 @@ def test_salem_refuses_more_scores_than_classes() -> None:
         ATTACKS["salem"].fit(scores, member, AttackSettings(salem_k=6))
 
 
-def epochs_until_over(losses: list[float]) -> int | None:
+def epochs_until_over(losses: npt.ArrayLike) -> int | None:
     patience = Patience()
-    return next((n for n, loss in enumerate(losses, start=1) if patience.is_over(loss)), None)
+    curve = np.asarray(losses, dtype=np.float64)
+    return next((n for n, loss in enumerate(curve, start=1) if patience.is_over(loss)), None)
+
+
+def test_training_ends_where_the_published_code_ends_it() -> None:
+    with np.load(REFERENCE / "early_stopping.npz") as curves:
+        found = [epochs_until_over(curve) or -1 for curve in curves["curves"]]
+        assert found == curves["stop_after_epoch"].tolist() != []
 
 
 def test_patience_ends_one_window_after_the_last_real_gain() -> None:
@@ -172,8 +215,9 @@ def test_patience_ends_one_window_after_the_last_real_gain() -> None:
     assert epochs_until_over([0.9, 0.8, 0.7] + [0.75] * 100) == 3 + WINDOW
 
 
-def test_patience_lasts_while_the_loss_falls() -> None:
-    assert epochs_until_over([1 - 0.001 * epoch for epoch in range(300)]) is None
+@pytest.mark.parametrize("gain", [0.001, MINIMUM_GAIN / (WINDOW - 1)])
+def test_patience_lasts_while_small_gains_add_up_within_a_window(gain: float) -> None:
+    assert epochs_until_over([1 - gain * epoch for epoch in range(300)]) is None
 
 
 def test_patience_ignores_gains_that_are_too_small() -> None:
@@ -200,3 +244,75 @@ def test_salem_says_nothing_of_scores_that_are_all_the_same() -> None:
     scores, member = confident_members()
     fitted = ATTACKS["salem"].fit(np.tile(scores[:1], (len(member), 1)), member, AttackSettings())
     assert set(fitted.score(scores)) == {np.float32(0.5)}
+
+
+# Among them rows that saturate in float32, in float64, and whose other scores underflow.
+LOGITS = float32([[0, 0, 0], [1, 2, 3], [20, 0, 1], [50, 0, 0], [0, 400, -9], [1000, 0, 7]])
+
+
+@pytest.mark.parametrize("row", LOGITS)
+def test_logits_give_log_odds_and_entropy_as_exact_arithmetic_does(row: Float32) -> None:
+    with localcontext() as context:
+        context.prec = 500
+        below = [Decimal(float(z)) - Decimal(float(row.max())) for z in sorted(row)[:-1]]
+        powers = [d.exp() for d in below]
+        total = 1 + sum(powers, Decimal(0))
+        entropy = total.ln() - sum((p * d for p, d in zip(powers, below)), Decimal(0)) / total
+        expected = [float(-sum(powers, Decimal(0)).ln()), float(entropy.ln())]
+    found = [log_odds(row[None])[0], log_entropy(row[None])[0]]
+    assert found == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+def test_logits_that_are_as_far_apart_as_float32_reaches_have_finite_ranks() -> None:
+    far = float32([[3e38, 0, 0], [3e38, -3e38, 1]])
+    assert np.isfinite([log_odds(far), log_entropy(far)]).all()
+
+
+def test_probabilities_are_the_sorted_softmax_in_float64() -> None:
+    expected = torch.from_numpy(LOGITS).double().softmax(1).sort(dim=1).values.numpy()
+    assert probabilities(LOGITS) == pytest.approx(expected, rel=1e-12)
+
+
+def saturated(rows: int = 400) -> tuple[Float32, Float32, Bool]:
+    """Return logits and scores of float32, most of them 1, and membership."""
+    rng = np.random.default_rng(0)
+    member = np.arange(rows) % 2 == 0
+    logits = float32(rng.normal(size=(rows, 4)))
+    logits[:, 0] += float32(rng.normal(np.where(member, 28, 22), 5))
+    return logits, torch.from_numpy(logits).softmax(1).numpy(), member
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_logits_rank_what_ties_in_float32(name: str) -> None:
+    logits, scores, member = saturated()
+    fitted = ATTACKS[name].fit(scores, member, AttackSettings(salem_max_epochs=20))
+    tied = scores.max(axis=1) == 1
+    assert tied.mean() > 0.5
+    ranks = fitted.rank(logits)
+    assert ranks.dtype == np.float64 and np.isfinite(ranks).all()
+    assert len(np.unique(ranks[tied])) == tied.sum() > len(np.unique(fitted.score(scores)[tied]))
+    assert ranks[tied][np.argsort(log_odds(logits)[tied])][-1] == ranks[tied].max()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_ranks_agree_with_scores_that_do_not_tie(name: str) -> None:
+    scores, member = confident_members()
+    fitted = ATTACKS[name].fit(scores, member, QUICK)
+    order = fitted.score(scores)[np.argsort(fitted.rank(np.log(scores)), kind="stable")]
+    assert (np.diff(order) > -1e-6).all()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_same_logits_tie_whatever_their_place(name: str) -> None:
+    scores, member = confident_members()
+    fitted = ATTACKS[name].fit(scores, member, QUICK)
+    rng = np.random.default_rng(1)
+    rows = float32(rng.normal(0, 20, (20, 5)))
+    same = np.concatenate([rng.permuted(rows, axis=1) for _ in range(30)])
+    assert len(np.unique(fitted.rank(same))) == len(rows)
+
+
+def test_salem_falls_back_on_log_odds_where_its_network_tells_nothing() -> None:
+    logits, scores, member = saturated()
+    fitted = ATTACKS["salem"].fit(np.tile(scores[:1], (len(member), 1)), member, AttackSettings())
+    assert np.array_equal(np.argsort(fitted.rank(logits)), np.argsort(log_odds(logits)))

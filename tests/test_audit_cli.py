@@ -25,6 +25,7 @@ from tests.test_score_files import (
     without,
     write_csv,
     write_npz,
+    write_npz_logits,
 )
 from trustmia import cli, layout
 from trustmia.errors import UserError
@@ -563,3 +564,86 @@ def test_a_shadow_that_tells_nothing_is_said(
     assert "all rows have the same scores; attacks can learn nothing" in capsys.readouterr().out
     content = json.loads((good / "out/metrics.json").read_text())
     assert content["sets"]["zebra"]["salem"]["auroc"] == 0.5
+
+
+def saturated(digits: int | None = None) -> tuple[Arrays, Arrays]:
+    """Return a shadow and a target most of whose scores are 1, or are rounded to 1."""
+    gain = np.float32(30 if digits is None else 4)
+    found = []
+    for arrays in (SHADOW, TARGET):
+        logits = arrays["logits"] * gain
+        powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+        scores = powers / powers.sum(axis=1, keepdims=True)
+        scores = scores.astype(np.float32) if digits is None else scores.round(digits)
+        found.append(arrays | {"logits": logits, "scores": scores})
+    return found[0], found[1]
+
+
+def audited(folder: Path, *more: str) -> dict[str, Any]:
+    cli.main([*command(folder, "target.npz", "--resamples", "0", *more)])
+    content: dict[str, Any] = json.loads((folder / "out/metrics.json").read_text())
+    return content
+
+
+def test_ties_at_the_top_are_counted_and_logits_rank_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shadow, target = saturated()
+    write_npz(tmp_path / "shadow", shadow)
+    write_npz(tmp_path / "target", target)
+    alone = audited(tmp_path)
+    maxima = target["scores"].max(axis=1)
+    counts = {name: int((maxima[target["set"] == name] == 1).sum()) for name in ("zebra", "ant")}
+    assert min(counts.values()) > 20
+    said = capsys.readouterr().out
+    assert {name: ties["threshold"] for name, ties in alone["ties"].items()} == counts
+    assert f"zebra (of 40): threshold {counts['zebra']}, entropy " in said
+    assert "nothing ranks them" in said and "ranking" not in alone
+
+    write_npz_logits(tmp_path / "target", target)
+    known = audited(tmp_path)
+    assert "the logits rank them (ranking in metrics.json, and the ROC curves)" in (
+        capsys.readouterr().out
+    )
+    for name, attacks in alone["sets"].items():
+        assert list(known["ranking"][name]) == list(ATTACKS)
+        for attack, metrics in attacks.items():
+            assert known["sets"][name][attack] == pytest.approx(metrics, abs=1e-6)
+        exact = known["ranking"][name]["threshold"]
+        assert exact["auroc"] != attacks["threshold"]["auroc"]
+        curve = pd.read_csv(tmp_path / "out/roc_threshold.csv").query("set == @name")
+        reached = curve[curve["fpr"] <= 0.05]["tpr"].max()
+        assert exact["tpr_at_5pct_fpr"] == pytest.approx(reached, abs=1e-6)
+
+
+def test_no_word_about_ties_without_any(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(audited(good, "--attacks", "threshold,entropy")["ties"]["ant"].values()) == {1}
+    assert "share their set's largest" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("digits", [2, 3])
+def test_rounded_shadow_scores_call_members_and_it_is_said(
+    digits: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shadow, target = saturated(digits)
+    write_npz(tmp_path / "shadow", without(shadow, "logits"))
+    write_npz(tmp_path / "target", without(target, "logits"))
+    content = audited(tmp_path, "--attacks", "threshold")
+    maxima = target["scores"].max(axis=1)
+    assert content["parameters"]["threshold"] == np.nextafter(np.float32(1), np.float32(0))
+    share = (maxima[target["member"]] == 1).mean()
+    assert content["sets"]["ant"]["threshold"]["recall"] == pytest.approx(share)
+    note = "the threshold 1 itself as their maximum score"
+    assert note in capsys.readouterr().out and note in content["notes"][0]
+
+
+def test_an_attack_that_calls_all_or_none_is_said(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hard = {"scores": np.eye(4)[SHADOW["labels"]]}
+    write_npz(good / "shadow", without(SHADOW, "set") | hard)
+    content = audited(good)
+    said = capsys.readouterr().out
+    for title, share in (("Threshold", "none"), ("Entropy", "none"), ("Salem", "all")):
+        note = f"{title} Attack: calls {share} of the shadow's images members"
+        assert note in said and any(text.startswith(note) for text in content["notes"])

@@ -1,6 +1,7 @@
 """The attacks against numbers that the paper's published code gives on the same scores."""
 
 import json
+from statistics import median
 from typing import Any
 
 import pytest
@@ -19,9 +20,11 @@ OUR_NAMES = {
 }
 COMPLEMENTS = {"tnr": "fpr", "fnr": "tpr"}
 TOLERANCE = 1e-3
-# One more seed falls outside the range of five others in one case of three; the margin is
-# about half of a range's median width.
-SALEM_MARGIN = 0.02
+# The published network has several outcomes: with one seed in three, a set of saturated scores
+# falls to the other side as a whole (AUPR of digits 0.47 away, FPR of scaled 1). So it is the
+# median of some seeds that is held against the range of five; other seeds are within 0.005 of it.
+SALEM_SEEDS = (42, 1, 2, 3, 4)
+SALEM_MARGIN = 0.01
 
 
 def scores_of(role: str) -> ScoreSet:
@@ -36,7 +39,8 @@ def expected() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def result() -> AuditResult:
-    return run_audit(scores_of("shadow"), scores_of("target"), list(ATTACKS), AttackSettings())
+    attacks = [name for name in ATTACKS if name != "salem"]
+    return run_audit(scores_of("shadow"), scores_of("target"), attacks, AttackSettings())
 
 
 def ours(metrics: dict[str, float], name: str) -> float:
@@ -69,13 +73,15 @@ def test_learned_parameters_match_the_published_code(
 
 
 def test_salem_attack_lands_near_the_range_of_five_seeds(
-    expected: dict[str, Any], result: AuditResult
+    expected: dict[str, Any],
 ) -> None:
+    shadow, target = scores_of("shadow"), scores_of("target")
+    results = [run_audit(shadow, target, ["salem"], AttackSettings(seed=s)) for s in SALEM_SEEDS]
     outside = {
         (name, metric): (reached, bounds)
         for name, attacks in expected["sets"].items()
         for metric, bounds in attacks["salem_5_seeds"].items()
-        for reached in [ours(result.sets[name]["salem"], metric)]
+        for reached in [median(ours(r.sets[name]["salem"], metric) for r in results)]
         if not bounds["min"] - SALEM_MARGIN <= reached <= bounds["max"] + SALEM_MARGIN
     }
     assert outside == {}

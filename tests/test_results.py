@@ -1,10 +1,12 @@
 """What is made of an audit's result: summaries, histograms, colours, the README's answer."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from trustmia import readme
 from trustmia.arrays import Float32
@@ -73,6 +75,24 @@ def test_a_file_that_is_no_text_is_not_updated(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match=r"README\.md is no text in UTF-8"):
         readme.update(tmp_path / "README.md")
+
+
+def test_ranking_and_summary_are_of_the_logits_and_tables_of_the_scores() -> None:
+    rng = np.random.default_rng(2)
+    codes = np.repeat(np.arange(2, dtype=np.int32), 50)
+    logits = np.zeros((100, 3), dtype=np.float32)
+    logits[:, 0] = np.where(codes == 0, 60, 40) + rng.normal(0, 15, 100)
+    labels, sets = np.zeros(100, dtype=np.int64), ("members", "original")
+    scores = torch.from_numpy(logits).softmax(1).numpy()
+    known = ScoreSet(scores, labels, codes == 0, sets, codes, logits=logits)
+    found = run_audit(known, known, ["threshold"], AttackSettings())
+    entries = rankings(found, known, None, 0, 1)
+    wins = (logits[:50, 0] - logits[50:, :1]) > 0
+    assert entries["threshold"]["auroc"] == pytest.approx(wins.mean())
+    assert as_summary(found, entries)["threshold"]["auroc"] == entries["threshold"]["auroc"]
+    tied = dataclasses.replace(known, logits=None)
+    assert found.sets == run_audit(tied, tied, ["threshold"], AttackSettings()).sets
+    assert found.sets["original"]["threshold"]["auroc"] < wins.mean() - 0.1
 
 
 def test_summary_has_the_quality_on_the_first_set_and_the_fpr_on_all(result: AuditResult) -> None:

@@ -48,6 +48,11 @@ def write_npz(path: Path, arrays: Arrays) -> Path:
     return path.with_suffix(".npz")
 
 
+def write_npz_of_both(path: Path, arrays: Arrays) -> Path:
+    np.savez(path.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
+    return path.with_suffix(".npz")
+
+
 def write_npz_logits(path: Path, arrays: Arrays) -> Path:
     np.savez(path.with_suffix(".npz"), **without(arrays, "scores"))  # type: ignore[arg-type]
     return path.with_suffix(".npz")
@@ -62,6 +67,22 @@ def write_csv_of_digits(path: Path, arrays: Arrays) -> Path:
     shuffled = frame(arrays, "logits").assign(member=arrays["member"].astype(int))
     shuffled.iloc[:, ::-1].to_csv(path.with_suffix(".csv"), index=False)
     return path.with_suffix(".csv")
+
+
+def of_both(arrays: Arrays) -> pd.DataFrame:
+    logits = frame(arrays, "logits").filter(like="logits")
+    return pd.concat([logits, frame(arrays)], axis=1)
+
+
+def write_csv_of_both(path: Path, arrays: Arrays) -> Path:
+    of_both(arrays).to_csv(path.with_suffix(".csv"), index=False)
+    return path.with_suffix(".csv")
+
+
+def write_parquet_of_both(path: Path, arrays: Arrays) -> Path:
+    table = pa.Table.from_pandas(of_both(arrays))
+    parquet.write_table(table, path.with_suffix(".parquet"), row_group_size=17)
+    return path.with_suffix(".parquet")
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -116,7 +137,9 @@ def write_fixed_size_list_column(path: Path, arrays: Arrays) -> Path:
     return write_lists(path, arrays, pa.list_(pa.float32(), arrays["scores"].shape[1]))
 
 
+BOTH = [write_npz_of_both, write_csv_of_both, write_parquet_of_both]
 WRITERS = [
+    *BOTH,
     write_npz_logits,
     write_csv,
     write_csv_of_digits,
@@ -151,11 +174,65 @@ def test_every_form_gives_the_same_audit(write: Writer, tmp_path: Path) -> None:
             assert found.sets[name][attack] == pytest.approx(metrics, abs=1e-6)
 
 
+@pytest.mark.parametrize("write", [*BOTH, write_npz_logits, write_csv_of_digits])
+def test_logits_are_kept_and_rank(write: Writer, tmp_path: Path) -> None:
+    far = TARGET["logits"] * np.float32(30)
+    powers = np.exp(far.astype(np.float64) - far.max(axis=1, keepdims=True))
+    saturated = TARGET | {"logits": far, "scores": powers / powers.sum(axis=1, keepdims=True)}
+    read = read_scores(write(tmp_path / "target", saturated), needs_sets=True)
+    assert read.logits is not None
+    np.testing.assert_allclose(read.logits, far, rtol=1e-6)
+    np.testing.assert_allclose(read.scores, saturated["scores"], atol=1e-6)
+    alone = read_scores(write_npz(tmp_path / "alone", saturated), needs_sets=True)
+    shadow = read_scores(write_npz(tmp_path / "shadow", without(SHADOW, "set")), needs_sets=False)
+    found, tied = (
+        run_audit(shadow, target, ["threshold", "entropy"], AttackSettings())
+        for target in (read, alone)
+    )
+    assert found.sets == tied.sets and found.ties == tied.ties
+    for attack, ranks in found.ranking_scores.items():
+        assert len(np.unique(ranks)) == 120 > len(np.unique(tied.ranking_scores[attack]))
+        for name in found.rocs[attack]:
+            assert len(found.rocs[attack][name].fpr) > len(tied.rocs[attack][name].fpr)
+
+
+@pytest.mark.parametrize("write", BOTH)
+@pytest.mark.parametrize(
+    ("logits", "problem"),
+    [
+        (
+            lambda z: z / 2,
+            r"row 0 of scores is 0\.\d+ from the softmax .*; allowed: 0.01",
+        ),
+        (lambda z: z[:, ::-1], "from the softmax of its logits"),
+        (lambda z: z[:, :3], "scores has 4 classes, logits 3; allowed: as many, or one of the two"),
+        (lambda z: np.where(z == z[7, 2], np.inf, z), "row 7 of logits has NaN, or infinity"),
+    ],
+)
+def test_logits_that_are_not_those_of_the_scores_are_refused(
+    write: Writer, logits: Callable[[Any], Any], problem: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "target", TARGET | {"logits": logits(TARGET["logits"])})
+    with pytest.raises(UserError, match=problem):
+        read_scores(path, needs_sets=True)
+
+
+@pytest.mark.parametrize("rounding", ["scores", "logits"])
+def test_rounding_of_scores_or_logits_is_no_disagreement(rounding: str, tmp_path: Path) -> None:
+    rounded = {
+        "scores": {"scores": TARGET["scores"].round(2)},
+        "logits": {"logits": TARGET["logits"].astype(np.float16)},
+    }[rounding]
+    path = write_npz_of_both(tmp_path / "target", TARGET | rounded)
+    assert read_scores(path, needs_sets=True).logits is not None
+
+
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
-    written = read_scores(write_npz(tmp_path / "brought", TARGET), needs_sets=True)
+    written = read_scores(write_npz_of_both(tmp_path / "brought", TARGET), needs_sets=True)
     write_scores(tmp_path / "kept.npz", written)
     kept = read_scores(tmp_path / "kept.npz", needs_sets=True)
     assert np.array_equal(kept.scores, TARGET["scores"])
+    assert kept.logits is not None and np.array_equal(kept.logits, TARGET["logits"])
     assert np.array_equal(kept.labels, TARGET["labels"])
     assert np.array_equal(kept.member, TARGET["member"])
     assert np.array_equal(np.asarray(kept.set_names)[kept.set_codes], TARGET["set"])

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trustmia.arrays import Bool, Float32
-from trustmia.attacks import ATTACKS, AttackSettings
+from trustmia.arrays import Bool, Float32, Float64
+from trustmia.attacks import ATTACKS, AttackSettings, FittedAttack
 from trustmia.errors import UserError
 from trustmia.evaluation import (
     Judged,
@@ -14,6 +14,7 @@ from trustmia.evaluation import (
     full_roc,
     membership_intervals,
     membership_metrics,
+    roc_of_scores,
     thin_roc,
 )
 from trustmia.ranking import Interval
@@ -29,12 +30,16 @@ class AuditResult:
     Attributes:
         parameters: What each attack learned from the shadow model.
         sets: Non-member set → attack → metric (see `membership_metrics`).
-        rocs: Attack → non-member set → thinned ROC curve.
+        rocs: Attack → non-member set → thinned ROC curve of the ranking scores.
         sizes: Number of images in `members` and in each non-member set.
         intervals: Non-member set → attack → metric → 95% interval, of the metrics that
             `membership_intervals` gives; empty without resamples.
         attack_scores: Attack → float32 [N], its scores of the target's rows.
         decisions: Attack → bool [N], the rows that it calls members.
+        ranking_scores: Attack → float64 [N], what ranks the rows: of the target's logits
+            where they are known (see `FittedAttack.rank`), else the attack scores.
+        ties: Non-member set → attack → how many of its images have its largest attack score.
+        notes: What is unusual about what attacks learned, a sentence each.
     """
 
     parameters: dict[str, float | None]
@@ -44,6 +49,9 @@ class AuditResult:
     intervals: dict[str, dict[str, dict[str, Interval]]]
     attack_scores: dict[str, Float32]
     decisions: dict[str, Bool]
+    ranking_scores: dict[str, Float64]
+    ties: dict[str, dict[str, int]]
+    notes: list[str]
 
 
 def run_audit(
@@ -81,6 +89,9 @@ def run_audit(
         intervals={name: {} for name in rows} if resamples else {},
         attack_scores={},
         decisions={},
+        ranking_scores={},
+        ties={name: {} for name in rows},
+        notes=[],
     )
     max_scores: Float32 = target.scores.max(axis=1)
     for name in methods:
@@ -89,6 +100,12 @@ def run_audit(
         decisions = fitted.decide(attack_scores)
         result.attack_scores[name], result.decisions[name] = attack_scores, decisions
         result.parameters.update(fitted.parameters())
+        result.notes.extend(fitted.notes())
+        result.notes.extend(_one_sided(ATTACKS[name].title, fitted, shadow))
+        ranking = attack_scores.astype(np.float64)
+        if target.logits is not None:
+            ranking = fitted.rank(target.logits)
+        result.ranking_scores[name] = ranking
         judged = Judged(attack_scores, decisions, max_scores)
         members = judged.take(np.flatnonzero(target.member))
         result.rocs[name] = {}
@@ -96,9 +113,25 @@ def run_audit(
             nonmembers = judged.take(index)
             roc = full_roc(members, nonmembers)
             result.sets[set_name][name] = membership_metrics(members, nonmembers, roc)
+            if target.logits is not None:
+                roc = roc_of_scores(ranking[target.member], ranking[index])
             result.rocs[name][set_name] = thin_roc(roc)
+            largest = nonmembers.attack_scores == nonmembers.attack_scores.max()
+            result.ties[set_name][name] = int(largest.sum())
             if resamples:
                 result.intervals[set_name][name] = membership_intervals(
                     members, nonmembers, set_name, resamples, settings.seed
                 )
     return result
+
+
+def _one_sided(title: str, fitted: FittedAttack, shadow: ScoreSet) -> list[str]:
+    """Say whether an attack tells no image of the shadow from any other by its decisions."""
+    called = fitted.decide(fitted.score(shadow.scores))
+    if called.any() and not called.all():
+        return []
+    share = "all" if called.any() else "none"
+    return [
+        f"{title}: calls {share} of the shadow's images members, as it found no score that tells "
+        "them from the others; its decisions say nothing."
+    ]

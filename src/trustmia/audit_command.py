@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.attacks.salem import check_k
-from trustmia.audit import run_audit
+from trustmia.audit import AuditResult, run_audit
 from trustmia.audit_options import check_common
 from trustmia.errors import UserError
+from trustmia.ranking import ranking_metrics
 from trustmia.results import as_metrics, as_table, write_audit
-from trustmia.score_files import read_scores
+from trustmia.score_files import ScoreSet, read_scores
 
 # Of more images than this, resampling takes minutes, and intervals are narrower than the
 # differences between attacks that anybody would act on.
@@ -55,11 +59,14 @@ def audit(
     settings = AttackSettings(seed=seed, salem_k=k)
     few = len(target_scores.member) <= MOST_ROWS
     result = run_audit(shadow_scores, target_scores, methods, settings, resamples if few else 0)
+    read: dict[str, Any] = {"shadow": str(shadow), "target": str(target)}
+    ranking = exact_ranking(result, target_scores)
     try:
-        write_audit(out, result, {"shadow": str(shadow), "target": str(target)})
+        write_audit(out, result, read | ({"ranking": ranking} if ranking else {}))
     except OSError as error:
         raise UserError(f"--out: cannot write to {out}: {error.strerror}") from error
-    notes = [*shadow_scores.notes, *target_scores.notes]
+    notes = [*shadow_scores.notes, *target_scores.notes, *result.notes]
+    notes += note_of_ties(result, target, known=bool(ranking))
     if shadow_scores.all_alike():
         notes.append(f"{shadow}: all rows have the same scores; attacks can learn nothing of them.")
     if resamples and not few:
@@ -69,3 +76,45 @@ def audit(
     notes.append(f"Read: shadow {shadow}, target {target}")
     notes.append(f"Written to {out}: attack_results.csv, metrics.json, roc_*.csv, roc_*.png")
     return "\n\n".join([as_table(as_metrics(result), "simple"), *notes])
+
+
+def exact_ranking(result: AuditResult, target: ScoreSet) -> dict[str, dict[str, Any]]:
+    """Return non-member set → attack → `ranking_metrics` of the target's logits; {} without."""
+    if target.logits is None:
+        return {}
+    members = np.flatnonzero(target.member)
+    found: dict[str, dict[str, Any]] = {}
+    for name, rows in target.nonmember_sets().items():
+        audited = np.concatenate([members, rows])
+        truth = np.arange(len(audited)) < len(members)
+        found[name] = {
+            attack: ranking_metrics(scores[audited], truth)
+            for attack, scores in result.ranking_scores.items()
+        }
+    return found
+
+
+def note_of_ties(result: AuditResult, target: Path, known: bool) -> list[str]:
+    """Say how many held-out images share the largest attack score, if more than one does.
+
+    Args:
+        result: What the attacks said.
+        target: The target's file.
+        known: It has logits, by which such images are ranked.
+    """
+    tied = []
+    for name, attacks in result.ties.items():
+        counts = [f"{attack} {count:,}" for attack, count in attacks.items() if count > 1]
+        if counts:
+            tied.append(f"{name} (of {result.sizes[name]:,}): {', '.join(counts)}")
+    if not tied:
+        return []
+    rest = (
+        "the logits rank them (ranking in metrics.json, and the ROC curves)"
+        if known
+        else "nothing ranks them, so that no FPR between 0 and their share can be had; logits would"
+    )
+    return [
+        f"{target}: non-members that share their set's largest attack score in float32: "
+        f"{'; '.join(tied)}; {rest}."
+    ]

@@ -62,8 +62,7 @@ def rankings(
     audited = np.concatenate([members, rows.pop(NONMEMBERS)])
     truth = np.arange(len(audited)) < len(members)
     entries = {}
-    for name, scores in result.attack_scores.items():
-        exact = scores.astype(np.float64)
+    for name, exact in result.ranking_scores.items():
         sets = {key: exact[index] for key, index in rows.items()}
         found = judge(exact[audited], truth, sets, resamples, seed)
         entries[name] = as_entry(ATTACKS[name].title.removesuffix(" Attack"), found)

@@ -78,13 +78,20 @@ def as_metrics(result: AuditResult) -> dict[str, Any]:
     for name, attacks in result.intervals.items():
         for attack, intervals in attacks.items():
             sets[name][attack]["ci95"] = intervals
-    return {"parameters": result.parameters, "sizes": result.sizes, "sets": sets}
+    return {
+        "parameters": result.parameters,
+        "notes": result.notes,
+        "sizes": result.sizes,
+        "ties": result.ties,
+        "sets": sets,
+    }
 
 
 def as_summary(result: AuditResult, ranking: Entries) -> dict[str, Any]:
     """Return what `dvc metrics diff` compares: per attack its quality, and FPR per set.
 
-    Precision, recall and AUROC are those against the first non-member set. An attack that
+    Precision and recall are those against the first non-member set; AUROC and TPR at 1% FPR
+    are the ranking's, of the logits where they are known. An attack that
     learns no decision has the FPRs at the threshold that gives 5% on held-out images.
 
     Args:
@@ -97,7 +104,7 @@ def as_summary(result: AuditResult, ranking: Entries) -> dict[str, Any]:
         summary[attack] = {"auroc": entry["auroc"], "tpr_at_1pct_fpr": entry["tpr_at_1pct_fpr"]}
         if attack in result.rocs:
             reached = result.sets[first][attack]
-            summary[attack] |= {name: reached[name] for name in ("auroc", "precision", "recall")}
+            summary[attack] |= {name: reached[name] for name in ("precision", "recall")}
             rates = {name: result.sets[name][attack]["fpr"] for name in result.sets}
         else:
             rates = {name: rate["fpr"] for name, rate in entry["fpr_at_5pct"].items()}
@@ -208,11 +215,11 @@ def draw_rocs(path: Path, title: str, rocs: dict[str, Roc]) -> None:
             figure.savefig(temporary, dpi=120, metadata={"Software": None})
 
 
-def write_audit(folder: Path, result: AuditResult, read: Mapping[str, str]) -> None:
+def write_audit(folder: Path, result: AuditResult, read: Mapping[str, Any]) -> None:
     """Write `metrics.json`, `attack_results.csv`, and per attack ROC points and picture.
 
-    Either all of them are written or none. `read` names in `metrics.json` the files that were
-    read: `shadow` and `target`.
+    Either all of them are written or none. `read` is put into `metrics.json` as well: which
+    files were read, `shadow` and `target`, and `ranking` where there are logits.
     """
     with files.all_or_nothing(folder) as fresh:
         files.write_json(fresh / "metrics.json", {**read, **as_metrics(result)})

@@ -27,6 +27,9 @@ SUM_TOLERANCE = 0.05
 NOTED_SUM = 0.001
 # How far a score may leave [0, 1]: as far as float32 rounds.
 ROUNDING = 1e-6
+# How far scores may be from the softmax of the logits beside them: as far as two digits round.
+DISAGREEMENT = 0.01
+KINDS = ("scores", "logits")
 ROWS_AT_ONCE = 1 << 18
 # Of so many columns that a file has, a message names the first.
 NAMES_IN_MESSAGE = 12
@@ -49,6 +52,8 @@ class ScoreSet:
         set_names: Names of the image sets.
         set_codes: int32 [N], index into `set_names`.
         notes: What people should know of how a file was read, a sentence each.
+        logits: float32 [N, K], whose softmax the scores are: scores near 1 are equal in
+            float32. None where scores are all that is known.
     """
 
     scores: Float32
@@ -57,6 +62,7 @@ class ScoreSet:
     set_names: tuple[str, ...]
     set_codes: npt.NDArray[np.int32]
     notes: tuple[str, ...] = ()
+    logits: Float32 | None = None
 
     def nonmember_sets(self) -> dict[str, Int64]:
         """Return the rows of each set that are no members, in order of first appearance.
@@ -77,16 +83,9 @@ class ScoreSet:
         )
 
 
-def write_scores(path: Path, scores: ScoreSet, logits: Float32 | None = None) -> None:
-    """Write the NPZ form.
-
-    Args:
-        path: The file.
-        scores: Its content.
-        logits: float32 [N, K], whose softmax the scores are, to be kept beside them: scores
-            near 1 are equal in float32.
-    """
-    arrays: dict[str, Array] = {} if logits is None else {"logits": logits}
+def write_scores(path: Path, scores: ScoreSet) -> None:
+    """Write the NPZ form."""
+    arrays: dict[str, Array] = {} if scores.logits is None else {"logits": scores.logits}
     arrays |= {
         "scores": scores.scores,
         "labels": scores.labels,
@@ -100,9 +99,9 @@ def read_scores(path: Path, needs_sets: bool) -> ScoreSet:
     """Read and check a score file.
 
     Args:
-        path: `.npz` with arrays `scores` (or `logits`) [N, K], `labels` [N], `member` [N]
-            and `set` [N]; or `.csv` or `.parquet` with columns `scores_0` … (or
-            `logits_0` …; in Parquet also one list column), `labels`, `member`, `set`.
+        path: `.npz` with arrays `scores` or `logits` (or both) [N, K], `labels` [N],
+            `member` [N] and `set` [N]; or `.csv` or `.parquet` with columns `scores_0` … or
+            `logits_0` … (in Parquet also one list column), `labels`, `member`, `set`.
         needs_sets: `set` has to be there, with rows outside every membership. Otherwise
             it is not read.
 
@@ -130,10 +129,9 @@ def read_scores(path: Path, needs_sets: bool) -> ScoreSet:
 
 @dataclass(frozen=True)
 class _Columns:
-    """A file's content before it is checked."""
+    """A file's content before it is checked; `values` has scores, logits, or both."""
 
-    values: Float32 | Array
-    is_logits: bool
+    values: dict[str, Array]
     labels: Array
     member: Array
     set_names: tuple[str, ...]
@@ -147,8 +145,8 @@ def _line(error: Exception) -> str:
 
 def _read_npz(path: Path, needs_sets: bool) -> _Columns:
     arrays = files.read_arrays(path)
-    name = next((kind for kind in ("scores", "logits") if kind in arrays), None)
-    if name is None:
+    values = {kind: arrays[kind] for kind in KINDS if kind in arrays}
+    if not values:
         raise _has_no_values(path, arrays)
     _require(path, arrays, _other_names(needs_sets), "array")
     names: Array = np.asarray(["-"])
@@ -156,8 +154,7 @@ def _read_npz(path: Path, needs_sets: bool) -> _Columns:
     if needs_sets:
         names, codes = np.unique(as_text(path, arrays["set"]), return_inverse=True)
     return _Columns(
-        values=arrays[name],
-        is_logits=name == "logits",
+        values=values,
         labels=arrays["labels"],
         member=arrays["member"],
         set_names=tuple(str(n) for n in names),
@@ -386,14 +383,24 @@ def _other_names(needs_sets: bool) -> list[str]:
 
 
 def _used_columns(path: Path, names: list[str], needs_sets: bool) -> list[str]:
-    """Return the columns that are read: of scores or else of logits, then the others."""
+    """Return the columns that are read: of scores, of logits, then the others."""
     for name in filter(_is_known, names):
         if names.count(name) > 1:
             raise UserError(f"{path}: column {name} is there {names.count(name)} times")
     values = [name for name in names if _is_value(name)]
     if not values:
         raise _has_no_values(path, names)
-    kind = "scores" if any(name.startswith("scores") for name in values) else "logits"
+    used = []
+    for kind in KINDS:
+        if any(name.startswith(kind) for name in values):
+            used += _columns_of(path, kind, values)
+    used += _other_names(needs_sets)
+    _require(path, names, used, "column")
+    return used
+
+
+def _columns_of(path: Path, kind: str, values: list[str]) -> list[str]:
+    """Return the columns of scores or of logits: the numbered ones, or else the plain one."""
     numbered = [name for name in values if name.startswith(f"{kind}_")]
     wanted = [f"{kind}_{place}" for place in range(len(numbered))] or [kind]
     from_one = [f"{kind}_{place}" for place in range(1, len(numbered) + 1)]
@@ -402,9 +409,7 @@ def _used_columns(path: Path, names: list[str], needs_sets: bool) -> list[str]:
             f"{path}: columns are counted from 1, {from_one[0]} to {from_one[-1]}, or {kind}_0 is "
             f"missing; allowed: from 0, as labels count the classes, {wanted[0]} to {wanted[-1]}"
         )
-    used = [*wanted, *_other_names(needs_sets)]
-    _require(path, names, used, "column")
-    return used
+    return wanted
 
 
 def _has_no_values(path: Path, names: Collection[str]) -> UserError:
@@ -445,11 +450,12 @@ def _from_batches(
     path: Path, batches: Iterator[pa.RecordBatch], rows: int | None, used: list[str]
 ) -> _Columns:
     """Collect batches of a table, never holding more than the numbers themselves."""
-    value_columns = [name for name in used if _is_value(name)]
+    value_columns = {kind: [name for name in used if name.startswith(kind)] for kind in KINDS}
+    value_columns = {kind: columns for kind, columns in value_columns.items() if columns}
     collected = _Collector(path, rows)
     for batch in batches:
         collected.add(batch, value_columns, "set" in used)
-    return collected.columns(value_columns[0].startswith("logits"))
+    return collected.columns()
 
 
 class _Collector:
@@ -458,34 +464,38 @@ class _Collector:
     def __init__(self, path: Path, rows: int | None) -> None:
         self.path, self.rows = path, rows
         self.read = 0
-        self.values: list[Float32] = []
-        self.whole: Float32 | None = None
+        self.values: dict[str, list[Float32]] = {}
+        self.whole: dict[str, Float32] = {}
         self.labels: list[Array] = []
         self.member: list[Array] = []
         self.codes: list[npt.NDArray[np.int32]] = []
         self.names: dict[str, int] = {}
 
-    def add(self, batch: pa.RecordBatch, value_columns: list[str], needs_sets: bool) -> None:
-        """Take the next rows."""
-        self._add_values(self._matrix(batch, value_columns))
+    def add(
+        self, batch: pa.RecordBatch, value_columns: dict[str, list[str]], needs_sets: bool
+    ) -> None:
+        """Take the next rows; `value_columns` are those of scores, of logits, or of both."""
+        for kind, columns in value_columns.items():
+            self._add_values(kind, self._matrix(batch, columns))
         self.labels.append(self._plain(batch, "labels"))
         self.member.append(self._member(batch))
         if needs_sets:
             self.codes.append(self._set_codes(batch.column("set")))
         self.read += batch.num_rows
 
-    def _add_values(self, values: Float32) -> None:
+    def _add_values(self, kind: str, values: Float32) -> None:
         if self.rows is None:
-            self.values.append(values)
+            self.values.setdefault(kind, []).append(values)
             return
-        if self.whole is None:
-            self.whole = np.empty((self.rows, values.shape[1]), dtype=np.float32)
-        if values.shape[1] != self.whole.shape[1]:
+        if kind not in self.whole:
+            self.whole[kind] = np.empty((self.rows, values.shape[1]), dtype=np.float32)
+        whole = self.whole[kind]
+        if values.shape[1] != whole.shape[1]:
             raise UserError(
                 f"{self.path}: rows from {self.read} on have {values.shape[1]} values, "
-                f"those before {self.whole.shape[1]}"
+                f"those before {whole.shape[1]}"
             )
-        self.whole[self.read : self.read + len(values)] = values
+        whole[self.read : self.read + len(values)] = values
 
     def _matrix(self, batch: pa.RecordBatch, columns: list[str]) -> Float32:
         first = batch.column(columns[0])
@@ -538,15 +548,14 @@ class _Collector:
         indices = column.indices.to_numpy(zero_copy_only=False)
         return np.asarray(lookup, dtype=np.int32)[indices]
 
-    def columns(self, is_logits: bool) -> _Columns:
+    def columns(self) -> _Columns:
         """Return all that was taken."""
         if not self.labels:
             raise UserError(f"{self.path}: has no rows")
-        values = self.whole if self.whole is not None else np.concatenate(self.values)
+        values = {kind: np.concatenate(parts) for kind, parts in self.values.items()}
         codes = np.concatenate(self.codes) if self.codes else np.zeros(self.read, dtype=np.int32)
         return _Columns(
-            values=values,
-            is_logits=is_logits,
+            values=self.whole | values,
             labels=np.concatenate(self.labels),
             member=np.concatenate(self.member),
             set_names=tuple(self.names) or ("-",),
@@ -561,13 +570,19 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _checked(path: Path, columns: _Columns, needs_sets: bool) -> ScoreSet:
-    name = "logits" if columns.is_logits else "scores"
-    _check_shapes(path, name, columns)
-    values = _as_numbers(path, name, columns.values)
-    if columns.is_logits:
-        scores, notes = _softmax(path, values), columns.notes
-    else:
-        scores, notes = values, (*columns.notes, *_check_scores(path, values))
+    for name, array in columns.values.items():
+        _check_shapes(path, name, array, columns)
+    found = {name: _as_numbers(path, name, array) for name, array in columns.values.items()}
+    scores, logits, notes = found.get("scores"), found.get("logits"), columns.notes
+    if scores is not None:
+        notes = (*notes, *_check_scores(path, scores))
+    if logits is not None:
+        softmax = _softmax(path, logits)
+        if scores is None:
+            scores = softmax
+        else:
+            _check_agreement(path, scores, softmax)
+    assert scores is not None
     labels = _check_labels(path, columns.labels, scores.shape[1])
     member = _check_member(path, columns.member)
     if needs_sets and "" in columns.set_names:
@@ -575,7 +590,7 @@ def _checked(path: Path, columns: _Columns, needs_sets: bool) -> ScoreSet:
         if nameless.any():
             raise UserError(f"{path}: row {int(np.argmax(nameless))} of set is empty")
     check_text(path, columns.set_names)
-    result = ScoreSet(scores, labels, member, columns.set_names, columns.set_codes, notes)
+    result = ScoreSet(scores, labels, member, columns.set_names, columns.set_codes, notes, logits)
     _check_membership(path, result, needs_sets)
     return result
 
@@ -589,14 +604,31 @@ def check_text(place: object, names: Collection[str]) -> None:
             raise UserError(f"{place}: set {name!a} is no text in Unicode") from error
 
 
-def _check_shapes(path: Path, name: str, columns: _Columns) -> None:
-    if columns.values.ndim != 2:
-        way_out = f"; {_of_two_classes(name)}" if columns.values.ndim == 1 else ""
+def _check_agreement(path: Path, scores: Float32, softmax: Float32) -> None:
+    if scores.shape != softmax.shape:
         raise UserError(
-            f"{path}: {name} has {columns.values.ndim} dimensions; "
-            f"allowed: 2, rows × classes{way_out}"
+            f"{path}: scores has {scores.shape[1]} classes, logits {softmax.shape[1]}; allowed: as "
+            "many, or one of the two"
         )
-    rows, classes = columns.values.shape
+    for start in range(0, len(scores), ROWS_AT_ONCE):
+        block = slice(start, start + ROWS_AT_ONCE)
+        off = np.abs(scores[block] - softmax[block]).max(axis=1)
+        bad = off > DISAGREEMENT + ROUNDING
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise UserError(
+                f"{path}: row {start + row} of scores is {off[row]:.2g} from the softmax of its "
+                f"logits; allowed: {DISAGREEMENT:g} at most, or only one of the two"
+            )
+
+
+def _check_shapes(path: Path, name: str, values: Array, columns: _Columns) -> None:
+    if values.ndim != 2:
+        way_out = f"; {_of_two_classes(name)}" if values.ndim == 1 else ""
+        raise UserError(
+            f"{path}: {name} has {values.ndim} dimensions; allowed: 2, rows × classes{way_out}"
+        )
+    rows, classes = values.shape
     if rows == 0:
         raise UserError(f"{path}: has no rows")
     if classes < 2:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from trustmia.arrays import Bool, Float32
+from trustmia.arrays import Bool, Float32, Float64
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,19 @@ class FittedAttack(Protocol):
             float32 [N]; higher is more likely a member.
         """
 
+    def rank(self, logits: Float32) -> Float64:
+        """Return what `score` would in exact arithmetic, or a rising function of it.
+
+        Scores near 1 are equal in float32 and rank nothing; the logits behind them still do.
+
+        Args:
+            logits: float32 [N, K], whose softmax the prediction scores are.
+
+        Returns:
+            float64 [N], finite, to be compared with each other alone; the same for the same
+            logits, whatever the order of the classes.
+        """
+
     def decide(self, attack_scores: Float32) -> Bool:
         """Return which rows are called members, bool [N], from what `score` returned."""
 
@@ -47,6 +60,9 @@ class FittedAttack(Protocol):
 
         Finite numbers, or None where there is none.
         """
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what is unusual about what was learned, a sentence each."""
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch.distributions import Categorical
 
-from trustmia.arrays import Bool, Float32
+from trustmia.arrays import Bool, Float32, Float64
+from trustmia.attacks import logits as exact
 from trustmia.attacks.base import Attack, AttackSettings
 
 CANDIDATES = 10_000
-ROWS_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class EntropyAttack:
         """See `FittedAttack.score`: the negative entropy."""
         return -entropy(scores)
 
+    def rank(self, logits: Float32) -> Float64:
+        """See `FittedAttack.rank`: the negative log of the entropy."""
+        return -exact.in_blocks(logits, exact.log_entropy)
+
     def decide(self, attack_scores: Float32) -> Bool:
         """See `FittedAttack.decide`."""
         return attack_scores.astype(np.float64) > -self.theta
@@ -30,6 +34,10 @@ class EntropyAttack:
     def parameters(self) -> dict[str, float | None]:
         """See `FittedAttack.parameters`."""
         return {"entropy_theta": self.theta}
+
+    def notes(self) -> tuple[str, ...]:
+        """See `FittedAttack.notes`."""
+        return ()
 
 
 def entropy(scores: Float32) -> Float32:
@@ -46,7 +54,7 @@ def entropy(scores: Float32) -> Float32:
     Returns:
         float32 [N], in [0, log K] up to rounding.
     """
-    blocks = torch.from_numpy(np.ascontiguousarray(scores)).split(ROWS_AT_ONCE)
+    blocks = torch.from_numpy(np.ascontiguousarray(scores)).split(exact.ROWS_AT_ONCE)
     ordered = (rows.sort(dim=1).values for rows in blocks)
     return torch.cat([Categorical(rows, validate_args=False).entropy() for rows in ordered]).numpy()
 

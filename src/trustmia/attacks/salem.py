@@ -1,113 +1,51 @@
-"""The attack of Salem et al. 2019: a small network on the largest scores.
+"""The attack of Salem et al. 2019: a small network on the largest scores."""
 
-The network has some 300 weights and takes tens of thousands of steps, so that a step of
-a general framework is nearly all overhead. Its gradient fits on ten lines of NumPy, which
-take about a quarter of the time (a test holds them against PyTorch's).
-"""
-
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from scipy.special import expit
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from trustmia.arrays import Bool, Float32
+from trustmia.arrays import Bool, Float32, Float64
 from trustmia.attacks.base import Attack, AttackSettings
+from trustmia.attacks.logits import Floats, in_blocks, log_odds, probabilities
 from trustmia.errors import UserError
-from trustmia.seeding import numpy_generator
+from trustmia.seeding import derive_seed
 
 HIDDEN = 64
 WINDOW = 15
 MINIMUM_GAIN = 0.0005
-ROWS_AT_ONCE = 1 << 18
 
 
-@dataclass(frozen=True)
-class Network:
-    """One hidden layer of ReLU units and one logit.
+class Network(nn.Module):
+    """One hidden layer of ReLU units and one logit: float32 [B, k] to [B]."""
 
-    Attributes:
-        flat: float32 [k·64 + 64 + 64 + 1], all weights, so that an optimiser sees one array.
-        weights: float32 [k, 64], a view of `flat`, as are the following.
-        biases: float32 [64].
-        out_weights: float32 [64].
-        out_bias: float32 [1].
-    """
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(inputs, HIDDEN)
+        self.out = nn.Linear(HIDDEN, 1)
 
-    flat: Float32
-    weights: Float32
-    biases: Float32
-    out_weights: Float32
-    out_bias: Float32
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the logit of each row."""
+        logits: Tensor = self.out(F.relu(self.hidden(inputs)))[:, 0]
+        return logits
 
-    @classmethod
-    def over(cls, flat: Float32) -> "Network":
-        """Divide an array into the network's parts."""
-        inputs = (len(flat) - 2 * HIDDEN - 1) // HIDDEN
-        parts = np.split(flat, np.cumsum([inputs * HIDDEN, HIDDEN, HIDDEN]))
-        return cls(flat, parts[0].reshape(inputs, HIDDEN), *parts[1:])
-
-    @classmethod
-    def initial(cls, inputs: int, rng: np.random.Generator) -> "Network":
-        """Draw weights and biases uniformly within ±1/√(inputs of the layer), as PyTorch does."""
-        network = cls.over(np.empty(inputs * HIDDEN + 2 * HIDDEN + 1, dtype=np.float32))
-        for part, fan_in in (
-            (network.weights, inputs),
-            (network.biases, inputs),
-            (network.out_weights, HIDDEN),
-            (network.out_bias, HIDDEN),
-        ):
-            part[...] = rng.uniform(-(fan_in**-0.5), fan_in**-0.5, part.shape)
-        return network
-
-    def logits(self, inputs: Float32) -> Float32:
-        """Return the logit of each row, float32 [N], of inputs float32 [N, k].
+    def logits(self, inputs: Floats) -> Floats:
+        """Return the logit of each row in the precision of the inputs, float [N, k] to [N].
 
         Without matrix products, which round the last rows otherwise: equal rows are to tie.
         """
-        hidden = np.tile(self.biases, (len(inputs), 1))
-        for column, weights in zip(inputs.T, self.weights, strict=True):
-            hidden += column[:, None] * weights
+        parts = [p.detach().numpy().astype(inputs.dtype) for p in self.parameters()]
+        weights, biases, out_weights, out_bias = parts
+        hidden = np.tile(biases, (len(inputs), 1))
+        for column, of_column in zip(inputs.T, weights.T, strict=True):
+            hidden += column[:, None] * of_column
         np.maximum(hidden, 0, out=hidden)
-        hidden *= self.out_weights
-        logits: Float32 = hidden.sum(axis=1) + self.out_bias
-        return logits
-
-    def gradient(self, inputs: Float32, labels: Float32, gradient: "Network") -> float:
-        """Write the gradient of the mean binary cross-entropy; return the loss."""
-        before = inputs @ self.weights + self.biases
-        hidden = np.maximum(before, 0)
-        logits = hidden @ self.out_weights + self.out_bias
-        errors = (sigmoid(logits) - labels) / np.float32(len(labels))
-        np.matmul(errors, hidden, out=gradient.out_weights)
-        gradient.out_bias[0] = errors.sum()
-        at_hidden = errors[:, None] * self.out_weights * (before > 0)
-        np.matmul(inputs.T, at_hidden, out=gradient.weights)
-        at_hidden.sum(axis=0, out=gradient.biases)
-        return float((np.logaddexp(np.float32(0), logits) - labels * logits).mean())
-
-
-class Adam:
-    """Adam (Kingma & Ba 2015) with its usual decay rates, over one array."""
-
-    def __init__(self, flat: Float32, lr: float) -> None:
-        self.flat, self.lr, self.steps = flat, lr, 0
-        self.mean, self.square = np.zeros_like(flat), np.zeros_like(flat)
-
-    def step(self, gradient: Float32) -> None:
-        """Move the weights."""
-        self.steps += 1
-        self.mean += np.float32(0.1) * (gradient - self.mean)
-        self.square += np.float32(0.001) * (gradient * gradient - self.square)
-        root = np.sqrt(self.square) * np.float32((1 - 0.999**self.steps) ** -0.5)
-        rate = np.float32(self.lr / (1 - 0.9**self.steps))
-        self.flat -= rate * self.mean / (root + np.float32(1e-8))
-
-
-def sigmoid(logits: Float32) -> Float32:
-    """Return 1/(1 + e^−x) without overflow, float32 [N]."""
-    positive = 1 / (1 + np.exp(-np.abs(logits)))
-    result: Float32 = np.where(logits >= 0, positive, 1 - positive)
-    return result
+        hidden *= out_weights
+        result: Floats = hidden.sum(axis=1) + out_bias
+        return result
 
 
 @dataclass(frozen=True)
@@ -119,11 +57,24 @@ class SalemAttack:
 
     def score(self, scores: Float32) -> Float32:
         """See `FittedAttack.score`: the sigmoid of the network's logit, in [0, 1]."""
-        result = np.empty(len(scores), dtype=np.float32)
-        for start in range(0, len(scores), ROWS_AT_ONCE):
-            largest = top_k(scores[start : start + ROWS_AT_ONCE], self.k)
-            result[start : start + len(largest)] = sigmoid(self.network.logits(largest))
-        return result
+        return in_blocks(scores, lambda rows: expit(self.network.logits(top_k(rows, self.k))))
+
+    def rank(self, logits: Float32) -> Float64:
+        """See `FittedAttack.rank`: by the network's logit in float64, then by the log-odds.
+
+        The network alone cannot tell scores within 1e-16 of 1, nor any scores between which
+        none of its units is active. Of those, the larger maximum speaks for a member.
+        """
+
+        def network_logits(rows: Float32) -> Float64:
+            return self.network.logits(top_k(probabilities(rows), self.k))
+
+        found, odds = in_blocks(logits, network_logits), in_blocks(logits, log_odds)
+        order = np.lexsort((odds, found))
+        rises = (np.diff(found[order]) != 0) | (np.diff(odds[order]) != 0)
+        places = np.empty(len(order))
+        places[order] = np.concatenate([[0], np.cumsum(rises)])
+        return places
 
     def decide(self, attack_scores: Float32) -> Bool:
         """See `FittedAttack.decide`."""
@@ -133,30 +84,36 @@ class SalemAttack:
         """See `FittedAttack.parameters`."""
         return {"salem_k": float(self.k)}
 
+    def notes(self) -> tuple[str, ...]:
+        """See `FittedAttack.notes`."""
+        return ()
+
 
 class Patience:
-    """Says when a loss has stopped improving.
+    """Says when a loss has stopped improving, as the published code does.
 
-    It has when the best loss of the last `WINDOW` epochs is not at least `MINIMUM_GAIN`
-    below the best loss before them.
+    It has when `WINDOW` epochs have gone by since the last loss that was `MINIMUM_GAIN` below
+    the one kept before it, and the next does not gain as much either.
     """
 
     def __init__(self) -> None:
-        self.best_before = float("inf")
-        self.recent: deque[float] = deque()
+        self.kept = float("inf")
+        self.waited = 0
 
     def is_over(self, loss: float) -> bool:
         """Take the loss of the epoch that just ended."""
-        self.recent.append(loss)
-        if len(self.recent) > WINDOW:
-            self.best_before = min(self.best_before, self.recent.popleft())
-        return min(self.recent) > self.best_before - MINIMUM_GAIN
+        if self.waited >= WINDOW and self.kept <= loss + MINIMUM_GAIN:
+            return True
+        if self.kept - loss >= MINIMUM_GAIN:
+            self.kept, self.waited = loss, 0
+        self.waited += 1
+        return False
 
 
-def top_k(scores: Float32, k: int) -> Float32:
-    """Return the k largest scores of each row, largest first: float32 [N, k]."""
+def top_k(scores: Floats, k: int) -> Floats:
+    """Return the k largest scores of each row, largest first: float [N, k]."""
     kept = np.partition(scores, scores.shape[1] - k, axis=1)[:, scores.shape[1] - k :]
-    return np.ascontiguousarray(np.sort(kept, axis=1)[:, ::-1])
+    return np.sort(kept, axis=1)[:, ::-1].copy()
 
 
 def check_k(k: int, classes: int, option: str) -> None:
@@ -183,38 +140,33 @@ def fit(scores: Float32, member: Bool, settings: AttackSettings) -> SalemAttack:
         UserError: `salem_k` is not 1 to the number of classes.
     """
     check_k(settings.salem_k, scores.shape[1], "salem_k")
-    inputs, labels = top_k(scores, settings.salem_k), member.astype(np.float32)
-    rng = numpy_generator(settings.seed, "salem")
-    network = Network.initial(settings.salem_k, rng)
-    if (inputs == inputs[0]).all():
-        network.flat[:] = 0
-        return SalemAttack(network, settings.salem_k)
-    optimizer = Adam(network.flat, settings.salem_lr)
-    patience = Patience()
-    for _ in range(settings.salem_max_epochs):
-        order = rng.permutation(len(labels))
-        loss = train_epoch(network, optimizer, inputs[order], labels[order], settings)
-        if patience.is_over(loss):
-            break
+    inputs = torch.from_numpy(top_k(scores, settings.salem_k))
+    labels = torch.from_numpy(member.astype(np.float32))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(settings.seed, "salem"))
+        network = Network(settings.salem_k)
+        if bool((inputs == inputs[0]).all()):
+            for parameter in network.parameters():
+                nn.init.zeros_(parameter)
+        else:
+            train(network, inputs, labels, settings)
     return SalemAttack(network, settings.salem_k)
 
 
-def train_epoch(
-    network: Network,
-    optimizer: Adam,
-    inputs: Float32,
-    labels: Float32,
-    settings: AttackSettings,
-) -> float:
-    """Pass once over the shadow rows in the given order; return the mean loss."""
-    gradient = Network.over(np.empty_like(network.flat))
-    total = 0.0
-    for start in range(0, len(labels), settings.salem_batch_size):
-        batch = slice(start, start + settings.salem_batch_size)
-        loss = network.gradient(inputs[batch], labels[batch], gradient)
-        optimizer.step(gradient.flat)
-        total += loss * len(labels[batch])
-    return total / len(labels)
+def train(network: Network, inputs: Tensor, labels: Tensor, settings: AttackSettings) -> None:
+    """Train on inputs float32 [N, k] and labels float32 [N] until the loss stops improving."""
+    optimizer = torch.optim.Adam(network.parameters(), settings.salem_lr, fused=True)
+    patience = Patience()
+    for _ in range(settings.salem_max_epochs):
+        total = 0.0
+        for rows in torch.randperm(len(labels)).split(settings.salem_batch_size):
+            loss = F.binary_cross_entropy_with_logits(network(inputs[rows]), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(rows)
+        if patience.is_over(total / len(labels)):
+            break
 
 
 SALEM = Attack("Salem Attack", fit)

@@ -40,6 +40,8 @@ def main() -> None:
         score_settings(params.attack, params.seed),
         params.attack.resamples,
     )
+    for note in result.notes:
+        print(note)
     said = reference_scores(params.attack)
     if said is not None and said.without_spread:
         print(f"{said.without_spread} images have reference models that show no spread")

@@ -38,8 +38,7 @@ def main(role: str) -> None:
             limit = params.predict.feature_images
             sample = sample_features(name, seen.features.numpy(), images.labels, limit, params.seed)
             features.append(sample)
-    collected = collect(names, labels, scores)
-    write_scores(layout.SCORES / f"{role}.npz", collected, np.concatenate(logits))
+    write_scores(layout.SCORES / f"{role}.npz", collect(names, labels, scores, logits))
     write_features(layout.FEATURES / f"{role}.npz", features)
 
 
@@ -55,6 +54,7 @@ def collect(
     names: list[str],
     labels: list[Int64],
     scores: list[Float32],
+    logits: list[Float32],
 ) -> ScoreSet:
     """Put the image sets one after the other; the first one is the members."""
     codes = np.repeat(np.arange(len(names), dtype=np.int32), [len(part) for part in labels])
@@ -64,6 +64,7 @@ def collect(
         member=codes == 0,
         set_names=tuple(names),
         set_codes=codes,
+        logits=np.concatenate(logits),
     )
 
 
