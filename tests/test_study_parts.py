@@ -43,13 +43,6 @@ def test_the_default_study_is_the_published_one() -> None:
     ]
     (ten,) = [e for e in grid.experiments if e.name == "temperature_10-s44"]
     assert ten.params.calibration.temperature == 10 and ten.seed == 44
-
-
-def test_the_default_run_is_the_first_of_the_study_and_trains_references_alike() -> None:
-    params = load_params(PARAMS)
-    assert load_grid(ROOT / "studies" / "default.yaml", PARAMS).experiments[0].params == params
-    assert params.references.epochs is None
-    assert params.train.precision == params.predict.precision == params.generate.precision == "fp32"
     assert set(ten.overrides) >= {"seed=44", "calibration.temperature=10.0"}
     standard = next(iter(grid.experiments))
     assert standard.params.model_dump()["train"] == ten.params.model_dump()["train"]
@@ -71,6 +64,13 @@ def test_values_are_written_as_dvc_reads_them(tmp_path: Path) -> None:
         "train.initial_weights='resnet50-0676ba61.pth'",
         "train.lr=1e-05",
     )
+
+
+def test_the_default_run_is_the_first_of_the_study_and_trains_references_alike() -> None:
+    params = load_params(PARAMS)
+    assert load_grid(ROOT / "studies" / "default.yaml", PARAMS).experiments[0].params == params
+    assert params.references.epochs is None
+    assert params.train.precision == params.predict.precision == params.generate.precision == "fp32"
 
 
 @pytest.mark.parametrize(

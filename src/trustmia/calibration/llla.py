@@ -286,9 +286,11 @@ def _fit(inputs: FitInputs) -> Llla:
         found = exact_hessian(train.features, train.logits)
         chosen = smallest(validation_nll(found, inputs, draws), LOG10_PRECISION, STEP)
     else:
-        probabilities = train.logits.double().softmax(1)
-        drawn = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
-        found = published_hessian(train.features, train.logits, drawn)
+        # The running average weighs the last images most; the published order is a random one.
+        order = torch.randperm(len(train.logits), generator=generator)
+        features, logits = train.features[order], train.logits[order]
+        drawn = torch.multinomial(logits.double().softmax(1), 1, generator=generator)[:, 0]
+        found = published_hessian(features, logits, drawn)
         loss = published_loss(found, inputs, generator)
         chosen = smallest(loss, PUBLISHED_LOG10_PRECISION, PUBLISHED_STEP)
     return found.posterior(chosen, draws)
