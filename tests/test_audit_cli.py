@@ -598,13 +598,15 @@ def test_ties_at_the_top_are_counted_and_logits_rank_them(
     said = capsys.readouterr().out
     assert {name: ties["threshold"] for name, ties in alone["ties"].items()} == counts
     assert f"zebra (of 40): threshold {counts['zebra']}, entropy " in said
-    assert "nothing ranks them" in said and "ranking" not in alone
+    assert "logits can tell them apart" in said and "ranking" not in alone
 
     write_npz_logits(tmp_path / "target", target)
     known = audited(tmp_path)
-    assert "the logits rank them (ranking in metrics.json, and the ROC curves)" in (
-        capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert "ranked by logits (metrics.json: ranking, and the ROC curves)" in said
+    assert "logits can tell them apart" not in said
+    for ties in known["ties"].values():
+        assert (ties["threshold"], ties["entropy"]) == (1, 1) and ties["salem"] > 1
     for name, attacks in alone["sets"].items():
         assert list(known["ranking"][name]) == list(ATTACKS)
         for attack, metrics in attacks.items():

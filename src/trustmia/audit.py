@@ -38,7 +38,7 @@ class AuditResult:
         decisions: Attack → bool [N], the rows that it calls members.
         ranking_scores: Attack → float64 [N], what ranks the rows: of the target's logits
             where they are known (see `FittedAttack.rank`), else the attack scores.
-        ties: Non-member set → attack → how many of its images have its largest attack score.
+        ties: Non-member set → attack → how many of its images have its largest ranking score.
         notes: What is unusual about what attacks learned, a sentence each.
     """
 
@@ -116,8 +116,8 @@ def run_audit(
             if target.logits is not None:
                 roc = roc_of_scores(ranking[target.member], ranking[index])
             result.rocs[name][set_name] = thin_roc(roc)
-            largest = nonmembers.attack_scores == nonmembers.attack_scores.max()
-            result.ties[set_name][name] = int(largest.sum())
+            at_top = ranking[index] == ranking[index].max()
+            result.ties[set_name][name] = int(at_top.sum())
             if resamples:
                 result.intervals[set_name][name] = membership_intervals(
                     members, nonmembers, set_name, resamples, settings.seed

@@ -66,6 +66,8 @@ def audit(
     except OSError as error:
         raise UserError(f"--out: cannot write to {out}: {error.strerror}") from error
     notes = [*shadow_scores.notes, *target_scores.notes, *result.notes]
+    if ranking:
+        notes.append(f"{target}: ranked by logits (metrics.json: ranking, and the ROC curves).")
     notes += note_of_ties(result, target, known=bool(ranking))
     if shadow_scores.all_alike():
         notes.append(f"{shadow}: all rows have the same scores; attacks can learn nothing of them.")
@@ -95,12 +97,12 @@ def exact_ranking(result: AuditResult, target: ScoreSet) -> dict[str, dict[str, 
 
 
 def note_of_ties(result: AuditResult, target: Path, known: bool) -> list[str]:
-    """Say how many held-out images share the largest attack score, if more than one does.
+    """Say how many images of a set share its largest attack score, if more than one does.
 
     Args:
         result: What the attacks said.
         target: The target's file.
-        known: It has logits, by which such images are ranked.
+        known: It has logits, which have ranked the images.
     """
     tied = []
     for name, attacks in result.ties.items():
@@ -110,11 +112,11 @@ def note_of_ties(result: AuditResult, target: Path, known: bool) -> list[str]:
     if not tied:
         return []
     rest = (
-        "the logits rank them (ranking in metrics.json, and the ROC curves)"
+        "the attack says the same of them, whatever their logits"
         if known
-        else "nothing ranks them, so that no FPR between 0 and their share can be had; logits would"
+        else "near 1, scores are equal in float32; logits can tell them apart"
     )
     return [
-        f"{target}: non-members that share their set's largest attack score in float32: "
-        f"{'; '.join(tied)}; {rest}."
+        f"{target}: non-members that share their set's largest attack score, so that no FPR "
+        f"between 0 and their share can be had: {'; '.join(tied)}; {rest}."
     ]

@@ -48,8 +48,7 @@ class FittedAttack(Protocol):
             logits: float32 [N, K], whose softmax the prediction scores are.
 
         Returns:
-            float64 [N], finite, to be compared with each other alone; the same for the same
-            logits, whatever the order of the classes.
+            float64 [N], finite; the same for the same logits, whatever the order of classes.
         """
 
     def decide(self, attack_scores: Float32) -> Bool:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from trustmia.arrays import Bool, Float32, Float64
 from trustmia.attacks.base import Attack, AttackSettings
-from trustmia.attacks.logits import Floats, in_blocks, log_odds, probabilities
+from trustmia.attacks.logits import Floats, in_blocks, probabilities
 from trustmia.errors import UserError
 from trustmia.seeding import derive_seed
 
@@ -60,21 +60,14 @@ class SalemAttack:
         return in_blocks(scores, lambda rows: expit(self.network.logits(top_k(rows, self.k))))
 
     def rank(self, logits: Float32) -> Float64:
-        """See `FittedAttack.rank`: by the network's logit in float64, then by the log-odds.
+        """See `FittedAttack.rank`: the network's logit, all in float64.
 
-        The network alone cannot tell scores within 1e-16 of 1, nor any scores between which
-        none of its units is active. Of those, the larger maximum speaks for a member.
+        Images tie still of which the network says the same: where none of its units is active,
+        which may be most images, and where the largest score is within 1e-16 of 1.
         """
-
-        def network_logits(rows: Float32) -> Float64:
-            return self.network.logits(top_k(probabilities(rows), self.k))
-
-        found, odds = in_blocks(logits, network_logits), in_blocks(logits, log_odds)
-        order = np.lexsort((odds, found))
-        rises = (np.diff(found[order]) != 0) | (np.diff(odds[order]) != 0)
-        places = np.empty(len(order))
-        places[order] = np.concatenate([[0], np.cumsum(rises)])
-        return places
+        return in_blocks(
+            logits, lambda rows: self.network.logits(top_k(probabilities(rows), self.k))
+        )
 
     def decide(self, attack_scores: Float32) -> Bool:
         """See `FittedAttack.decide`."""
