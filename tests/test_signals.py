@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ from trustmia.attacks.reference import (
 )
 from trustmia.attacks.reference.lira import LIRA
 from trustmia.attacks.reference.rmia import RMIA, offline_prior, share_exceeded
+from trustmia.attacks.reference.sides import as_many_as
 from trustmia.attacks.reference.summary import Summary, in_order, median_of, summarise
 from trustmia.errors import UserError
 from trustmia.ranking import METRICS, draws, judge, ranking_metrics
 from trustmia.reference_audit import TUNED_A, run_reference_attacks, tuned_a
-from trustmia.signal_files import read_signals
+from trustmia.rounding import Rounding
+from trustmia.signal_files import CONVERSIONS, read_signals
 from trustmia.signals_command import audit_signals
 
 SETTINGS = ReferenceSettings()
@@ -93,8 +96,39 @@ def test_lira_gives_the_published_codes_numbers(
     name: str, ours: str, published: dict[str, Any]
 ) -> None:
     signals = read_signals(REFERENCE / "signals.npz")
-    scores = run_reference_attacks(signals, 0, ["lira"], SETTINGS).forms[ours].audited
-    assert_close(ranking_metrics(scores, signals.member[0]), published[name])
+    # The published code has the target's complement among the models, and the first 8 of a side.
+    used = np.zeros((17, 2500), bool)
+    for side in (signals.member[1:], ~signals.member[1:]):
+        used |= side & (side.cumsum(axis=0) <= 8)
+    found = summarise(signals.images, signals.member, 0, np.arange(1, 18), used)
+    if ours == "lira_online_global_variance":
+        # It takes the IN models' standard deviation for both sides.
+        outside = replace(found.outside, grand_std=found.inside.grand_std)
+        found = replace(found, outside=outside)
+    metrics = ranking_metrics(LIRA[ours].score(found, None, SETTINGS), signals.member[0])
+    for metric, value in published[name].items():
+        assert metrics[metric] == pytest.approx(value, abs=1e-3), metric
+
+
+PUBLISHED_V2 = {
+    "rmia_offline": {"auroc": 0.697941, "tpr_at_1pct_fpr": 0.131305, "tpr_at_0.1pct_fpr": 0.068054},
+    "rmia_online": {"auroc": 0.710429, "tpr_at_1pct_fpr": 0.154524, "tpr_at_0.1pct_fpr": 0.080064},
+    "difficulty": {"auroc": 0.619741, "tpr_at_1pct_fpr": 0.056045, "tpr_at_0.1pct_fpr": 0.028823},
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED_V2)
+def test_an_audit_without_the_complement_gives_the_published_formulas_numbers(name: str) -> None:
+    signals = read_signals(REFERENCE / "signals.npz")
+    said = run_reference_attacks(signals, 0, ["rmia", "difficulty"], SETTINGS)
+    assert (said.left_out, said.per_side) == ((1,), None)
+    found = ranking_metrics(*said.forms[name].ranked(said.member)[:2])
+    for metric, value in PUBLISHED_V2[name].items():
+        assert found[metric] == pytest.approx(value, abs=0.002), metric
+    if name == "rmia_offline":
+        share = ranking_metrics(said.forms[name].audited, said.member)
+        assert share["auroc"] == pytest.approx(0.697959, abs=0.001)
+        assert share["tpr_at_1pct_fpr"] == pytest.approx(0.130504, abs=0.005)
 
 
 @pytest.mark.parametrize("a", [0.3, 1.0])
@@ -219,15 +253,23 @@ def test_lira_is_the_difference_of_two_log_densities() -> None:
         assert found[i] == pytest.approx(parts[0] - parts[1], rel=1e-6)
 
 
-def test_global_variance_is_pooled_around_each_images_median() -> None:
-    content = arrays()
-    phi = confidence.from_logits(content["logits"][:, :, None], content["labels"])[..., 0]
-    audited, _ = summaries(content)
-    around: list[float] = []
+def test_global_variance_is_that_of_all_confidences_and_flat_images_have_that_around_medians(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = arrays(views=2)
+    phi = confidence.from_logits(content["logits"], content["labels"])
+    around: list[Floats] = []
+    everything: list[Floats] = []
     for i in range(phi.shape[1]):
         outside = phi[1:, i][~content["member"][1:, i]]
-        around.extend(outside - np.median(outside))
-    assert audited.outside.spread[0] == pytest.approx(np.sqrt(np.mean(np.square(around))))
+        everything.extend(outside)
+        around.extend(outside - np.median(outside, axis=0))
+    for block in (summary.BLOCK, 100):
+        monkeypatch.setattr(summary, "BLOCK", block)
+        audited, _ = summaries(content)
+        np.testing.assert_allclose(audited.outside.grand_std, np.std(everything))
+        pooled = np.sqrt(np.mean(np.square(around), axis=0))
+        np.testing.assert_allclose(audited.outside.spread, pooled)
 
 
 @settings(deadline=None, max_examples=50)
@@ -335,11 +377,12 @@ def constant(value: float, kind: str = "f8") -> Says:
 
 def forms_of(path: Path) -> dict[str, tuple[float | None, float | None]]:
     """Return AUROC and balanced accuracy of every form that is possible."""
-    signals = read_signals(path)
+    said = run_reference_attacks(read_signals(path), 0, list(FAMILIES), SETTINGS)
     found = {}
-    for name, scores in scores_of(path).items():
-        assert np.isfinite(scores).all(), name
-        metrics = ranking_metrics(scores, signals.member[0])
+    for name, scores in said.forms.items():
+        ranking, member, _ = scores.ranked(said.member)
+        assert np.isfinite(ranking).all(), name
+        metrics = ranking_metrics(ranking, member)
         found[name] = (metrics["auroc"], metrics["balanced_accuracy"])
     return found
 
@@ -430,6 +473,151 @@ def test_images_without_spread_are_counted_and_told(tmp_path: Path) -> None:
     )
     assert "No spread" not in told
     assert files.read_json(tmp_path / "plain" / "metrics.json")["num_without_spread"] == 0
+
+
+# Signals that know nothing of membership
+
+
+def near_halves(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[np.bool_]:
+    count = models // 2 + rng.integers(-1, 2, images)
+    return rng.random((models, images)).argsort(axis=0) < count
+
+
+def folds(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[np.bool_]:
+    return rng.integers(models, size=images) == np.arange(models)[:, None]
+
+
+NOISE: dict[str, Callable[[Floats, np.random.Generator], Floats]] = {
+    "noise": lambda phi, rng: phi,
+    "images": lambda phi, rng: 0.5 * phi + 3 * rng.normal(size=phi.shape[1]),
+    "models": lambda phi, rng: phi + 4 * np.arange(len(phi))[:, None],
+    "tied": lambda phi, rng: np.rint(phi),
+    "hard": lambda phi, rng: np.where(phi > 0, 17.0, -17.0),
+}
+
+
+def two_logits(phi: Floats) -> Floats:
+    return np.stack([phi, np.zeros_like(phi)], axis=-1)
+
+
+@pytest.mark.parametrize("models", [4, 6, 8, 16, 64])
+@pytest.mark.parametrize("kind", NOISE)
+@pytest.mark.parametrize("design", [pairs, halves, coins, near_halves, folds])
+def test_every_form_is_at_chance_where_signals_know_nothing(
+    design: Says, kind: str, models: int, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(models)
+    shown = NOISE[kind](rng.normal(size=(models, 1500)), rng)
+    content = {
+        "logits": two_logits(shown[:, :1200]),
+        "labels": np.zeros(1200, int),
+        "member": design(rng, models, 1200),
+        "population_logits": two_logits(shown[:, 1200:]),
+        "population_labels": np.zeros(300, int),
+    }
+    signals = read_signals(save(tmp_path / "signals.npz", content))
+    said = run_reference_attacks(signals, 0, list(FAMILIES), SETTINGS)
+    assert "difficulty" in said.forms and (design is folds or "rmia_online" in said.forms)
+    for name, form in said.forms.items():
+        ranking, member, _ = form.ranked(said.member)
+        metrics = ranking_metrics(ranking, member)
+        members, others = int(member.sum()), int((~member).sum())
+        error = np.sqrt((members + others + 1) / (12 * members * others))
+        assert metrics["auroc"] == pytest.approx(0.5, abs=4 * error), name
+        if others >= 100:
+            # Members above the first held-out image beyond 1%: few, by chance.
+            above = scipy.stats.betabinom(members, others // 100 + 1, others - others // 100)
+            assert (metrics["tpr_at_1pct_fpr"] or 0) <= above.ppf(1 - 1e-6) / members, name
+
+
+def test_models_a_side_are_said_and_independent_coins_keep_theirs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for design, per_side, left_out in (
+        (halves, {"in": 3, "out": 3}, []),
+        (coins, None, []),
+        (pairs, None, [1]),
+    ):
+        content = arrays(models=8, images=400) | {"member": design(rng, 8, 400)}
+        path = save(tmp_path / "signals.npz", content)
+        told = audit_signals(path, 0, ["difficulty"], tmp_path / "out", SETTINGS, 0, 0)
+        found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+        assert (found["models_per_side"], found["models_left_out"]) == (per_side, left_out)
+        assert ("each image 3 of those and 3 of the others are used" in told) == (design is halves)
+
+
+def test_further_sets_have_as_many_out_models_as_held_out_images_of_independent_coins() -> None:
+    wanted = np.random.default_rng(0).integers(1, 7, size=500)
+    found = as_many_as(wanted, np.ones((9, 500), bool))
+    assert np.array_equal(np.sort(found.sum(axis=0)), np.sort(wanted))
+    # Which image has how many is by chance, and which ones.
+    assert abs(np.corrcoef(found.sum(axis=0), np.arange(500))[0, 1]) < 0.2
+    assert found.mean(axis=1).std() < 0.05
+    own = np.random.default_rng(1).permuted(np.arange(9)[:, None] < wanted, axis=0)
+    assert np.array_equal(as_many_as(wanted, own), own)
+
+
+def test_rmia_ranks_by_the_ratio_where_shares_tie(tmp_path: Path) -> None:
+    content = arrays(models=8, images=300)
+    for views in (None, 3):
+        content = arrays(models=8, images=300, views=views)
+        content["population_logits"] = content["population_logits"][:, :2]
+        content["population_labels"] = content["population_labels"][:2]
+        path = save(tmp_path / "signals.npz", content)
+        form = run_reference_attacks(read_signals(path), 0, ["rmia"], SETTINGS).forms[
+            "rmia_offline"
+        ]
+        assert len(np.unique(form.audited)) < 8 and len(np.unique(form.ranking)) > 250
+        order = np.argsort(form.ranking)
+        assert (np.diff(form.audited[order]) >= 0).all()
+
+
+# Rounded scores
+
+
+TWO_SIDED = ("lira_offline", "lira_offline_global_variance")
+
+
+@pytest.mark.parametrize("decimals", [6, 4, 3])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_rounded_scores_are_as_far_from_0_and_1_as_their_decimals_show(
+    kind: type, decimals: int, tmp_path: Path
+) -> None:
+    content = dict(np.load(REFERENCE / "signals.npz"))
+    logits = read_signals(REFERENCE / "signals.npz")
+    exact = run_reference_attacks(logits, 0, ["lira", "rmia"], SETTINGS)
+    for prefix in ("", "population_"):
+        scores = softmax(content.pop(f"{prefix}logits").astype(float), axis=-1)
+        content[f"{prefix}scores"] = scores.round(decimals).astype(np.float32).astype(kind)
+    path = save(tmp_path / "signals.npz", content)
+    signals = read_signals(path)
+    assert signals.rounding is not None and signals.rounding.decimals == decimals
+    phi = signals.images.confidences(slice(0, 2500))
+    assert np.abs(phi).max() < 20
+    said = run_reference_attacks(signals, 0, ["lira", "rmia"], SETTINGS)
+    for name, form in said.forms.items():
+        area, before = (
+            ranking_metrics(*found.ranked(said.member)[:2])["auroc"] or 0.0
+            for found in (form, exact.forms[name])
+        )
+        # How unusual a certain answer is, which the two-sided form asks, is lost.
+        assert area > before - (0.05 if name in TWO_SIDED else 0.01), name
+    told = audit_signals(path, 0, ["lira"], tmp_path / "out", SETTINGS, 0, 0)
+    true = content["scores"][..., 0]
+    assert (content["labels"] == 0).all()
+    ends = int(((true == 0) | (true == 1)).any(axis=0).sum())
+    assert f"Rounded to {decimals} decimals: in {ends} of 2500 images a model gives" in told
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["num_rounded"] == ends
+
+
+def test_scores_of_all_digits_are_not_rounded(tmp_path: Path) -> None:
+    for kind, bound in ((np.float16, 10), (np.float32, 18), (np.float64, 38)):
+        scores = np.random.default_rng(0).dirichlet(np.ones(3), size=(4, 50)).astype(kind)
+        scores[2, 7] = np.eye(3, dtype=kind)[0]
+        rounding = Rounding.of(list(scores), 1)
+        assert rounding.decimals is None and 0 < -np.log(rounding.least) < bound
+    hard = np.eye(3, dtype=np.float32)[np.random.default_rng(0).integers(3, size=(4, 50))]
+    assert Rounding.of(list(hard), 50).decimals is None
+    assert Rounding.of([np.full((9, 1), 0.5), hard[0]], 0).decimals == 1
 
 
 # Metrics and intervals
@@ -668,11 +856,13 @@ def test_further_sets_are_judged_offline_by_the_audited_images_threshold(tmp_pat
         online = REFERENCE_ATTACKS[name].needs_inside
         assert sizes == ({} if online else {"fake": 20, "digits": 15}), name
     fakes = content | {"logits": both["logits"][:, 40:60], "labels": both["labels"][40:60]}
-    fakes["member"] = both["member"][:, 40:60].copy()
-    fakes["member"][0, :10] = True
-    alone = scores_of(save(tmp_path / "fakes.npz", fakes), names=["difficulty", "rmia"])
-    for name, values in alone.items():
-        np.testing.assert_allclose(said.forms[name].sets["fake"], values)
+    # Held-out images have two of the four OUT models; so have these, drawn for each image.
+    log_p = np.take_along_axis(
+        log_softmax(fakes["logits"].astype(float), axis=-1), fakes["labels"][None, :, None], -1
+    )[..., 0]
+    two = np.stack([log_p[0] - log_p[list(p)].mean(0) for p in combinations(range(2, 6), 2)])
+    found = np.isclose(two, said.forms["difficulty"].sets["fake"])
+    assert (found.sum(axis=0) == 1).all() and len(np.unique(found.argmax(axis=0))) > 3
     told = audit_signals(path, 0, ["loss"], tmp_path / "out", SETTINGS, 100, 0)
     entry = json.loads((tmp_path / "out" / "metrics.json").read_text())["attacks"]["loss"]
     own, fake = plain["loss"], said.forms["loss"].sets["fake"]
@@ -1034,14 +1224,18 @@ def test_attacks_that_the_signals_do_not_allow_are_left_out_and_told(tmp_path: P
     content["member"][1:, 3] = False
     path = save(tmp_path / "signals.npz", content)
     told = audit_signals(path, 0, list(FAMILIES), tmp_path / "out", SETTINGS, 0, 0)
-    few = "1 images have fewer than 2 models trained on them"
-    assert f"Left out: lira_online ({few})" in told
+    assert "No reference models: 1. Trained on the target's images, or on all others" in told
+    assert "Without a score, as they lack reference models, of 40 images: lira_online 1, " in told
     assert "rmia_offline (no population images)" in told
-    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["attacks"]
-    assert "lira_offline" in found and "rmia_offline" not in found
-    content["member"][1:, 3] = True
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert found["models_left_out"] == [1] and found["models_per_side"] is None
+    unscored = {name: entry["num_unscored"] for name, entry in found["attacks"].items()}
+    assert unscored == {name: int("online" in name) for name in (*LIRA, "loss", "difficulty")}
+    rows = pd.read_parquet(tmp_path / "out" / "scores.parquet").groupby("attack", observed=True)
+    assert rows["score"].size().to_dict() == {k: 40 - v for k, v in unscored.items()}
+    content["member"][1:] = True
     told = audit_signals(save(path, content), 0, list(FAMILIES), tmp_path / "third", SETTINGS, 0, 0)
-    assert "lira_offline_global_variance (1 images have fewer than 1 models not trained on" in told
+    assert "lira_offline_global_variance (40 images have fewer than 1 models not trained" in told
     found = json.loads((tmp_path / "third" / "metrics.json").read_text())["attacks"]
     assert list(found) == ["loss"]
     with pytest.raises(UserError, match="--attacks: none is possible: rmia_online"):
@@ -1052,7 +1246,7 @@ def test_attacks_that_the_signals_do_not_allow_are_left_out_and_told(tmp_path: P
 @pytest.mark.parametrize("classes", [3, 7, 10])
 def test_the_same_numbers_in_another_order_of_the_classes_tie(kind: str, classes: int) -> None:
     rng = np.random.default_rng(classes)
-    convert = {"logits": confidence.from_logits, "scores": confidence.from_scores}[kind]
+    convert = CONVERSIONS[kind]
     for _ in range(20):
         row = rng.normal(size=classes) if kind == "logits" else rng.dirichlet(np.ones(classes))
         others = np.stack([rng.permutation(row[1:]) for _ in range(30)])

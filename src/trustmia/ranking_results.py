@@ -66,10 +66,23 @@ def rankings(
         sets = {key: exact[index] for key, index in rows.items()}
         found = judge(exact[audited], truth, sets, resamples, seed)
         entries[name] = as_entry(ATTACKS[name].title.removesuffix(" Attack"), found)
-    if said is not None:
-        for name, form in said.forms.items():
-            found = judge(form.audited, said.member, form.sets, resamples, seed)
-            entries[name] = as_entry(REFERENCE_ATTACKS[name].title, found)
+    return entries | ({} if said is None else reference_entries(said, resamples, seed))
+
+
+def reference_entries(
+    said: ReferenceScores, resamples: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Judge the attacks with reference models.
+
+    Returns:
+        Form → what `as_entry` returns, and `num_unscored`, the audited images that lack the
+        reference models for it.
+    """
+    entries = {}
+    for name, form in said.forms.items():
+        found = judge(*form.ranked(said.member), resamples, seed)
+        entries[name] = as_entry(REFERENCE_ATTACKS[name].title, found)
+        entries[name]["num_unscored"] = int((~form.scored).sum())
     return entries
 
 
@@ -102,7 +115,9 @@ def rates_table(attacks: Entries, style: str, point: str = "fpr_at_5pct") -> str
     recall = f"tpr_at_{point.removeprefix('fpr_at_')}_fpr"
     rows = []
     for name, entry in shown.items():
-        called = [with_interval(entry[point][s]["fpr"], entry[point][s]["ci95"]) for s in sets]
+        none = {"fpr": None, "ci95": None}
+        found = [entry[point].get(s, none) for s in sets]
+        called = [with_interval(rate["fpr"], rate["ci95"]) for rate in found]
         called = [with_interval(entry[recall], entry["ci95"][recall]), *called]
         if not entry[recall] and not entry[point][NONMEMBERS]["fpr"]:
             called = [with_interval(None, None)] * len(called)

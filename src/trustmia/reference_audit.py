@@ -6,11 +6,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trustmia.arrays import Bool, Float64, Int64
-from trustmia.attacks.reference import FAMILIES, REFERENCE_ATTACKS, ReferenceSettings
+from trustmia.attacks.reference import (
+    FAMILIES,
+    REFERENCE_ATTACKS,
+    ReferenceAttack,
+    ReferenceSettings,
+)
+from trustmia.attacks.reference.base import Score
+from trustmia.attacks.reference.sides import as_many_as, equal_sides, unrelated
 from trustmia.attacks.reference.summary import Summary, summarise
 from trustmia.errors import UserError
 from trustmia.ranking import ranking_metrics
-from trustmia.signal_files import SignalSet
+from trustmia.signal_files import Signals, SignalSet
 
 # Candidates for RMIA's a, where it is tuned.
 TUNED_A = tuple(round(0.1 * step, 1) for step in range(11))
@@ -21,13 +28,33 @@ class FormScores:
     """What one form of an attack says.
 
     Attributes:
-        audited: float64 [P] of the audited images, higher is more likely a member.
-        sets: Further non-member set → float64 [S]; empty if the form has none, as it needs
-            reference models that were trained on the image.
+        audited: float64 [P] of the audited images, higher is more likely a member; NaN of
+            images that lack the reference models for it.
+        sets: Further non-member set → float64 [S], with NaN alike; empty if the form has
+            none, as it needs reference models that were trained on the image.
+        ranking: What ranks the audited images, where scores tie: float64 [P], NaN alike.
+        set_ranking: The same of the further sets, to be compared with `ranking`.
     """
 
     audited: Float64
     sets: dict[str, Float64]
+    ranking: Float64
+    set_ranking: dict[str, Float64]
+
+    @property
+    def scored(self) -> Bool:
+        """Which audited images have a score: bool [P]."""
+        return ~np.isnan(self.audited)
+
+    def ranked(self, member: Bool) -> tuple[Float64, Bool, dict[str, Float64]]:
+        """Return what `judge` takes: images with a score, members among them, sets with any.
+
+        Args:
+            member: bool [P], the target was trained on the image.
+        """
+        sets = {name: values[~np.isnan(values)] for name, values in self.set_ranking.items()}
+        sets = {name: values for name, values in sets.items() if len(values)}
+        return self.ranking[self.scored], member[self.scored], sets
 
 
 @dataclass(frozen=True)
@@ -40,6 +67,10 @@ class ReferenceScores:
         skipped: Why forms were left out, one phrase each.
         settings: The settings that were used; a tuned a is in it.
         without_spread: Number of audited images whose IN or OUT models say the same.
+        left_out: Models that are no reference models, as they were trained on the target's
+            images, or on all others.
+        per_side: How many IN and OUT models speak for each image, where their numbers
+            would tell members; None where each image has its own.
     """
 
     member: Bool
@@ -47,6 +78,8 @@ class ReferenceScores:
     skipped: list[str]
     settings: ReferenceSettings
     without_spread: int
+    left_out: tuple[int, ...]
+    per_side: tuple[int, int] | None
 
 
 def run_reference_attacks(
@@ -60,7 +93,8 @@ def run_reference_attacks(
 
     Args:
         signals: What the models say.
-        target: Index of the target; all other models are its reference models.
+        target: Index of the target; all other models are its reference models, but for
+            those whose images are the target's, or all others.
         families: Names of `FAMILIES`.
         settings: Settings of the attacks.
         tune_a: Choose RMIA's a anew, on reference models (see `tuned_a`).
@@ -73,32 +107,27 @@ def run_reference_attacks(
     _check_sets(signals, target)
     if tune_a:
         settings = replace(settings, rmia_a=tuned_a(signals, target, settings))
-    found = _Summaries.of(signals, target)
-    references = len(signals.member) - 1
+    others = np.delete(np.arange(len(signals.member)), target)
+    found = _Summaries.of(signals, target, others)
     forms: dict[str, FormScores] = {}
     skipped = []
-    for name in (f for family in families for f in FAMILIES[family](settings, references)):
+    for name in (f for family in families for f in FAMILIES[family](settings, len(others))):
         reason = found.lacks(name)
         if reason:
             skipped.append(f"{name} ({reason})")
         else:
-            forms[name] = _finite(name, found.scores(name, settings))
+            forms[name] = found.scores(name, settings)
     if not forms:
         raise UserError(f"--attacks: none is possible: {', '.join(skipped)}")
-    member = signals.member[target, signals.audited]
-    return ReferenceScores(member, forms, skipped, settings, found.audited.without_spread())
-
-
-def _finite(name: str, scores: FormScores) -> FormScores:
-    """Refuse scores that cannot be ranked, rather than rank what is left of them."""
-    for values in (scores.audited, *scores.sets.values()):
-        broken = np.flatnonzero(~np.isfinite(values))
-        if len(broken):
-            raise UserError(
-                f"{name}: {len(broken)} images have a score of {values[broken[0]]}; what the "
-                "models say of them is beyond float64"
-            )
-    return scores
+    return ReferenceScores(
+        found.member,
+        forms,
+        skipped,
+        settings,
+        found.audited.without_spread(),
+        tuple(int(model) for model in np.setdiff1d(others, found.references)),
+        found.per_side,
+    )
 
 
 def _check_target(signals: SignalSet, target: int) -> None:
@@ -122,66 +151,138 @@ def _check_sets(signals: SignalSet, target: int) -> None:
 
 @dataclass(frozen=True)
 class _Summaries:
-    """Summaries of the audited images, the further sets and the population."""
+    """Summaries of the audited images, the further sets and the population.
 
+    Attributes:
+        member: bool [P], the audited images that the target was trained on.
+        references: int64 [R], the reference models.
+        per_side: How many IN and OUT models speak for each image; None: they differ.
+    """
+
+    member: Bool
+    references: Int64
+    per_side: tuple[int, int] | None
     audited: Summary
     sets: dict[str, Summary]
     population: Summary | None
 
     @classmethod
-    def of(cls, signals: SignalSet, target: int) -> "_Summaries":
-        references = np.delete(np.arange(len(signals.member)), target)
-        audited = summarise(
-            signals.images.at(signals.audited),
-            signals.member[:, signals.audited],
-            target,
-            references,
-        )
-        sets = {}
-        for name, rows in signals.sets.items():
-            found = summarise(signals.images.at(rows), signals.member[:, rows], target, references)
-            sets[name] = _with_spread_of(found, audited)
+    def of(cls, signals: SignalSet, target: int, candidates: Int64) -> "_Summaries":
+        trained_on = signals.member[:, signals.audited]
+        member = trained_on[target]
+        references = unrelated(trained_on, target, candidates)
+        used = equal_sides(trained_on[references], member) if len(references) else None
+        shown = signals.images.at(signals.audited)
+        audited = summarise(shown, trained_on, target, references, used)
+        held_out = audited.outside.count[~member]
+        wanted = held_out[held_out > 0]
+
+        def like_held_out(images: Signals, trained_on: Bool) -> Summary:
+            used = as_many_as(wanted, ~trained_on[references])
+            found = summarise(images, trained_on, target, references, used)
+            return _with_spread_of(found, audited)
+
+        sets = {
+            name: like_held_out(signals.images.at(rows), signals.member[:, rows])
+            for name, rows in signals.sets.items()
+        }
         population = None
         if signals.population is not None:
-            shown = signals.population
-            nobody = np.zeros((len(signals.member), len(shown)), dtype=np.bool_)
-            population = summarise(shown, nobody, target, references)
-        return cls(audited, sets, population)
+            nobody = np.zeros((len(trained_on), len(signals.population)), dtype=np.bool_)
+            population = like_held_out(signals.population, nobody)
+        per_side = None
+        if used is not None:
+            per_side = int(audited.inside.count.max()), int(audited.outside.count.max())
+        return cls(member, references, per_side, audited, sets, population)
 
     def lacks(self, name: str) -> str | None:
         """Say what a form needs and does not have."""
         attack = REFERENCE_ATTACKS[name]
         if not attack.needs_references:
             return None
-        inside, outside = self.audited.inside.count, self.audited.outside.count
-        if not (inside + outside).any():
+        if not len(self.references):
             return "no reference models"
         if attack.needs_population and self.population is None:
             return "no population images"
-        if not attack.needs_inside:
-            outside = np.concatenate([outside, *(s.outside.count for s in self.sets.values())])
-        for count, side in ((outside, "not "), (inside, "")):
-            if (side or attack.needs_inside) and count.min() < attack.fewest:
-                few = int((count < attack.fewest).sum())
-                return f"{few} images have fewer than {attack.fewest} models {side}trained on them"
-        return None
+        if len(np.unique(self.member[_possible(attack, self.audited)])) == 2:
+            return None
+        sides = [("not ", self.audited.outside.count)]
+        if attack.needs_inside:
+            sides.append(("", self.audited.inside.count))
+        side, few = max(
+            ((side, int((count < attack.fewest).sum())) for side, count in sides),
+            key=lambda found: found[1],
+        )
+        return f"{few} images have fewer than {attack.fewest} models {side}trained on them"
 
     def scores(self, name: str, settings: ReferenceSettings) -> FormScores:
         attack = REFERENCE_ATTACKS[name]
-        sets = {} if attack.needs_inside else self.sets
+        parts = [self.audited, *(() if attack.needs_inside else self.sets.values())]
+        scores = [self._of_possible(name, attack.score, part, settings) for part in parts]
+        ranking = scores
+        if attack.tie_break is not None:
+            ties = [self._of_possible(name, attack.tie_break, part, settings) for part in parts]
+            ranking = _ranks(scores, ties)
         return FormScores(
-            attack.score(self.audited, self.population, settings),
-            {k: attack.score(found, self.population, settings) for k, found in sets.items()},
+            scores[0],
+            dict(zip(self.sets, scores[1:])),
+            ranking[0],
+            dict(zip(self.sets, ranking[1:])),
         )
+
+    def _of_possible(
+        self, name: str, score: Score, part: Summary, settings: ReferenceSettings
+    ) -> Float64:
+        """Score a set's images; NaN are those that lack models, and no others.
+
+        Raises:
+            UserError: A score is not finite; what is left of them is not ranked.
+        """
+        possible = _possible(REFERENCE_ATTACKS[name], part)
+        found = score(part, self.population, settings)
+        broken = np.flatnonzero(possible & ~np.isfinite(found))
+        if len(broken):
+            raise UserError(
+                f"{name}: {len(broken)} images have a score of {found[broken[0]]}; what the "
+                "models say of them is beyond float64"
+            )
+        return np.where(possible, found, np.nan)
+
+
+def _possible(attack: ReferenceAttack, summary: Summary) -> Bool:
+    """Say which images have the reference models that an attack needs: bool [N]."""
+    enough = np.ones(len(summary.target), dtype=np.bool_)
+    if attack.needs_references:
+        enough &= summary.outside.count >= attack.fewest
+    if attack.needs_inside:
+        enough &= summary.inside.count >= attack.fewest
+    return enough
+
+
+def _ranks(scores: Sequence[Float64], ties: Sequence[Float64]) -> list[Float64]:
+    """Rank the images of several sets together by score, those of equal score by another.
+
+    Args:
+        scores: float64 [N] of each set, NaN where there is none.
+        ties: The same of what breaks ties.
+
+    Returns:
+        float64 [N] of each set; equal where both are, NaN where there is no score.
+    """
+    keys = np.stack([np.concatenate(scores), np.concatenate(ties)])
+    order = np.lexsort(keys[::-1])
+    steps = (np.diff(keys[:, order], axis=1) != 0).any(axis=0)
+    ranks = np.empty(len(order))
+    ranks[order] = np.concatenate([[0], np.cumsum(steps)])
+    ranks[np.isnan(keys[0])] = np.nan
+    return np.split(ranks, np.cumsum([len(part) for part in scores])[:-1])
 
 
 def _with_spread_of(summary: Summary, audited: Summary) -> Summary:
     """Judge other sets by the spread that the audited images have."""
-    return replace(
-        summary,
-        inside=replace(summary.inside, spread=audited.inside.spread),
-        outside=replace(summary.outside, spread=audited.outside.spread),
-    )
+    own = audited.outside
+    outside = replace(summary.outside, spread=own.spread, grand_std=own.grand_std)
+    return replace(summary, outside=outside)
 
 
 def tuned_a(signals: SignalSet, target: int, settings: ReferenceSettings) -> float:
@@ -196,32 +297,22 @@ def tuned_a(signals: SignalSet, target: int, settings: ReferenceSettings) -> flo
     """
     if signals.population is None:
         raise UserError("RMIA's a cannot be tuned without population images; give a number")
-    stand_in, references = _stand_in(signals, target)
-    rows = signals.audited
-    audited = summarise(signals.images.at(rows), signals.member[:, rows], stand_in, references)
-    nobody = np.zeros((len(signals.member), len(signals.population)), dtype=np.bool_)
-    population = summarise(signals.population, nobody, stand_in, references)
-    member = signals.member[stand_in, rows]
+    found = _stand_in(signals, target)
 
     def area(a: float) -> float:
-        score = REFERENCE_ATTACKS["rmia_offline"].score
-        found = ranking_metrics(score(audited, population, replace(settings, rmia_a=a)), member)
-        return found["auroc"] or 0.0
+        said = found.scores("rmia_offline", replace(settings, rmia_a=a))
+        return ranking_metrics(*said.ranked(found.member)[:2])["auroc"] or 0.0
 
     return max(TUNED_A, key=area)
 
 
-def _stand_in(signals: SignalSet, target: int) -> tuple[int, Int64]:
-    """Return a reference model that plays the target, and its reference models."""
+def _stand_in(signals: SignalSet, target: int) -> _Summaries:
+    """Return the summaries of an audit in which a reference model plays the target."""
     others = np.delete(np.arange(len(signals.member)), target)
-    if len(others):
-        member = signals.member[:, signals.audited]
-        stand_in = int(others[0])
-        same = (member[others] == member[stand_in]).all(axis=1)
-        opposite = (member[others] == ~member[stand_in]).all(axis=1)
-        references = others[~same & ~opposite]
-        if len(references) and not member[references].all(axis=0).any():
-            return stand_in, references
+    if len(others) > 1 and len(np.unique(signals.member[others[0], signals.audited])) == 2:
+        found = _Summaries.of(signals, int(others[0]), others[1:])
+        if found.lacks("rmia_offline") is None:
+            return found
     raise UserError(
         "RMIA's a cannot be tuned: it takes a reference model to play the target, and two others "
         "that are not its complement; give a number, or more reference models"

@@ -19,6 +19,7 @@ from trustmia import files
 from trustmia.arrays import Bool, Float64, Int64
 from trustmia.attacks.reference import confidence
 from trustmia.errors import UserError
+from trustmia.rounding import Rounding, certain
 from trustmia.score_files import (
     SUM_TOLERANCE,
     as_text,
@@ -34,6 +35,7 @@ LARGEST = np.float64(1e100)
 NAMES = ("logits", "scores")
 # What Privacy Meter keeps of its models, in the order in which it is looked for.
 PROBABILITIES, LOSSES = "rmia_signals.npy", "loss_signals.npy"
+Conversion = Callable[[Array, Int64], Float64]
 # Image sets whose rows are ranked; all others are further non-member sets.
 AUDITED = ("members", "original")
 
@@ -55,7 +57,7 @@ class Signals:
     """
 
     models: Sequence[Array]
-    convert: Callable[[Array, Int64], Float64]
+    convert: Conversion
     labels: Int64
     views: int
     name: str
@@ -102,7 +104,7 @@ class Signals:
         return values if values.ndim == (2 if self.single else 3) else np.expand_dims(values, 1)
 
 
-def _checked_scores(block: Array, labels: Int64) -> Float64:
+def _checked_scores(block: Array, labels: Int64, least: float = confidence.SMALLEST) -> Float64:
     if outside(block).any():
         raise ValueError("some scores leave [0, 1]; are they logits? Then save them as logits")
     block = np.clip(block, 0, 1)
@@ -113,20 +115,20 @@ def _checked_scores(block: Array, labels: Int64) -> Float64:
             f"some scores sum to {sums[off.argmax()]}; allowed: 1 ± {SUM_TOLERANCE}; save logits "
             "as logits, or divide scores by their sum"
         )
-    return confidence.from_scores(block, labels)
+    return confidence.from_scores(block, labels, least)
 
 
 def _as_confidence(block: Array, labels: Int64) -> Float64:
     return block.astype(np.float64)
 
 
-def _from_probability(block: Array, labels: Int64) -> Float64:
+def _from_probability(block: Array, labels: Int64, least: float) -> Float64:
     if outside(block).any():
         raise ValueError(
             "some are outside [0, 1]; allowed: the true class's probability, and its losses as "
             f"{LOSSES}"
         )
-    return confidence.from_probability(np.clip(block, 0, 1))
+    return confidence.from_probability(np.clip(block, 0, 1), least)
 
 
 def _from_loss(block: Array, labels: Int64, least: float) -> Float64:
@@ -135,7 +137,7 @@ def _from_loss(block: Array, labels: Int64, least: float) -> Float64:
     return confidence.from_loss(block, least)
 
 
-CONVERSIONS = {"logits": confidence.from_logits, "scores": _checked_scores}
+CONVERSIONS: dict[str, Conversion] = {"logits": confidence.from_logits, "scores": _checked_scores}
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ class SignalSet:
         models: What each of the M models is there: its folder, row or column.
         sets: Further non-member sets by name.
         unread: Files of signals that were there beside it.
+        rounding: How probabilities were rounded; None where they are not what is read.
     """
 
     images: Signals
@@ -161,6 +164,7 @@ class SignalSet:
     models: tuple[str, ...]
     sets: dict[str, slice] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    rounding: Rounding | None = None
 
 
 def read_signals(path: Path) -> SignalSet:
@@ -238,27 +242,46 @@ def _own_form(arrays: Mapping[str, Array], name: str) -> SignalSet:
         )
     member = _member(arrays["member"], values.shape[:2], name)
     images = _signals(values, arrays["labels"], kind, f"{name}: {kind}", f"{name}: labels")
-    population = None
-    if f"population_{kind}" in arrays:
-        if "population_labels" not in arrays:
-            raise UserError(f"{name}: lacks population_labels")
-        shown = arrays[f"population_{kind}"]
-        wanted = values.shape[0], *values.shape[2:]
-        fits = shown.ndim == values.ndim and (shown.shape[0], *shown.shape[2:]) == wanted
-        if not fits or 0 in shown.shape:
-            raise UserError(
-                f"{name}: population_{kind} is {list(shown.shape)}; allowed: as {kind}, "
-                f"{list(values.shape)}, but for the number of images, at least one"
-            )
-        place = f"{name}: population_{kind}"
-        labels = arrays["population_labels"]
-        population = _signals(shown, labels, kind, place, f"{name}: population_labels")
+    population = _population(arrays, kind, name)
+    rounding = None
+    if kind == "scores":
+        images, population, rounding = _with_rounding(images, population)
     models = tuple(f"row {row} of {kind}" for row in range(len(member)))
     audited = slice(0, len(images))
     sets: dict[str, slice] = {}
     if "set" in arrays:
         audited, sets = _sets(arrays["set"], len(images), f"{name}: set")
-    return SignalSet(images, member, population, audited, name, models, sets)
+    return SignalSet(images, member, population, audited, name, models, sets, rounding=rounding)
+
+
+def _population(arrays: Mapping[str, Array], kind: str, name: str) -> Signals | None:
+    if f"population_{kind}" not in arrays:
+        return None
+    if "population_labels" not in arrays:
+        raise UserError(f"{name}: lacks population_labels")
+    values, shown = arrays[kind], arrays[f"population_{kind}"]
+    wanted = values.shape[0], *values.shape[2:]
+    fits = shown.ndim == values.ndim and (shown.shape[0], *shown.shape[2:]) == wanted
+    if not fits or 0 in shown.shape:
+        raise UserError(
+            f"{name}: population_{kind} is {list(shown.shape)}; allowed: as {kind}, "
+            f"{list(values.shape)}, but for the number of images, at least one"
+        )
+    place = f"{name}: population_{kind}"
+    labels = arrays["population_labels"]
+    return _signals(shown, labels, kind, place, f"{name}: population_labels")
+
+
+def _with_rounding(
+    images: Signals, population: Signals | None
+) -> tuple[Signals, Signals | None, Rounding]:
+    """Read scores of 0 and 1 as far from them as all the scores show digits."""
+    shown = () if population is None else population.models
+    floats = [model for model in (*images.models, *shown) if model.dtype.kind == "f"]
+    rounding = Rounding.of(floats, int(certain(images.models, images.labels).sum()))
+    convert = partial(_checked_scores, least=rounding.least)
+    images = replace(images, convert=convert)
+    return images, population and replace(population, convert=convert), rounding
 
 
 def _sets(names: Array, count: int, place: str) -> tuple[slice, dict[str, slice]]:
@@ -405,7 +428,12 @@ def _privacy_meter(path: Path) -> SignalSet:
         raise UserError(
             f"{place} is {list(population.shape)}; allowed: [images, {len(member)}], at least one"
         )
-    convert = _from_probability if file.name == PROBABILITIES else _loss_conversion(parts)
+    likely = file.name == PROBABILITIES
+    if not likely:
+        _refuse_probabilities(parts)
+    ends = (values == 0) | (likely & (values == 1))
+    rounding = Rounding.of(list(parts.values()), int(ends.any(axis=1).sum()))
+    convert = partial(_from_probability if likely else _from_loss, least=rounding.least)
     images, *shown = [
         Signals(list(v.T), convert, np.zeros(len(v), np.int64), 1, name, single=True)
         for name, v in parts.items()
@@ -418,6 +446,7 @@ def _privacy_meter(path: Path) -> SignalSet:
         str(file),
         tuple(f"column {column}" for column in range(len(member))),
         unread=unread,
+        rounding=rounding,
     )
 
 
@@ -433,22 +462,11 @@ def _privacy_meter_files(folder: Path) -> tuple[Path, tuple[str, ...]]:
     )
 
 
-def _loss_conversion(parts: Mapping[str, Array]) -> Callable[[Array, Int64], Float64]:
-    """Return what turns the losses in Privacy Meter's files into confidences.
-
-    A loss of 0 counts as half of the smallest one above it, or of a probability's last digit.
-
-    Raises:
-        UserError: They may be probabilities, which newer versions keep under the same name.
-    """
+def _refuse_probabilities(parts: Mapping[str, Array]) -> None:
+    """Refuse losses that may be probabilities, which newer versions keep under the same name."""
     if all(((values >= 0) & (values <= 1)).all() for values in parts.values()):
         name = next(iter(parts))
         raise UserError(
             f"{name}: all are in [0, 1], so that they may be losses or, as in Privacy Meter since "
             f"2025, probabilities; save probabilities, exp(-loss) of losses, as {PROBABILITIES}"
         )
-    least = min(
-        float(np.min(values, initial=np.finfo(values.dtype).epsneg, where=values > 0))
-        for values in parts.values()
-    )
-    return partial(_from_loss, least=least / 2)

@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 
 from trustmia import files
-from trustmia.attacks.reference import FAMILIES, REFERENCE_ATTACKS, ReferenceSettings
+from trustmia.attacks.reference import FAMILIES, ReferenceSettings
 from trustmia.audit_options import check_common
 from trustmia.errors import UserError
-from trustmia.ranking import judge
-from trustmia.ranking_results import as_entry, ranking_table, rates_table
+from trustmia.ranking_results import ranking_table, rates_table, reference_entries
 from trustmia.reference_audit import ReferenceScores, run_reference_attacks
 from trustmia.signal_files import SignalSet, read_signals
 
@@ -53,13 +52,7 @@ def audit_signals(
     if len(signals.member) < 2:
         raise UserError("one model is no audit: reference models are needed beside the target")
     said = run_reference_attacks(signals, target, families, settings, tune_a)
-    attacks = {
-        name: as_entry(
-            REFERENCE_ATTACKS[name].title,
-            judge(scores.audited, said.member, scores.sets, resamples, seed),
-        )
-        for name, scores in said.forms.items()
-    }
+    attacks = reference_entries(said, resamples, seed)
     metrics = {
         "signals": signals.source,
         "target": signals.models[target],
@@ -68,6 +61,9 @@ def audit_signals(
         "num_members": int(said.member.sum()),
         "num_nonmembers": int((~said.member).sum()),
         "num_without_spread": said.without_spread,
+        "num_rounded": signals.rounding.ends if signals.rounding else 0,
+        "models_left_out": said.left_out,
+        "models_per_side": said.per_side and dict(zip(("in", "out"), said.per_side)),
         "rmia_a": said.settings.rmia_a,
         "attacks": attacks,
     }
@@ -77,15 +73,7 @@ def audit_signals(
             as_rows(signals, said).to_parquet(fresh / "scores.parquet", index=False)
     except OSError as error:
         raise UserError(f"--out: cannot write to {out}: {error.strerror}") from error
-    notes = [f"Left out: {', '.join(said.skipped)}."] if said.skipped else []
-    if signals.unread:
-        notes.append(f"Not read: {', '.join(signals.unread)}.")
-    if said.without_spread:
-        notes.append(
-            f"No spread in {said.without_spread} of {len(said.member)} images: all reference "
-            "models that were trained on it, or all that were not, say the same. LiRA takes the "
-            "spread of all images there."
-        )
+    notes = _notes(signals, said)
     if tune_a:
         notes.append(f"RMIA's a, tuned on a reference model: {said.settings.rmia_a}.")
     audited = (
@@ -99,8 +87,41 @@ def audit_signals(
     return "\n\n".join([*tables, *notes, written])
 
 
+def _notes(signals: SignalSet, said: ReferenceScores) -> list[str]:
+    """Return what people should know of an audit, a sentence or two each."""
+    notes = [f"Left out: {', '.join(said.skipped)}."] if said.skipped else []
+    if signals.unread:
+        notes.append(f"Not read: {', '.join(signals.unread)}.")
+    if said.left_out:
+        notes.append(
+            f"No reference models: {', '.join(map(str, said.left_out))}. Trained on the target's "
+            "images, or on all others, they would tell its members by that alone."
+        )
+    if said.per_side is not None:
+        notes.append(
+            "How many models were trained on an image tells whether the target was: for each "
+            f"image {said.per_side[0]} of those and {said.per_side[1]} of the others are used."
+        )
+    unscored = {name: int((~form.scored).sum()) for name, form in said.forms.items()}
+    if any(unscored.values()):
+        named = ", ".join(f"{name} {count}" for name, count in unscored.items() if count)
+        notes.append(
+            f"Without a score, as they lack reference models, of {len(said.member)} images: {named}"
+            "."
+        )
+    if said.without_spread:
+        notes.append(
+            f"No spread in {said.without_spread} of {len(said.member)} images: all reference "
+            "models that were trained on it, or all that were not, say the same. LiRA takes the "
+            "spread of all images there."
+        )
+    if signals.rounding and signals.rounding.ends:
+        notes.append(signals.rounding.note(len(signals.images)))
+    return notes
+
+
 def as_rows(signals: SignalSet, said: ReferenceScores) -> pd.DataFrame:
-    """Return one row per image and attack: `image`, `attack`, `score`, `member`."""
+    """Return one row per image and attack that scores it: `image`, `attack`, `score`, `member`."""
     rows = {name: np.arange(place.start, place.stop) for name, place in signals.sets.items()}
     audited = np.arange(signals.audited.start, signals.audited.stop)
     parts = []
@@ -111,4 +132,5 @@ def as_rows(signals: SignalSet, said: ReferenceScores) -> pd.DataFrame:
         values = np.concatenate([scores.audited, *scores.sets.values()])
         columns = {"image": image, "attack": name, "score": values, "member": member}
         parts.append(pd.DataFrame(columns))
-    return pd.concat(parts, ignore_index=True).astype({"attack": "category"})
+    scored = pd.concat(parts, ignore_index=True).dropna(subset="score", ignore_index=True)
+    return scored.astype({"attack": "category"})

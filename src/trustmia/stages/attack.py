@@ -94,9 +94,11 @@ def reference_rocs(said: ReferenceScores) -> dict[str, dict[str, Roc]]:
     """Return the thinned ROC curves of attacks with reference models, by form and set."""
     curves = {}
     for form, scores in said.forms.items():
-        members = scores.audited[said.member]
-        sets = {NONMEMBERS: scores.audited[~said.member], **scores.sets}
-        curves[form] = {k: thin_roc(roc_of_scores(members, other)) for k, other in sets.items()}
+        ranking, member, others = scores.ranked(said.member)
+        sets = {NONMEMBERS: ranking[~member], **others}
+        curves[form] = {
+            k: thin_roc(roc_of_scores(ranking[member], other)) for k, other in sets.items()
+        }
     return curves
 
 

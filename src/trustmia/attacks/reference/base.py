@@ -26,6 +26,9 @@ class ReferenceSettings:
     rmia_gamma: float = 1.0
 
 
+Score = Callable[[Summary, Summary | None, ReferenceSettings], Float64]
+
+
 @dataclass(frozen=True)
 class ReferenceAttack:
     """An attack in the registry.
@@ -35,14 +38,17 @@ class ReferenceAttack:
         needs_references: Whether it looks at reference models.
         needs_inside: Whether it needs reference models that were trained on the image.
         needs_population: Whether it needs images that no model was trained on.
-        fewest: How many reference models of each side that it looks at an image needs.
         score: From the audited images, and the population's, to float64 [N], higher is
             more likely a member.
+        fewest: How many reference models of each side that it looks at an image needs.
+        tie_break: What ranks images of equal score, float64 [N] of the same; None if
+            nothing does.
     """
 
     title: str
     needs_references: bool
     needs_inside: bool
     needs_population: bool
-    score: Callable[[Summary, Summary | None, ReferenceSettings], Float64]
+    score: Score
     fewest: int = 1
+    tie_break: Score | None = None

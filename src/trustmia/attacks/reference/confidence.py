@@ -35,12 +35,15 @@ def from_logits(logits: npt.NDArray[np.floating], labels: Int64) -> Float64:
     return true - largest[..., 0] - np.log(exact.sum(axis=-1))
 
 
-def from_scores(scores: npt.NDArray[np.floating], labels: Int64) -> Float64:
+def from_scores(
+    scores: npt.NDArray[np.floating], labels: Int64, least: float = SMALLEST
+) -> Float64:
     """Return the confidence in the true class from prediction scores.
 
     Args:
         scores: float [..., N, A, K]; rows sum to 1.
         labels: int64 [N] in [0, K).
+        least: What a score that was rounded to 0, or short of 1, counts as, above 0.
 
     Returns:
         float64 [..., N, A]; finite, though scores may be 0 or 1.
@@ -50,20 +53,21 @@ def from_scores(scores: npt.NDArray[np.floating], labels: Int64) -> Float64:
     true = np.take_along_axis(exact, index, axis=-1)[..., 0]
     np.put_along_axis(exact, index, 0.0, axis=-1)
     exact.sort(axis=-1)
-    return np.log(np.maximum(true, SMALLEST)) - np.log(np.maximum(exact.sum(axis=-1), SMALLEST))
+    return np.log(np.maximum(true, least)) - np.log(np.maximum(exact.sum(axis=-1), least))
 
 
-def from_probability(probability: npt.NDArray[np.floating]) -> Float64:
+def from_probability(probability: npt.NDArray[np.floating], least: float = SMALLEST) -> Float64:
     """Return the confidence from the true class's probability alone.
 
     A probability that was rounded to 1 counts as half a step below it.
 
     Args:
         probability: float [...] in [0, 1].
+        least: What a probability that was rounded to 0 counts as, above 0.
     """
-    step = float(np.finfo(probability.dtype).epsneg)
+    step = max(least, float(np.finfo(probability.dtype).epsneg) / 2)
     exact = probability.astype(np.float64)
-    return np.log(np.maximum(exact, SMALLEST)) - np.log(np.maximum(1 - exact, step / 2))
+    return np.log(np.maximum(exact, least)) - np.log(np.maximum(1 - exact, step))
 
 
 def from_loss(loss: npt.NDArray[np.floating], least: float) -> Float64:

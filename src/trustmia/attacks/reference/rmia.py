@@ -2,8 +2,12 @@
 Inference Attacks").
 
 An image is compared with population images z, which no model was trained on: its score is
-the share of z for which (Pr(x|θ)/Pr(x)) / (Pr(z|θ)/Pr(z)) exceeds γ (eq. 4).
+the share of z for which (Pr(x|θ)/Pr(x)) / (Pr(z|θ)/Pr(z)) exceeds γ (eq. 4). Many images
+exceed the same share, all of them the most telling ones; these are ranked by Pr(x|θ)/Pr(x)
+itself, in which the share of a single view never falls.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -43,41 +47,48 @@ def share_exceeded(ratio: Float64, population_ratio: Float64, gamma: float) -> F
         return np.searchsorted(ordered, ratio / gamma, side="left") / len(ordered)
 
 
-def _score(
-    prior: Float64, population_prior: Float64, x: Summary, z: Summary, gamma: float
-) -> Float64:
-    ratio = _ratio(x.target, prior)
-    population_ratio = _ratio(z.target, population_prior)
-    views = range(ratio.shape[1])
-    shares = [share_exceeded(ratio[:, v], population_ratio[:, v], gamma) for v in views]
-    return np.mean(shares, axis=0)
-
-
 def _ratio(target: Float64, prior: Float64) -> Float64:
     """Return Pr(x|θ)/Pr(x): 1 where both are too small for float64."""
     return np.maximum(probability(target), SMALLEST) / np.maximum(prior, SMALLEST)
 
 
-def offline(summary: Summary, population: Summary | None, settings: ReferenceSettings) -> Float64:
-    """Return the score from OUT models alone: float64 [N]."""
-    assert population is not None
-    priors = [
-        offline_prior(part.outside.probability, settings.rmia_a) for part in (summary, population)
-    ]
-    return _score(priors[0], priors[1], summary, population, settings.rmia_gamma)
+def offline_ratio(summary: Summary, settings: ReferenceSettings) -> Float64:
+    """Return Pr(x|θ)/Pr(x) from OUT models alone: float64 [N, A]."""
+    prior = offline_prior(summary.outside.probability, settings.rmia_a)
+    return _ratio(summary.target, prior)
 
 
-def online(summary: Summary, population: Summary | None, settings: ReferenceSettings) -> Float64:
-    """Return the score with Pr(x) the mean of IN and OUT models: float64 [N].
+def online_ratio(summary: Summary, settings: ReferenceSettings) -> Float64:
+    """Return Pr(x|θ)/Pr(x) with Pr(x) the mean of IN and OUT models: float64 [N, A]."""
+    prior = (summary.inside.probability + summary.outside.probability) / 2
+    return _ratio(summary.target, prior)
+
+
+def population_ratio(population: Summary, settings: ReferenceSettings) -> Float64:
+    """Return Pr(z|θ)/Pr(z) for the online form: float64 [Z, A].
 
     No model was trained on a population image, so its Pr(z) is that of the OUT models.
     """
-    assert population is not None
-    prior = (summary.inside.probability + summary.outside.probability) / 2
-    return _score(prior, population.outside.probability, summary, population, settings.rmia_gamma)
+    return _ratio(population.target, population.outside.probability)
+
+
+Ratio = Callable[[Summary, ReferenceSettings], Float64]
+
+
+def _attack(title: str, needs_inside: bool, ratio: Ratio, of_population: Ratio) -> ReferenceAttack:
+    def score(x: Summary, z: Summary | None, settings: ReferenceSettings) -> Float64:
+        assert z is not None
+        ratios, others = ratio(x, settings).T, of_population(z, settings).T
+        gamma = settings.rmia_gamma
+        return np.mean([share_exceeded(r, o, gamma) for r, o in zip(ratios, others)], axis=0)
+
+    def tie_break(x: Summary, z: Summary | None, settings: ReferenceSettings) -> Float64:
+        return np.log(ratio(x, settings)).mean(axis=1)
+
+    return ReferenceAttack(title, True, needs_inside, True, score, tie_break=tie_break)
 
 
 RMIA = {
-    "rmia_online": ReferenceAttack("RMIA", True, True, True, online),
-    "rmia_offline": ReferenceAttack("RMIA offline", True, False, True, offline),
+    "rmia_online": _attack("RMIA", True, online_ratio, population_ratio),
+    "rmia_offline": _attack("RMIA offline", False, offline_ratio, offline_ratio),
 }

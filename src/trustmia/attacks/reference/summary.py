@@ -23,9 +23,12 @@ class Side:
     Attributes:
         count: int64 [N], how many models.
         median: float64 [N, A] of the confidence; NaN where there is no model.
-        std: float64 [N, A] of the confidence; exactly 0 where all models say the same.
+        std: float64 [N, A] of the confidence; exactly 0 where all models say the same, NaN
+            where there is none.
         spread: float64 [A], standard deviation of the confidence around each image's
             median, over all images; at least the resolution of the largest median.
+        grand_std: float64 [A], all views the same: standard deviation of the confidence over
+            all models, images and views; at least that resolution, too.
         probability: float64 [N, A], mean of the true class's probability.
         log_probability: float64 [N, A], mean of its logarithm.
     """
@@ -34,6 +37,7 @@ class Side:
     median: Float64
     std: Float64
     spread: Float64
+    grand_std: Float64
     probability: Float64
     log_probability: Float64
 
@@ -84,7 +88,9 @@ class Source(Protocol):
         """Return float64 [M, K, A] for a slice of K images."""
 
 
-def summarise(source: Source, member: Bool, target: int, references: Int64) -> Summary:
+def summarise(
+    source: Source, member: Bool, target: int, references: Int64, used: Bool | None = None
+) -> Summary:
     """Gather the numbers of all images, some at a time.
 
     Args:
@@ -93,6 +99,7 @@ def summarise(source: Source, member: Bool, target: int, references: Int64) -> S
         target: Index of the target among the M models.
         references: int64 [R], indices of the reference models. A side is NaN for images
             of which it has none.
+        used: bool [R, N], the reference model speaks for the image; None: all do.
     """
     count = member.shape[1]
     targets = np.empty((count, source.views))
@@ -103,7 +110,8 @@ def summarise(source: Source, member: Bool, target: int, references: Int64) -> S
         if not len(references):
             continue
         inside = member[references, rows]
-        for side, mask in zip(sides, (inside, ~inside), strict=True):
+        speaks = True if used is None else used[:, rows]
+        for side, mask in zip(sides, (inside & speaks, ~inside & speaks), strict=True):
             side.add(rows, block[references], mask)
     return Summary(targets, *(side.finish() for side in sides))
 
@@ -125,6 +133,7 @@ class _Gathered:
             for name in ("median", "std", "probability", "log_probability")
         }
         self.squares, self.total, self.largest = np.zeros(views), 0, np.zeros(views)
+        self.grand_mean, self.grand_squares = 0.0, 0.0
 
     def add(self, rows: slice, block: Float64, mask: Bool) -> None:
         """Add images: confidences float64 [R, K, A], and which models belong to the side."""
@@ -134,18 +143,37 @@ class _Gathered:
         squares = np.square(ordered - mean_of(ordered, count)).sum(axis=0, where=chosen)
         self.count[rows] = count
         self.numbers["median"][rows] = median
-        self.numbers["std"][rows] = np.sqrt(squares / np.maximum(count, 1)[:, None])
+        with np.errstate(invalid="ignore"):
+            self.numbers["std"][rows] = np.sqrt(squares / count[:, None])
         self.numbers["probability"][rows] = mean_of(probability(ordered), count)
         self.numbers["log_probability"][rows] = mean_of(log_probability(ordered), count)
         self.squares += np.square(ordered - median).sum(axis=(0, 1), where=chosen)
+        self._add_to_grand(block[np.broadcast_to(mask[:, :, None], block.shape)])
         self.total += int(count.sum())
         self.largest = np.fmax(self.largest, np.fmax.reduce(np.abs(median), axis=0))
 
+    def _add_to_grand(self, values: Float64) -> None:
+        """Add values, float64 [V], to mean and squares of those before (Chan et al. 1979)."""
+        before, added = self.total * len(self.squares), len(values)
+        if not added:
+            return
+        mean = float(values.mean())
+        apart = mean - self.grand_mean
+        self.grand_squares += float(np.square(values - mean).sum())
+        self.grand_squares += apart**2 * before * added / (before + added)
+        self.grand_mean += apart * added / (before + added)
+
     def finish(self) -> Side:
         """Return what was gathered."""
-        spread = np.sqrt(self.squares / max(self.total, 1))
-        spread = np.maximum(spread, resolution(self.largest))
-        return Side(count=self.count, spread=spread, **self.numbers)
+        least, number = resolution(self.largest), max(self.total, 1)
+        spread = np.maximum(np.sqrt(self.squares / number), least)
+        grand = np.sqrt(self.grand_squares / (number * len(self.squares)))
+        return Side(
+            count=self.count,
+            spread=spread,
+            grand_std=np.full_like(spread, max(grand, least.max())),
+            **self.numbers,
+        )
 
 
 def in_order(values: Float64, mask: Bool) -> tuple[Float64, Bool]:
