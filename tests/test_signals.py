@@ -873,6 +873,19 @@ def test_further_sets_are_judged_offline_by_the_audited_images_threshold(tmp_pat
     assert len(rows) == 75 and not rows["member"][40:].any()
 
 
+def test_a_further_set_without_out_models_has_no_score_and_that_is_told(tmp_path: Path) -> None:
+    content = with_sets(arrays())
+    content["member"][1:, 40:60] = True
+    content["member"][1:, 60] = True
+    path = save(tmp_path / "sets.npz", content)
+    told = audit_signals(path, 0, ["difficulty", "loss"], tmp_path / "out", SETTINGS, 20, 0)
+    assert "of further sets: difficulty fake 20, difficulty digits 1.\n" in told
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["attacks"]
+    assert list(found["difficulty"]["fpr_at_5pct"]) == ["original", "digits"]
+    assert list(found["loss"]["fpr_at_5pct"]) == ["original", "fake", "digits"]
+    assert len(pd.read_parquet(tmp_path / "out" / "scores.parquet")) == 75 + 40 + 14
+
+
 @pytest.mark.parametrize(
     ("names", "told"),
     [
@@ -1225,7 +1238,8 @@ def test_attacks_that_the_signals_do_not_allow_are_left_out_and_told(tmp_path: P
     path = save(tmp_path / "signals.npz", content)
     told = audit_signals(path, 0, list(FAMILIES), tmp_path / "out", SETTINGS, 0, 0)
     assert "No reference models: 1. Trained on the target's images, or on all others" in told
-    assert "Without a score, as they lack reference models, of 40 images: lira_online 1, " in told
+    assert "Without a score, as they lack reference models, of 40 audited images" in told
+    assert ": lira_online 1, lira_online_global_variance 1.\n" in told
     assert "rmia_offline (no population images)" in told
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert found["models_left_out"] == [1] and found["models_per_side"] is None

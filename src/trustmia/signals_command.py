@@ -102,12 +102,11 @@ def _notes(signals: SignalSet, said: ReferenceScores) -> list[str]:
             "How many models were trained on an image tells whether the target was: for each "
             f"image {said.per_side[0]} of those and {said.per_side[1]} of the others are used."
         )
-    unscored = {name: int((~form.scored).sum()) for name, form in said.forms.items()}
-    if any(unscored.values()):
-        named = ", ".join(f"{name} {count}" for name, count in unscored.items() if count)
+    lacking = _without_score(said)
+    if lacking:
         notes.append(
-            f"Without a score, as they lack reference models, of {len(said.member)} images: {named}"
-            "."
+            f"Without a score, as they lack reference models, of {len(said.member)} audited images "
+            f"and those of further sets: {', '.join(lacking)}."
         )
     if said.without_spread:
         notes.append(
@@ -118,6 +117,17 @@ def _notes(signals: SignalSet, said: ReferenceScores) -> list[str]:
     if signals.rounding and signals.rounding.ends:
         notes.append(signals.rounding.note(len(signals.images)))
     return notes
+
+
+def _without_score(said: ReferenceScores) -> list[str]:
+    """Return how many images of each form, and of which set, have no score, where any has none."""
+    found = []
+    for name, form in said.forms.items():
+        for place, scores in (("", form.audited), *form.sets.items()):
+            count = int(np.isnan(scores).sum())
+            if count:
+                found.append(" ".join(filter(None, (name, place, str(count)))))
+    return found
 
 
 def as_rows(signals: SignalSet, said: ReferenceScores) -> pd.DataFrame:
