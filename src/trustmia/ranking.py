@@ -55,20 +55,25 @@ class Judgement:
     """How well an attack ranks, and whom else it calls members.
 
     Attributes:
-        metrics: `auroc`, the trapezoidal area under the ROC curve; `balanced_accuracy`, the
-            best that any threshold reaches, (TPR + 1 − FPR)/2; `tpr_at_…`, the largest TPR
-            with at most that FPR, None where there are too few non-members to have such an
-            FPR.
-        intervals: Their 95% percentile intervals, (low, high); None where there is no
+        metrics: Fractions. `auroc`, the trapezoidal area under the ROC curve;
+            `balanced_accuracy`, (TPR + 1 − FPR)/2 of each half of the images at the threshold
+            that is best for the other half, since that of the best threshold for the same
+            images is above 1/2 for any attack; `tpr_at_…`, the largest TPR with at most that
+            FPR. None where a FPR is unreachable: there are too few non-members to have it, or
+            more of them share the largest score.
+        realised: Of each `tpr_at_…`, the FPR that its threshold has; None alike.
+        intervals: The metrics' 95% percentile intervals, (low, high); None where there is no
             metric or there are no resamples.
         rates: Operating point → non-member set → share of its images called members, at the
-            threshold of the largest TPR with at most that FPR on the held-out images.
-        rate_intervals: Their intervals; None without resamples.
+            threshold of the largest TPR with at most that FPR on the held-out images; None
+            where that is unreachable.
+        rate_intervals: Their intervals; None alike, and without resamples.
     """
 
     metrics: Metrics
+    realised: Metrics
     intervals: dict[str, Interval | None]
-    rates: dict[str, dict[str, float]]
+    rates: dict[str, Metrics]
     rate_intervals: dict[str, dict[str, Interval | None]]
 
 
@@ -89,28 +94,38 @@ def judge(
         seed: Seed of the draws.
     """
     ranked = rank(scores)
+    halves = halves_of(member, seed)
     others = {name: _Placed.among(ranked, values) for name, values in sets.items()}
     everything = {name: np.ones((1, len(values))) for name, values in sets.items()}
-    once = _measure(ranked, np.ones((1, len(scores))), member, others, everything)
+    once = _measure(ranked, np.ones((1, len(scores))), member, halves, others, everything)
     parts = [
-        _measure(ranked, _as_rows(draw, member), member, others, draw)
+        _measure(ranked, _as_rows(draw, member), member, halves, others, draw)
         for draw in draws(_sizes(member, sets), resamples, seed)
     ]
-    unreachable = {name for name, limit in FPRS.items() if limit * int((~member).sum()) < 1}
+    limits = FPRS | OPERATING_POINTS
+    nonmembers = int((~member).sum())
+    missing = {
+        name
+        for name, limit in limits.items()
+        if limit * nonmembers < 1 or np.isnan(once.realised[name][0])
+    }
+    if halves is None:
+        missing.add("balanced_accuracy")
     return Judgement(
-        metrics={
-            name: None if name in unreachable else float(once.metrics[name][0]) for name in METRICS
-        },
+        metrics={n: None if n in missing else float(once.metrics[n][0]) for n in METRICS},
+        realised={n: None if n in missing else float(once.realised[n][0]) for n in FPRS},
         intervals={
-            name: None if name in unreachable else interval([p.metrics[name] for p in parts])
-            for name in METRICS
+            n: None if n in missing else interval([p.metrics[n] for p in parts]) for n in METRICS
         },
         rates={
-            point: {name: float(values[0]) for name, values in rates.items()}
+            point: {k: None if point in missing else float(v[0]) for k, v in rates.items()}
             for point, rates in once.rates.items()
         },
         rate_intervals={
-            point: {name: interval([p.rates[point][name] for p in parts]) for name in rates}
+            point: {
+                k: None if point in missing else interval([p.rates[point][k] for p in parts])
+                for k in rates
+            }
             for point, rates in once.rates.items()
         },
     )
@@ -190,9 +205,26 @@ class _Placed:
         return cls(order, np.concatenate([[0], above]))
 
 
+def halves_of(member: Bool, seed: int) -> Bool | None:
+    """Return a random half of the members and of the non-members: bool [N].
+
+    None where there is but one of either.
+    """
+    half = np.zeros(len(member), dtype=np.bool_)
+    for name, rows in ((MEMBERS, np.flatnonzero(member)), (NONMEMBERS, np.flatnonzero(~member))):
+        if len(rows) < 2:
+            return None
+        shuffled = numpy_generator(seed, "halves", name).permutation(rows)
+        half[shuffled[: len(rows) // 2]] = True
+    return half
+
+
 @dataclass(frozen=True)
 class _Measured:
+    """Numbers of resamples, float64 [B] each; the realised FPR is NaN where nobody is called."""
+
     metrics: dict[str, Float64]
+    realised: dict[str, Float64]
     rates: dict[str, dict[str, Float64]]
 
 
@@ -200,28 +232,57 @@ def _measure(
     ranked: Ranked,
     counts: Float64,
     member: Bool,
+    halves: Bool | None,
     others: Mapping[str, _Placed],
     drawn: Mapping[str, Float64],
 ) -> _Measured:
     """Return all numbers, float64 [B] each, of resamples given as counts, float64 [B, N]."""
     tpr, fpr = roc_of(ranked, counts, member)
-    metrics = {
-        "auroc": area_under(tpr, fpr),
-        "balanced_accuracy": ((tpr - fpr).max(axis=1) + 1) / 2,
-    }
-    for name, limit in FPRS.items():
-        metrics[name] = np.take_along_axis(tpr, _last(fpr, limit)[:, None], axis=1)[:, 0]
-    last = {point: _last(fpr, limit)[:, None] for point, limit in OPERATING_POINTS.items()}
+    metrics = {"auroc": area_under(tpr, fpr)}
+    if halves is not None:
+        metrics["balanced_accuracy"] = _balanced_accuracy(ranked, counts, member, halves)
+    realised = {}
+    last = {n: _last(fpr, limit)[:, None] for n, limit in (FPRS | OPERATING_POINTS).items()}
+    for name, at in last.items():
+        reached = np.take_along_axis(fpr, at, axis=1)[:, 0]
+        realised[name] = np.where(at[:, 0] > 0, reached, np.nan)
+        if name in FPRS:
+            metrics[name] = np.take_along_axis(tpr, at, axis=1)[:, 0]
     rates = {
-        point: {NONMEMBERS: np.take_along_axis(fpr, at, axis=1)[:, 0]} for point, at in last.items()
+        point: {NONMEMBERS: np.take_along_axis(fpr, last[point], axis=1)[:, 0]}
+        for point in OPERATING_POINTS
     }
     for name, placed in others.items():
         called = np.cumsum(drawn[name][:, placed.order], axis=1)
         called = np.hstack([np.zeros((len(called), 1)), called])
-        for point, at in last.items():
-            number = np.take_along_axis(called, placed.above[at], axis=1)[:, 0]
+        for point in OPERATING_POINTS:
+            number = np.take_along_axis(called, placed.above[last[point]], axis=1)[:, 0]
             rates[point][name] = number / called[:, -1]
-    return _Measured(metrics, rates)
+    return _Measured(metrics, realised, rates)
+
+
+def _balanced_accuracy(ranked: Ranked, counts: Float64, member: Bool, half: Bool) -> Float64:
+    """Return each half's balanced accuracy at the other's best threshold, their mean: [B]."""
+    gaps = [_gap(ranked, counts, member, part) for part in (half, ~half)]
+    found = [
+        np.take_along_axis(there, here.argmax(axis=1)[:, None], axis=1)[:, 0]
+        for here, there in (gaps, gaps[::-1])
+    ]
+    result: Float64 = (1 + (found[0] + found[1]) / 2) / 2
+    return result
+
+
+def _gap(ranked: Ranked, counts: Float64, member: Bool, part: Bool) -> Float64:
+    """Return TPR − FPR of some rows at every threshold, from nobody on: float64 [B, G + 1]."""
+    members, nonmembers = member & part, ~member & part
+    totals = [counts[:, rows].sum(axis=1, keepdims=True) for rows in (members, nonmembers)]
+    positives, negatives = (np.maximum(total, 1) for total in totals)
+    # Whole numbers until they are divided: of equally good thresholds, rounding chooses none.
+    weights = np.zeros_like(counts)
+    weights[:, members] = counts[:, members] * negatives
+    weights[:, nonmembers] = -counts[:, nonmembers] * positives
+    reached = np.cumsum(weights[:, ranked.order], axis=1)[:, ranked.ends] / (positives * negatives)
+    return np.hstack([np.zeros((len(counts), 1)), reached])
 
 
 def roc_of(ranked: Ranked, counts: Float64, member: Bool) -> tuple[Float64, Float64]:

@@ -23,11 +23,19 @@ NOTE = (
     "In brackets: 95% bootstrap interval over images, with the models as they are; models of "
     "other seeds differ by more."
 )
+REALISED = (
+    'Fractions. After "at": the FPR that was realised, the largest up to the one in the title; '
+    "–: no threshold has one."
+)
 Entries = Mapping[str, Mapping[str, Any]]
 
 
 def as_entry(title: str, judgement: Judgement) -> dict[str, Any]:
-    """Return an attack's entry in a JSON file: metrics, `ci95`, and `fpr_at_…` by set."""
+    """Return an attack's entry in a JSON file, all numbers fractions.
+
+    It holds the metrics, their `ci95`, the `realised_fpr` of each `tpr_at_…`, and `fpr_at_…`
+    by set; null is what cannot be had (see `Judgement`).
+    """
     rates = {
         point: {
             name: {"fpr": rate, "ci95": judgement.rate_intervals[point][name]}
@@ -35,7 +43,13 @@ def as_entry(title: str, judgement: Judgement) -> dict[str, Any]:
         }
         for point, by_set in judgement.rates.items()
     }
-    return {"title": title, **judgement.metrics, "ci95": judgement.intervals, **rates}
+    return {
+        "title": title,
+        **judgement.metrics,
+        "ci95": judgement.intervals,
+        "realised_fpr": judgement.realised,
+        **rates,
+    }
 
 
 def rankings(
@@ -93,12 +107,15 @@ def ranking_table(attacks: Entries, style: str) -> str:
         attacks: Attack → what `as_entry` returned.
         style: A format of the package `tabulate`.
     """
-    rows = [
-        [name, *(with_interval(entry[key], entry["ci95"][key]) for key in SHOWN)]
-        for name, entry in attacks.items()
-    ]
+    rows = [[name, *(_ranked(entry, key) for key in SHOWN)] for name, entry in attacks.items()]
     table = tabulate(rows, ["attack", *SHOWN.values()], tablefmt=style, disable_numparse=True)
-    return table + _note(attacks)
+    return f"{table}\n\n{REALISED}{_note(attacks)}"
+
+
+def _ranked(entry: Mapping[str, Any], key: str) -> str:
+    shown = with_interval(entry[key], entry["ci95"][key])
+    realised = entry["realised_fpr"].get(key)
+    return shown if realised is None else f"{shown} at {realised:.4f}"
 
 
 def rates_table(attacks: Entries, style: str, point: str = "fpr_at_5pct") -> str:
@@ -118,14 +135,12 @@ def rates_table(attacks: Entries, style: str, point: str = "fpr_at_5pct") -> str
         none = {"fpr": None, "ci95": None}
         found = [entry[point].get(s, none) for s in sets]
         called = [with_interval(rate["fpr"], rate["ci95"]) for rate in found]
-        called = [with_interval(entry[recall], entry["ci95"][recall]), *called]
-        if not entry[recall] and not entry[point][NONMEMBERS]["fpr"]:
-            called = [with_interval(None, None)] * len(called)
-        rows.append([name, *called])
+        rows.append([name, with_interval(entry[recall], entry["ci95"][recall]), *called])
     table = tabulate(rows, ["attack", "members", *sets], tablefmt=style, disable_numparse=True)
     return (
-        f"Share called members, at the threshold that gives {limit:.0%} FPR on held-out images (–: "
-        f"there is none, as more of them share the largest attack score):\n\n{table}{_note(shown)}"
+        f"Share called members, as a fraction, at the threshold that gives at most {limit:.0%} FPR "
+        f"on held-out images (–: none does, as more of them share the largest attack score):\n\n"
+        f"{table}{_note(shown)}"
     )
 
 
