@@ -123,6 +123,7 @@ def _attacks(
                 share = float((noisy[name] > cut).mean())
                 found = 1 - missed
                 values = {"precision": found / (found + share), "recall": found, "fpr": share}
+                values["advantage"] = found - share
                 rows += [
                     (form, name, m, *_interval(v)) for m, v in (values | {"auroc": area}).items()
                 ]

@@ -33,7 +33,7 @@ from trustmia.results import COLUMNS
 from trustmia.stages import attack as attack_stage
 
 ATTACKS = ("threshold", "entropy", "salem")
-METRICS = set(COLUMNS.values()) | {"tpr", "accuracy"}
+METRICS = set(COLUMNS.values()) | {"tpr", "accuracy", "advantage"}
 ARTIFACTS = {"attack_results.csv", "metrics.json"} | {
     f"roc_{attack}.{suffix}" for attack in ATTACKS for suffix in ("csv", "png")
 }

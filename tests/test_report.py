@@ -164,6 +164,11 @@ def test_the_answer_is_three_sentences_about_the_standard_variant(tables: Tables
     expected = summarise(tables).of("standard", "fpr", "fake")["value"]
     for attack, value in expected.items():
         assert f"{attack_title(str(attack))} {value:.0%}" in found.sentences[0]
+    advantage = summarise(tables).of("standard", "advantage", "original")
+    assert list(advantage.index) == list(LEARNED)
+    for attack, row in advantage.iterrows():
+        value, low, high = (f"{100 * number:.1f}" for number in row)
+        assert f"{attack_title(str(attack))} {value} ({low} to {high})" in found.sentences[1]
 
 
 @pytest.mark.parametrize("missing", [["fake"], ["original"], ["fake", "original"]])

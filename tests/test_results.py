@@ -132,9 +132,9 @@ def test_known_sets_keep_their_colour_and_others_get_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fake_fpr", "verdict"), [(0.75, "No, not from"), (0.5, "No, not from"), (0.1, "Only some")]
+    ("fake_fpr", "verdict"), [(0.75, "No."), (0.5, "No."), (0.1, "Within limits.")]
 )
-def test_answer_follows_from_the_fakes_called_members(
+def test_answer_says_what_the_report_says_of_the_run(
     fake_fpr: float,
     verdict: str,
     result: AuditResult,
@@ -145,9 +145,32 @@ def test_answer_follows_from_the_fakes_called_members(
     metrics = json.loads(json.dumps(as_metrics(result)))
     for attack in ATTACKS:
         metrics["sets"]["fake"][attack]["fpr"] = fake_fpr
-        metrics["sets"]["original"][attack] |= {"fpr": 0.6, "recall": 0.9}
+        metrics["sets"]["original"][attack] |= {"fpr": 0.6, "recall": 0.9, "advantage": 0.3}
+        metrics["sets"]["original"][attack]["ci95"] = {"advantage": [0.282, 0.317]}
     Path("metrics").mkdir()
     Path("metrics/attack_results.json").write_text(json.dumps(metrics), encoding="utf-8")
+    ranking = rankings(result, score_set(1), None, 0, 0)
+    Path("metrics/ranking.json").write_text(json.dumps(ranking), encoding="utf-8")
     answer = readme.answer("github")
-    assert answer.startswith(f"**{verdict}")
-    assert f"threshold {fake_fpr:.0%}" in answer and "at best 30 percentage points" in answer
+    assert answer.startswith(f"**{verdict}**")
+    assert f"Threshold {fake_fpr:.0%}" in answer
+    assert (
+        "the difference in percentage points, at the thresholds that these attacks learned: "
+        "Threshold 30.0 (28.2 to 31.7), Entropy 30.0 (28.2 to 31.7), Salem 30.0 (28.2 to 31.7)."
+    ) in answer
+    assert "In brackets: 95% bootstrap interval" in answer
+
+
+def test_advantage_is_recall_minus_fpr_with_the_interval_of_their_difference() -> None:
+    shadow, target = score_set(0), score_set(1)
+    found = run_audit(shadow, target, ["threshold"], AttackSettings(), resamples=2000)
+    reached = found.sets["original"]["threshold"]
+    assert reached["advantage"] == reached["recall"] - reached["fpr"]
+    low, high = found.intervals["original"]["threshold"]["advantage"]
+    # Members and held-out images are drawn apart, so that their variances add.
+    variance = sum(
+        rate * (1 - rate) / found.sizes[name]
+        for rate, name in ((reached["recall"], "members"), (reached["fpr"], "original"))
+    )
+    assert high - low == pytest.approx(2 * 1.96 * variance**0.5, rel=0.1)
+    assert low < reached["advantage"] < high

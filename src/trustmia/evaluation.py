@@ -12,6 +12,8 @@ from trustmia.ranking import MEMBERS, Interval, area_under, draws, interval, ran
 Scores = npt.NDArray[np.floating]
 TPR_OF_INTEREST = 0.95
 ROC_POINTS_PER_AXIS = 200
+# Metrics with an interval.
+RESAMPLED = ("precision", "recall", "fpr", "advantage", "auroc")
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ def membership_metrics(members: Judged, nonmembers: Judged, roc: Roc) -> dict[st
         roc: Their `full_roc`.
 
     Returns:
-        Fractions in [0, 1]. `precision`, `recall`, `tpr`, `fpr` and `accuracy` follow from
-        the decisions; precision without positives is 0. `auroc` and `aupr` are
+        Fractions. `precision`, `recall`, `tpr`, `fpr`, `accuracy` and `advantage` (recall −
+        FPR) follow from the decisions; precision without positives is 0. `auroc` and `aupr` are
         trapezoidal areas, the latter under scikit-learn's precision-recall curve.
         `fpr_at_95tpr` is the FPR at the first ROC point with a TPR of at least 0.95.
         `tp_mmps`, `fp_mmps`, `fn_mmps` and `tn_mmps` are the mean maximum prediction
@@ -77,7 +79,7 @@ def membership_metrics(members: Judged, nonmembers: Judged, roc: Roc) -> dict[st
     true_positives = int(members.decisions.sum())
     false_positives = int(nonmembers.decisions.sum())
     positives = true_positives + false_positives
-    recall = true_positives / len(members)
+    recall, fpr = true_positives / len(members), false_positives / len(nonmembers)
     correct = true_positives + len(nonmembers) - false_positives
     return {
         "precision": true_positives / positives if positives else 0.0,
@@ -85,8 +87,9 @@ def membership_metrics(members: Judged, nonmembers: Judged, roc: Roc) -> dict[st
         "auroc": float(auc(roc.fpr, roc.tpr)),
         "aupr": _aupr(roc, len(members), len(nonmembers)),
         "fpr_at_95tpr": float(roc.fpr[np.argmax(roc.tpr >= TPR_OF_INTEREST)]),
-        "fpr": false_positives / len(nonmembers),
+        "fpr": fpr,
         "tpr": recall,
+        "advantage": recall - fpr,
         "tp_mmps": _mean(members.max_scores[members.decisions]),
         "fp_mmps": _mean(nonmembers.max_scores[nonmembers.decisions]),
         "fn_mmps": _mean(members.max_scores[~members.decisions]),
@@ -111,12 +114,12 @@ def membership_intervals(
         seed: Seed of the draws.
 
     Returns:
-        (low, high) of `precision`, `recall`, `fpr` and `auroc`.
+        (low, high) of the metrics of `RESAMPLED`.
     """
     scores = np.concatenate([members.attack_scores, nonmembers.attack_scores])
     ranked = rank(scores.astype(np.float64))
     member = np.arange(len(scores)) < len(members)
-    parts: dict[str, list[Float64]] = {"precision": [], "recall": [], "fpr": [], "auroc": []}
+    parts: dict[str, list[Float64]] = {name: [] for name in RESAMPLED}
     sizes = {MEMBERS: len(members), set_name: len(nonmembers)}
     for drawn in draws(sizes, resamples, seed):
         true = drawn[MEMBERS] @ members.decisions
@@ -125,6 +128,7 @@ def membership_intervals(
         parts["precision"].append(true / np.maximum(true + false, 1))
         parts["recall"].append(true / len(members))
         parts["fpr"].append(false / len(nonmembers))
+        parts["advantage"].append(parts["recall"][-1] - parts["fpr"][-1])
         parts["auroc"].append(area_under(tpr, fpr))
     found = {name: interval(values) for name, values in parts.items()}
     return {name: both for name, both in found.items() if both is not None}

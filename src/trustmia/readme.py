@@ -10,12 +10,14 @@ from tabulate import tabulate
 from trustmia import files, layout
 from trustmia.errors import UserError
 from trustmia.freshness import remark, require_current, require_tracked
-from trustmia.ranking_results import ranking_table, rates_table, with_interval
+from trustmia.ranking_results import NOTE, ranking_table, rates_table, with_interval
+from trustmia.report.answer import answer as report_answer
 from trustmia.report.names import variant_title
-from trustmia.report.summary import summarise
+from trustmia.report.summary import of_one_run, summarise
 from trustmia.results import as_table, read_metrics
 from trustmia.study.store import FOLDER as STUDY
 from trustmia.study.store import read_study
+from trustmia.study.tables import workspace_tables
 
 BENCHMARKS = Path("benchmarks/results.json")
 # The metrics that the tables show.
@@ -36,8 +38,6 @@ STUDY_RATES = {
     "AUROC, Salem attack": ("salem", "original", "auroc"),
     "AUROC, RMIA offline": ("rmia_offline", "original", "auroc"),
 }
-# The answer is no if every attack calls at least this share of the fakes members.
-FOOLED = 0.5
 
 
 def result_table(style: str) -> str:
@@ -126,29 +126,14 @@ def _number(value: float | None, form: str) -> str:
 
 
 def answer(style: str) -> str:
-    """Return the answer in three sentences: how often the attacks are wrong, and right."""
-    metrics = read_metrics("attack_results")
-    sets = metrics["sets"]
-    if not {"original", "fake"} <= set(sets):
-        raise UserError(
-            "params.yaml: predict.nonmember_sets lacks original or fake, which the answer is about"
-        )
-    attacks = list(sets["original"])
-
-    def shares(image_set: str, metric: str) -> str:
-        values = [sets[image_set][attack][metric] for attack in attacks]
-        return ", ".join(f"{a} {v:.0%}" for a, v in zip(attacks, values, strict=True))
-
-    spread = max(sets["original"][a]["recall"] - sets["original"][a]["fpr"] for a in attacks)
-    fooled = all(sets["fake"][a]["fpr"] >= FOOLED for a in attacks)
-    verdict = "No, not from prediction scores alone." if fooled else "Only some of them."
-    return (
-        f"**{verdict}** Shown images that a GAN drew and no model was "
-        f"ever trained on, the attacks call this share of them members: {shares('fake', 'fpr')}. "
-        f"Of held-out images of the same data set it is {shares('original', 'fpr')}, and of the "
-        f"real members {shares('original', 'recall')}: at best {100 * spread:.0f} percentage "
-        "points separate a member from a held-out image."
-    )
+    """Return the report's answer, of the last run alone."""
+    for name in ("attack_results", "ranking"):
+        read_metrics(name)
+    # Of one run alone, nothing that is said depends on its seed.
+    run = summarise(of_one_run(workspace_tables(), seed=0))
+    found = report_answer(run)
+    note = f" {NOTE}" if run.has_intervals else ""
+    return f"**{found.verdict}** {' '.join(found.sentences)}{note}"
 
 
 def bench_lines(style: str) -> str:

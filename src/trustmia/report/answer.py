@@ -35,7 +35,8 @@ def answer(summary: Summary) -> Answer:
         return Answer("No answer.", ["No attack of this run makes decisions of its own."])
     recall = summary.of(summary.lead, "recall", summary.sets[0])
     held_out = summary.of(summary.lead, "fpr", HELD_OUT)
-    sentences = [_of_probe(probe, fooled), _of_members(recall, held_out)]
+    advantage = summary.of(summary.lead, "advantage", HELD_OUT)
+    sentences = [_of_probe(probe, fooled), _of_members(recall, held_out, advantage)]
     sentences.append(_of_variants(summary, probe) or _of_ranking(summary))
     return Answer(_verdict(fooled, recall, held_out), [text for text in sentences if text])
 
@@ -72,14 +73,14 @@ def _of_probe(probe: str, fooled: pd.DataFrame) -> str:
     return f"{subject}, {found} of them members: {each}."
 
 
-def _of_members(recall: pd.DataFrame, held_out: pd.DataFrame) -> str:
+def _of_members(recall: pd.DataFrame, held_out: pd.DataFrame, advantage: pd.DataFrame) -> str:
     if held_out.empty:
         return f"Of the true members they find {_range(recall['value'])}."
-    gap = 100 * float((recall["value"] - held_out["value"]).max())
+    each = ", ".join(f"{attack_title(name)} {_points(row)}" for name, row in advantage.iterrows())
+    apart = "; the difference in percentage points, at the thresholds that these attacks learned: "
     return (
         f"They find {_range(recall['value'])} of the true members, and call "
-        f"{_range(held_out['value'])} of held-out images members too: at best {gap:.0f} "
-        "percentage points tell a member from a held-out image."
+        f"{_range(held_out['value'])} of held-out images members too{apart + each if each else ''}."
     )
 
 
@@ -119,6 +120,14 @@ def _share(row: pd.Series) -> str:
     if row.isna().any():
         return share
     return f"{share} ({100 * row['low']:.0f}–{row['high']:.0%})"
+
+
+def _points(row: pd.Series) -> str:
+    """Return a difference of shares in percentage points, with its interval if it has one."""
+    points = f"{100 * row['value']:.1f}"
+    if row.isna().any():
+        return points
+    return f"{points} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
 
 
 def _range(values: pd.Series) -> str:

@@ -163,11 +163,12 @@ def _over_seeds(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     degrees = found["count"].where(several, 2) - 1
     factor = stats.t.ppf((1 + CONFIDENCE) / 2, degrees)
     half = factor * found["deviation"] / np.sqrt(found["count"])
-    # All metrics that have intervals are shares and areas, except NLL, which has no upper end.
-    found["low"] = found["low"].where(~several, (found["value"] - half).clip(lower=0))
-    upper = found["value"] + half
-    shares = found["metric"] != "nll"
-    upper = upper.where(~shares, upper.clip(upper=1))
+    # What has an interval is a share, an area or the difference of two, or NLL, without an end.
+    lowest = np.where(found["metric"] == "advantage", -1, 0)
+    highest = np.where(found["metric"] == "nll", np.inf, 1)
+    lower = (found["value"] - half).clip(lower=lowest)
+    upper = (found["value"] + half).clip(upper=highest)
+    found["low"] = found["low"].where(~several, lower)
     found["high"] = found["high"].where(~several, upper)
     return found.drop(columns=["deviation", "count"]).dropna(subset="value", ignore_index=True)
 
