@@ -150,6 +150,7 @@ def _ranking(
     values = {"balanced_accuracy": float((tpr + 1 - fpr).max() / 2)}
     for name, level in (("5", 0.05), ("1", 0.01), ("0.1", 0.001)):
         values[f"tpr_at_{name}pct_fpr"] = float(tpr[fpr <= level].max())
+        values[f"tpr_at_{name}pct_fpr_realised"] = float(fpr[fpr <= level].max())
     return [(form, "original", metric, *_interval(value)) for metric, value in values.items()]
 
 

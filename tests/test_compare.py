@@ -103,6 +103,9 @@ def test_sorted_and_chosen(tiny: TinyRepository, tmp_path: Path) -> None:
     names = ["alone", "decay_07-s1", "standard"]
     rows = [line.split()[0] for line in printed.splitlines() if line.startswith(tuple(names))]
     assert rows == names * 2, "one table of the models, one of the attack"
+    assert all(
+        told.count("Rates are fractions; ±: 95%") == 1 for told in (printed, text.read_text())
+    )
     assert "| experiment" in text.read_text() and "| standard" in text.read_text()
     written = pd.read_csv(table, keep_default_na=False, na_values=[""])
     chosen = written[(written["attack"] == "threshold") & (written["metric"] == "auroc")]

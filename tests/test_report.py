@@ -6,9 +6,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,8 +21,10 @@ from tests.report_tables import LEARNED, SETS, Tables, run_tables, study_tables
 from trustmia import cli, files, layout
 from trustmia.errors import UserError
 from trustmia.params import load_params
+from trustmia.report import figures
 from trustmia.report.answer import answer
 from trustmia.report.frames import Frames, frames
+from trustmia.report.grids import grids
 from trustmia.report.names import attack_title, in_order, palette, set_title
 from trustmia.report.page import render
 from trustmia.report.pictures import as_png, pictures, score_text, write_pictures
@@ -169,6 +173,37 @@ def test_the_answer_is_three_sentences_about_the_standard_variant(tables: Tables
     for attack, row in advantage.iterrows():
         value, low, high = (f"{100 * number:.1f}" for number in row)
         assert f"{attack_title(str(attack))} {value} ({low} to {high})" in found.sentences[1]
+
+
+def test_a_rate_that_one_seed_cannot_have_is_no_mean_of_the_others(tables: Tables) -> None:
+    attacks = tables["attacks"].copy()
+    rows = (attacks["variant"] == "standard") & (attacks["attack"] == "loss")
+    for metric in ("tpr_at_0.1pct_fpr", "tpr_at_0.1pct_fpr_realised", "fpr_at_5pct"):
+        one = rows & (attacks["metric"] == metric) & (attacks["seed"] == 42)
+        attacks.loc[one, ["value", "low", "high"]] = np.nan
+    summary = summarise(tables | {"attacks": attacks})
+    shown = {row[0].text: row[1:] for row in grids(summary)["ranking"].groups[0].rows}
+    columns = grids(summary)["ranking"].columns[1:]
+    for name, cell in zip(columns, shown["Loss"], strict=True):
+        lacking = name in ("TPR at 0.1% FPR", "Fakes at 5% FPR")
+        assert (cell.text == "–") == lacking == (cell.number is None)
+    for cell in shown["Threshold"][2:4]:
+        assert re.fullmatch(r"0\.\d{3}–[01]\.\d{3} at 0\.\d{4}", cell.interval)
+    drawn = frames(summary)["transfer"]
+    loss = drawn[(drawn["variant"] == "Standard") & (drawn["attack"] == "Loss")]
+    assert len(loss) and loss["value"].isna().all()
+    text = _svg(figures.transfer(alt.NamedData(name="rows"), palette(summary.sets)), loss)
+    assert figures.NO_THRESHOLD in text
+    others = drawn[(drawn["variant"] == "Standard") & (drawn["attack"] == "Salem")]
+    text = _svg(figures.transfer(alt.NamedData(name="rows"), palette(summary.sets)), others)
+    assert figures.NO_THRESHOLD not in text
+
+
+def _svg(figure: figures.Figure, rows: pd.DataFrame) -> str:
+    records = json.loads(rows.to_json(orient="records"))
+    spec = figure.to_dict(validate=False) | {"datasets": {"rows": records}}
+    drawn: str = vl_convert.vegalite_to_svg(spec)
+    return drawn
 
 
 @pytest.mark.parametrize("missing", [["fake"], ["original"], ["fake", "original"]])

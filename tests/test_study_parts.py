@@ -151,10 +151,19 @@ RANKING = {
         "tpr_at_1pct_fpr": 0.05,
         "tpr_at_0.1pct_fpr": None,
         "ci95": {"auroc": [0.68, 0.72], "balanced_accuracy": [0.58, 0.62]},
+        "realised_fpr": {"tpr_at_1pct_fpr": 0.0096, "tpr_at_0.1pct_fpr": None},
         "fpr_at_1pct": {"fake": {"fpr": 0.3, "ci95": [0.28, 0.32]}},
+        "fpr_at_5pct": {"fake": {"fpr": None, "ci95": None}},
     },
 }
-REACHED = {"precision": 0.5, "recall": 0.9, "auroc": 0.6, "fpr": 0.8, "aupr": 0.6}
+REACHED = {
+    "precision": 0.5,
+    "recall": 0.9,
+    "auroc": 0.56,
+    "fpr": 0.8,
+    "advantage": 0.1,
+    "aupr": 0.6,
+}
 FILES: dict[str, bytes] = {
     "metrics/ranking.json": json.dumps(RANKING).encode(),
     "metrics/attack_results.json": json.dumps(
@@ -186,8 +195,14 @@ def test_tables_of_a_run() -> None:
     ]
     assert list(attacks.loc[("lira_offline", "fake", "fpr_at_1pct")]) == [0.3, 0.28, 0.32]
     assert list(attacks.loc[("lira_offline", "original", "auroc")]) == [0.7, 0.68, 0.72]
-    assert np.isnan(attacks.loc[("lira_offline", "original", "tpr_at_0.1pct_fpr"), "value"])
-    assert attacks.index.is_unique, "the threshold's AUROC is told once"
+    told = attacks["value"]
+    for metric in ("tpr_at_0.1pct_fpr", "tpr_at_0.1pct_fpr_realised"):
+        assert np.isnan(told["lira_offline", "original", metric]), "what cannot be had is no 0"
+    assert np.isnan(told["lira_offline", "fake", "fpr_at_5pct"])
+    assert told["lira_offline", "original", "tpr_at_1pct_fpr_realised"] == 0.0096
+    assert attacks.index.is_unique
+    assert told["threshold", "original", "auroc"] == 0.6, "the ranking's"
+    assert told["threshold", "original", "advantage"] == 0.1
     assert ("threshold", "original", "aupr") not in attacks.index
     assert list(tables["roc"]["attack"]) == ["threshold"] * 2 + ["lira_offline"]
     assert tables["embedding"]["label"].tolist() == ["None"]

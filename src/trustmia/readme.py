@@ -83,14 +83,15 @@ def study_table(style: str) -> str:
         rows.append([variant_title(variant), *cells])
     headers = ["variant", *STUDY_MODELS, *STUDY_RATES]
     table = tabulate(rows, headers, tablefmt=style, disable_numparse=True)
-    return f"{table}\n\nMeans over {found.seeds} seeds; in brackets: 95% interval (Student's t)."
+    note = "Fractions: means over {} seeds; in brackets: 95% interval (Student's t)."
+    return f"{table}\n\n{note.format(found.seeds)}"
 
 
 def _mean(table: pd.DataFrame, key: tuple[str, ...]) -> str:
     if key not in table.index:
         return with_interval(None, None)
     value, low, high = (float(table.loc[key, name]) for name in ("value", "low", "high"))
-    return with_interval(value, (low, high) if low == low else None)
+    return with_interval(value if value == value else None, (low, high) if low == low else None)
 
 
 def model_table(style: str) -> str:

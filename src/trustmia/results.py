@@ -92,7 +92,8 @@ def as_summary(result: AuditResult, ranking: Entries) -> dict[str, Any]:
 
     Precision and recall are those against the first non-member set; AUROC and TPR at 1% FPR
     are the ranking's, of the logits where they are known. An attack that
-    learns no decision has the FPRs at the threshold that gives 5% on held-out images.
+    learns no decision has the FPRs at the threshold that gives 5% on held-out images. Fractions;
+    null where no threshold has the FPR.
 
     Args:
         result: The attacks on scores.
@@ -140,7 +141,7 @@ def as_table(metrics: dict[str, Any], style: str) -> str:
     ]
     recalls = ", ".join(f"{titles[a]} {_cell(first[a], 'recall')}" for a in titles)
     members = f"Share of the {metrics['sizes']['members']} members called members (recall)"
-    notes = [f"{members}: {recalls}."]
+    notes = [f"Rates are fractions. {members}: {recalls}."]
     if any("ci95" in values for values in first.values()):
         notes.append(NOTE)
     return "\n\n".join([*tables, *notes])

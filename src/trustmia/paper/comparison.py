@@ -180,7 +180,7 @@ def compare_paper(params: Params, style: str, out: Path | None) -> str:
     configuration = configuration_of(params)
     require_current([RESULTS])
     comparison = compare(read_results(), configuration)
-    lines = [f"The paper's configuration: {configuration}"]
+    lines = [f"The paper's configuration: {configuration}; fractions, as published"]
     differing = deviations(params, configuration)
     if differing:
         lines.append(f"This run differs from it: {'; '.join(differing)}")

@@ -105,7 +105,7 @@ def _of_variants(summary: Summary, probe: str) -> str:
 
 
 def _of_ranking(summary: Summary) -> str:
-    found = summary.of(summary.lead, STRICT, HELD_OUT)["value"]
+    found = summary.of(summary.lead, STRICT, HELD_OUT)["value"].dropna()
     if found.empty:
         return ""
     best = str(found.idxmax())

@@ -31,6 +31,7 @@ SHAPES = [
     "triangle-right",
     "triangle-left",
 ]
+CALLED = "share called members"
 NO_THRESHOLD = "No threshold errs on so few: more share the largest attack score."
 # An earth mover's distance of scores that is drawn as the darkest.
 DARK_DISTANCE = 0.6
@@ -97,10 +98,6 @@ def _shapes(names: Sequence[str]) -> list[str]:
     return [SHAPES[i % len(SHAPES)] for i in range(len(names))]
 
 
-def _percent(title: str, **options: Any) -> alt.Axis:
-    return alt.Axis(title=title, format="%", **options)
-
-
 def _facts(*fields: str) -> list[alt.Tooltip]:
     """Return what is shown where a reader points."""
     names = [field.partition(":")[0].replace("_", " ") for field in fields]
@@ -133,7 +130,7 @@ def opening(rows: Rows, palette: Palette, attacks: Sequence[str]) -> Figure:
     points = base.mark_point(
         filled=True, size=75, opacity=1, stroke=INK, strokeWidth=0.5, strokeOpacity=0.6
     ).encode(
-        x=alt.X("value:Q", scale=SHARE, axis=_percent("share called members", values=QUARTERS)),
+        x=alt.X("value:Q", scale=SHARE, axis=alt.Axis(title=CALLED, values=QUARTERS)),
         shape=shape,
     )
     return _layers(interval, points)
@@ -147,7 +144,7 @@ def fpr_bars(rows: Rows, palette: Palette, attacks: Sequence[str], legend: bool 
         tooltip=_facts("set:N", "attack:N", "value:Q", "low:Q", "high:Q"),
     )
     bars = base.mark_bar(stroke=INK, strokeOpacity=0.35, strokeWidth=0.5).encode(
-        y=alt.Y("value:Q", scale=SHARE, axis=_percent("share called members", values=QUARTERS)),
+        y=alt.Y("value:Q", scale=SHARE, axis=alt.Axis(title=CALLED, values=QUARTERS)),
         color=_colour(palette, _legend(4) if legend else None),
     )
     intervals = base.mark_rule(color=INK, strokeWidth=1).encode(y="low:Q", y2="high:Q")
@@ -186,13 +183,13 @@ def roc(rows: Rows, palette: Palette, logarithmic: bool, legend: bool = True) ->
 
 
 def transfer(rows: Rows, palette: Palette) -> Figure:
-    """Draw which share of each set is called members if that of held-out images is 5%."""
+    """Draw which share of each set is called members if at most 5% of held-out images are."""
     sets = [name for name in palette if palette[name] != INK]
     base = alt.Chart(rows).encode(
         y=alt.Y("set:N", sort=sets, title=None),
         tooltip=_facts("set:N", "attack:N", "value:Q", "low:Q", "high:Q"),
     )
-    axis = _percent("share called members", tickCount=4)
+    axis = alt.Axis(title=CALLED, tickCount=4)
     bars = base.mark_bar(stroke=INK, strokeOpacity=0.35, strokeWidth=0.5).encode(
         x=alt.X("value:Q", axis=axis, scale=alt.Scale(domain=[0, 1])),
         color=_colour(palette),
@@ -201,7 +198,7 @@ def transfer(rows: Rows, palette: Palette) -> Figure:
     nothing = (
         alt.Chart(rows)
         .transform_aggregate(largest="max(value)")
-        .transform_filter("datum.largest == 0")
+        .transform_filter("!isValid(datum.largest)")
         .mark_text(align="left", color=INK, fontSize=12)
         .encode(x=alt.datum(0.05), y=alt.value(12), text=alt.value(NO_THRESHOLD))
     )
@@ -289,7 +286,7 @@ def reliability(rows: Rows) -> Figure:
     size = alt.Size(
         "share:Q",
         scale=alt.Scale(domain=[0, 1], range=[15, 420]),
-        legend=alt.Legend(orient="top", title="images", format="%", values=[0.05, 0.25, 0.75]),
+        legend=alt.Legend(orient="top", title="share of images", values=[0.05, 0.25, 0.75]),
     )
     points = base.mark_point(filled=True, color=INK).encode(
         x=x, y=y, size=size, opacity=strength, tooltip=facts, detail="calibration:N"
@@ -313,9 +310,8 @@ def trade_off(
         "ece": "expected calibration error",
         "mmps": "mean maximum prediction score",
         "auroc": "attack's AUROC",
-        "fake_fpr": "fakes called members",
+        "fake_fpr": "share of fakes called members",
     }
-    axis = _percent(titles[success]) if success == "fake_fpr" else alt.Axis(title=titles[success])
     base = alt.Chart(rows)
     return base.mark_point(filled=True, size=80, color=INK, opacity=0.6).encode(
         x=alt.X(
@@ -323,7 +319,7 @@ def trade_off(
             scale=alt.Scale(zero=False, padding=14),
             axis=alt.Axis(title=titles[quality], tickCount=5),
         ),
-        y=alt.Y(f"{success}:Q", scale=alt.Scale(zero=False, padding=14), axis=axis),
+        y=alt.Y(f"{success}:Q", scale=alt.Scale(zero=False, padding=14), title=titles[success]),
         shape=alt.Shape(
             "variant:N",
             scale=alt.Scale(domain=list(variants), range=_shapes(variants)),

@@ -16,6 +16,7 @@ from trustmia.report.names import (
     variant_title,
 )
 from trustmia.report.summary import Summary
+from trustmia.study.tables import realised
 
 RANKING = {
     "auroc": "AUROC",
@@ -102,6 +103,14 @@ def _lookup(table: pd.DataFrame, keys: list[str]) -> Lookup:
     }
 
 
+def _at(cell: Cell, realised: Cell | None) -> Cell:
+    """Say at which FPR a TPR was taken, which may be far below the one that was allowed."""
+    if realised is None or cell.number is None or realised.number is None:
+        return cell
+    place = f"at {realised.number:.4f}"
+    return Cell(cell.text, f"{cell.interval} {place}".lstrip(), cell.number)
+
+
 def _cell(value: float, low: float, high: float) -> Cell:
     if value != value:
         return Cell("–")
@@ -135,7 +144,11 @@ def _ranking(summary: Summary) -> Grid:
     for variant in summary.variants:
         rows = []
         for attack in summary.attacks:
-            found = [rates.get((variant, attack, HELD_OUT, metric), missing) for metric in RANKING]
+            key = variant, attack, HELD_OUT
+            found = [
+                _at(rates.get((*key, metric), missing), rates.get((*key, realised(metric))))
+                for metric in RANKING
+            ]
             found.append(rates.get((variant, attack, FAKE, TRANSFER_METRIC), missing))
             if any(cell is not missing for cell in found):
                 rows.append([Cell(attack_title(attack)), *found])

@@ -32,7 +32,8 @@ class Summary:
         attacks: In the order of the registries.
         sets: Sets of non-members, those of the palette first.
         seeds: Seeds of a variant at most.
-        rates: `variant`, `attack`, `set`, `metric`, `value`, `low`, `high`.
+        rates: `variant`, `attack`, `set`, `metric`, `value`, `low`, `high`; NaN where a seed
+            has no value, as its attack has no threshold with so small an FPR.
         models: `variant`, `metric`, `value`, `low`, `high`.
         trade_off: `variant`, `seed`, `attack`, `ece`, `mmps`, `auroc`, `fake_fpr`; one row
             for each run and attack.
@@ -150,7 +151,10 @@ def summarise(tables: RunTables) -> Summary:
 
 
 def _over_seeds(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Mean over seeds with Student's interval; a single seed keeps its own interval."""
+    """Mean over seeds with Student's interval; a single seed keeps its own interval.
+
+    Of values that a seed lacks there is none: the other seeds would stand for all.
+    """
     groups = table.groupby(keys, sort=False)
     found = groups.agg(
         value=("value", "mean"),
@@ -158,11 +162,12 @@ def _over_seeds(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
         high=("high", "first"),
         deviation=("value", "std"),
         count=("value", "count"),
+        size=("value", "size"),
     ).reset_index()
-    several = found["count"] > 1
-    degrees = found["count"].where(several, 2) - 1
+    several = found["size"] > 1
+    degrees = found["size"].where(several, 2) - 1
     factor = stats.t.ppf((1 + CONFIDENCE) / 2, degrees)
-    half = factor * found["deviation"] / np.sqrt(found["count"])
+    half = factor * found["deviation"] / np.sqrt(found["size"])
     # What has an interval is a share, an area or the difference of two, or NLL, without an end.
     lowest = np.where(found["metric"] == "advantage", -1, 0)
     highest = np.where(found["metric"] == "nll", np.inf, 1)
@@ -170,7 +175,8 @@ def _over_seeds(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     upper = (found["value"] + half).clip(upper=highest)
     found["low"] = found["low"].where(~several, lower)
     found["high"] = found["high"].where(~several, upper)
-    return found.drop(columns=["deviation", "count"]).dropna(subset="value", ignore_index=True)
+    found.loc[found["count"] < found["size"], ["value", "low", "high"]] = np.nan
+    return found.drop(columns=["deviation", "count", "size"])
 
 
 def _mean(table: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:

@@ -26,6 +26,7 @@ MODEL_COLUMNS = {
     "mmps": "MMPS",
 }
 ATTACK_COLUMNS = {"precision": "precision", "recall": "recall", "auroc": "AUROC"}
+NOTE = "Rates are fractions; ±: 95% interval over seeds (Student's t)."
 KEYS = ["attack", "set", "metric"]
 
 
@@ -201,7 +202,7 @@ def as_tables(comparison: pd.DataFrame, labels: list[str], style: str) -> str:
             columns |= {f"FPR {name}": (attack, name, "fpr") for name in sets}
             shown = {title: key for title, key in columns.items() if key in known}
             parts.append(_table(attack, shown, cells, labels, seeds, style))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, NOTE])
 
 
 Cells = dict[tuple[str, str, str, str], str]

@@ -116,9 +116,17 @@ def _ranking_rows(attacks: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
             if metric in ("auroc", "balanced_accuracy") or metric.startswith("tpr_at_"):
                 interval = reached.get("ci95", {}).get(metric)
                 yield attack, HELD_OUT, metric, value, *_bounds(interval)
+            elif metric == "realised_fpr":
+                for point, rate in value.items():
+                    yield attack, HELD_OUT, realised(point), rate, *_bounds(None)
             elif metric.startswith("fpr_at_"):
                 for name, rate in value.items():
                     yield attack, name, metric, rate["fpr"], *_bounds(rate.get("ci95"))
+
+
+def realised(metric: str) -> str:
+    """Return what the FPR is called at which a `tpr_at_…` is taken."""
+    return f"{metric}_realised"
 
 
 def _bounds(interval: list[float] | None) -> tuple[float, float]:
