@@ -616,6 +616,10 @@ def test_ties_at_the_top_are_counted_and_logits_rank_them(
         curve = pd.read_csv(tmp_path / "out/roc_threshold.csv").query("set == @name")
         reached = curve[curve["fpr"] <= 0.05]["tpr"].max()
         assert exact["tpr_at_5pct_fpr"] == pytest.approx(reached, abs=1e-6)
+        assert exact["realised_fpr"]["tpr_at_5pct_fpr"] == pytest.approx(
+            curve[curve["fpr"] <= 0.05]["fpr"].max(), abs=1e-6
+        )
+        assert exact["realised_fpr"]["tpr_at_1pct_fpr"] is exact["tpr_at_1pct_fpr"] is None
 
 
 def test_no_word_about_ties_without_any(good: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,6 +104,7 @@ def test_summary_has_the_quality_on_the_first_set_and_the_fpr_on_all(result: Aud
             assert found[name] == result.sets["original"][attack][name]
         assert ranking[attack]["auroc"] == pytest.approx(found["auroc"])
         assert found["tpr_at_1pct_fpr"] == ranking[attack]["tpr_at_1pct_fpr"]
+        assert found["realised_fpr"] == ranking[attack]["realised_fpr"]["tpr_at_1pct_fpr"]
         assert found["fpr"] == {name: result.sets[name][attack]["fpr"] for name in SETS[1:]}
 
 

@@ -11,7 +11,7 @@ from trustmia.attacks.salem import check_k
 from trustmia.audit import AuditResult, run_audit
 from trustmia.audit_options import check_common
 from trustmia.errors import UserError
-from trustmia.ranking import ranking_metrics
+from trustmia.ranking import judge
 from trustmia.results import as_metrics, as_table, write_audit
 from trustmia.score_files import ScoreSet, read_scores
 
@@ -60,7 +60,7 @@ def audit(
     few = len(target_scores.member) <= MOST_ROWS
     result = run_audit(shadow_scores, target_scores, methods, settings, resamples if few else 0)
     read: dict[str, Any] = {"shadow": str(shadow), "target": str(target)}
-    ranking = exact_ranking(result, target_scores)
+    ranking = exact_ranking(result, target_scores, seed)
     try:
         write_audit(out, result, read | ({"ranking": ranking} if ranking else {}))
     except OSError as error:
@@ -80,8 +80,11 @@ def audit(
     return "\n\n".join([as_table(as_metrics(result), "simple"), *notes])
 
 
-def exact_ranking(result: AuditResult, target: ScoreSet) -> dict[str, dict[str, Any]]:
-    """Return non-member set → attack → `ranking_metrics` of the target's logits; {} without."""
+def exact_ranking(result: AuditResult, target: ScoreSet, seed: int) -> dict[str, dict[str, Any]]:
+    """Return non-member set → attack → metrics of `judge` by the target's logits; {} without.
+
+    The `realised_fpr` of each `tpr_at_…` is beside them.
+    """
     if target.logits is None:
         return {}
     members = np.flatnonzero(target.member)
@@ -89,10 +92,10 @@ def exact_ranking(result: AuditResult, target: ScoreSet) -> dict[str, dict[str, 
     for name, rows in target.nonmember_sets().items():
         audited = np.concatenate([members, rows])
         truth = np.arange(len(audited)) < len(members)
-        found[name] = {
-            attack: ranking_metrics(scores[audited], truth)
-            for attack, scores in result.ranking_scores.items()
-        }
+        found[name] = {}
+        for attack, scores in result.ranking_scores.items():
+            judged = judge(scores[audited], truth, {}, 0, seed)
+            found[name][attack] = {**judged.metrics, "realised_fpr": judged.realised}
     return found
 
 

@@ -139,7 +139,8 @@ def rates_table(attacks: Entries, style: str, point: str = "fpr_at_5pct") -> str
     table = tabulate(rows, ["attack", "members", *sets], tablefmt=style, disable_numparse=True)
     return (
         f"Share called members, as a fraction, at the threshold that gives at most {limit:.0%} FPR "
-        f"on held-out images (–: none does, as more of them share the largest attack score):\n\n"
+        f"on held-out images (–: none does, as more of them share the largest attack score, or "
+        f"they are too few):\n\n"
         f"{table}{_note(shown)}"
     )
 

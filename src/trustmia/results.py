@@ -28,6 +28,7 @@ COLUMNS = {
     "FN_MMPS": "fn_mmps",
     "TN_MMPS": "tn_mmps",
 }
+STRICT = "tpr_at_1pct_fpr"
 TABLE_METRICS = {"FPR": "fpr", "Prec.": "precision", "AUROC": "auroc"}
 
 # Okabe & Ito's palette, which colour-blind people can tell apart; sets without a colour
@@ -91,9 +92,9 @@ def as_summary(result: AuditResult, ranking: Entries) -> dict[str, Any]:
     """Return what `dvc metrics diff` compares: per attack its quality, and FPR per set.
 
     Precision and recall are those against the first non-member set; AUROC and TPR at 1% FPR
-    are the ranking's, of the logits where they are known. An attack that
-    learns no decision has the FPRs at the threshold that gives 5% on held-out images. Fractions;
-    null where no threshold has the FPR.
+    are the ranking's, of the logits where they are known, with the FPR that was realised. An
+    attack that learns no decision has the FPRs at the threshold that gives 5% on held-out
+    images. All are fractions; null where no threshold has the FPR.
 
     Args:
         result: The attacks on scores.
@@ -102,7 +103,8 @@ def as_summary(result: AuditResult, ranking: Entries) -> dict[str, Any]:
     first = next(iter(result.sets))
     summary: dict[str, Any] = {}
     for attack, entry in ranking.items():
-        summary[attack] = {"auroc": entry["auroc"], "tpr_at_1pct_fpr": entry["tpr_at_1pct_fpr"]}
+        summary[attack] = {name: entry[name] for name in ("auroc", STRICT)}
+        summary[attack]["realised_fpr"] = entry["realised_fpr"][STRICT]
         if attack in result.rocs:
             reached = result.sets[first][attack]
             summary[attack] |= {name: reached[name] for name in ("precision", "recall")}
