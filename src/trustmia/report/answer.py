@@ -105,21 +105,21 @@ def _of_variants(summary: Summary, probe: str) -> str:
 
 
 def _of_ranking(summary: Summary) -> str:
-    found = summary.of(summary.lead, STRICT, HELD_OUT)["value"].dropna()
+    found = summary.of(summary.lead, STRICT, HELD_OUT).dropna(subset="value")
     if found.empty:
         return ""
-    best = str(found.idxmax())
+    best = str(found["value"].idxmax())
     return (
         f"Held to calling 1% of held-out images members, the strongest of {len(found)} attacks, "
-        f"{attack_title(best)}, finds {found[best]:.1%} of the members."
+        f"{attack_title(best)}, finds {_share(found.loc[best], digits=1)} of the members."
     )
 
 
-def _share(row: pd.Series) -> str:
-    share = f"{row['value']:.0%}"
+def _share(row: pd.Series, digits: int = 0) -> str:
+    share = f"{row['value']:.{digits}%}"
     if row.isna().any():
         return share
-    return f"{share} ({100 * row['low']:.0f}–{row['high']:.0%})"
+    return f"{share} ({100 * row['low']:.{digits}f}–{row['high']:.{digits}%})"
 
 
 def _points(row: pd.Series) -> str:
