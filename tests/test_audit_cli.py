@@ -88,7 +88,7 @@ def test_command_writes_every_artifact_and_prints_the_table(good: Path) -> None:
         assert list(attacks) == list(ATTACKS)
         for metrics in attacks.values():
             intervals = metrics.pop("ci95")
-            assert set(intervals) == {"precision", "recall", "fpr", "auroc"}
+            assert set(intervals) == {"precision", "recall", "fpr", "advantage", "auroc"}
             for name, (low, high) in intervals.items():
                 assert 0 <= low <= metrics[name] <= high <= 1
             assert set(metrics) == METRICS
