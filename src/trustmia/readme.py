@@ -178,11 +178,15 @@ def update(path: Path) -> None:
 
 def with_tables(text: str, name: str) -> str:
     """Return a text with its tables made anew; `name` is the file's, for messages."""
-    for marker, table in TABLES.items():
-        pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
-        text, found = pattern.subn(partial(_between, f"{table('github')}\n"), text)
-        if not found:
+    between = {
+        marker: re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
+        for marker in TABLES
+    }
+    for marker, pattern in between.items():
+        if not pattern.search(text):
             raise UserError(f"{name}: has no <!-- {marker} --> … <!-- /{marker} -->")
+    for marker, pattern in between.items():
+        text = pattern.sub(partial(_between, f"{TABLES[marker]('github')}\n"), text)
     return text
 
 
