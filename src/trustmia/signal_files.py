@@ -104,7 +104,7 @@ class Signals:
         return values if values.ndim == (2 if self.single else 3) else np.expand_dims(values, 1)
 
 
-def _checked_scores(block: Array, labels: Int64, least: float = confidence.SMALLEST) -> Float64:
+def _checked_scores(block: Array, labels: Int64, least: Float64 | None = None) -> Float64:
     if outside(block).any():
         raise ValueError("some scores leave [0, 1]; are they logits? Then save them as logits")
     block = np.clip(block, 0, 1)
@@ -122,7 +122,7 @@ def _as_confidence(block: Array, labels: Int64) -> Float64:
     return block.astype(np.float64)
 
 
-def _from_probability(block: Array, labels: Int64, least: float) -> Float64:
+def _from_probability(block: Array, labels: Int64, least: Float64) -> Float64:
     if outside(block).any():
         raise ValueError(
             "some are outside [0, 1]; allowed: the true class's probability, and its losses as "
@@ -131,7 +131,7 @@ def _from_probability(block: Array, labels: Int64, least: float) -> Float64:
     return confidence.from_probability(np.clip(block, 0, 1), least)
 
 
-def _from_loss(block: Array, labels: Int64, least: float) -> Float64:
+def _from_loss(block: Array, labels: Int64, least: Float64) -> Float64:
     if (block < 0).any():
         raise ValueError("some are below 0; allowed: the true class's cross-entropy loss")
     return confidence.from_loss(block, least)
@@ -275,10 +275,10 @@ def _population(arrays: Mapping[str, Array], kind: str, name: str) -> Signals | 
 def _with_rounding(
     images: Signals, population: Signals | None
 ) -> tuple[Signals, Signals | None, Rounding]:
-    """Read scores of 0 and 1 as far from them as all the scores show digits."""
+    """Read scores of 0 and 1 as far from them as the other scores show."""
     shown = () if population is None else population.models
     floats = [model for model in (*images.models, *shown) if model.dtype.kind == "f"]
-    rounding = Rounding.of(floats, int(certain(images.models, images.labels).sum()))
+    rounding = Rounding.of(floats, int(certain(images.models, images.labels).sum()), "scores")
     convert = partial(_checked_scores, least=rounding.least)
     images = replace(images, convert=convert)
     return images, population and replace(population, convert=convert), rounding
@@ -432,7 +432,9 @@ def _privacy_meter(path: Path) -> SignalSet:
     if not likely:
         _refuse_probabilities(parts)
     ends = (values == 0) | (likely & (values == 1))
-    rounding = Rounding.of(list(parts.values()), int(ends.any(axis=1).sum()))
+    said = [column for part in parts.values() for column in part.T]
+    kind = "probability" if likely else "loss"
+    rounding = Rounding.of(said, int(ends.any(axis=1).sum()), kind)
     convert = partial(_from_probability if likely else _from_loss, least=rounding.least)
     images, *shown = [
         Signals(list(v.T), convert, np.zeros(len(v), np.int64), 1, name, single=True)

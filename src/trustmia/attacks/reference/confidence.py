@@ -36,14 +36,15 @@ def from_logits(logits: npt.NDArray[np.floating], labels: Int64) -> Float64:
 
 
 def from_scores(
-    scores: npt.NDArray[np.floating], labels: Int64, least: float = SMALLEST
+    scores: npt.NDArray[np.floating], labels: Int64, least: Float64 | None = None
 ) -> Float64:
     """Return the confidence in the true class from prediction scores.
 
     Args:
         scores: float [..., N, A, K]; rows sum to 1.
         labels: int64 [N] in [0, K).
-        least: What a score that was rounded to 0, or short of 1, counts as, above 0.
+        least: What a score that was rounded to 0 counts as, above 0: float64 [1], or [2] of
+            each of two classes. None: the smallest float64.
 
     Returns:
         float64 [..., N, A]; finite, though scores may be 0 or 1.
@@ -53,29 +54,34 @@ def from_scores(
     true = np.take_along_axis(exact, index, axis=-1)[..., 0]
     np.put_along_axis(exact, index, 0.0, axis=-1)
     exact.sort(axis=-1)
-    return np.log(np.maximum(true, least)) - np.log(np.maximum(exact.sum(axis=-1), least))
+    of_class = np.broadcast_to(SMALLEST if least is None else least, exact.shape[-1:])
+    # Of two classes the other one is first from the end; of more, all have the same.
+    own, others = of_class[labels][:, None], of_class[::-1][labels][:, None]
+    return np.log(np.maximum(true, own)) - np.log(np.maximum(exact.sum(axis=-1), others))
 
 
-def from_probability(probability: npt.NDArray[np.floating], least: float = SMALLEST) -> Float64:
+def from_probability(
+    probability: npt.NDArray[np.floating], least: Float64 | None = None
+) -> Float64:
     """Return the confidence from the true class's probability alone.
-
-    A probability that was rounded to 1 counts as half a step below it.
 
     Args:
         probability: float [...] in [0, 1].
-        least: What a probability that was rounded to 0 counts as, above 0.
+        least: float64 [2], how far below 1 a probability that was rounded to 1 counts, and
+            what one that was rounded to 0 counts as, above 0. None: as finely as its type.
     """
-    step = max(least, float(np.finfo(probability.dtype).epsneg) / 2)
+    if least is None:
+        least = np.asarray([np.finfo(probability.dtype).epsneg / 2, SMALLEST])
     exact = probability.astype(np.float64)
-    return np.log(np.maximum(exact, least)) - np.log(np.maximum(1 - exact, step))
+    return np.log(np.maximum(exact, least[1])) - np.log(np.maximum(1 - exact, least[0]))
 
 
-def from_loss(loss: npt.NDArray[np.floating], least: float) -> Float64:
+def from_loss(loss: npt.NDArray[np.floating], least: Float64) -> Float64:
     """Return the confidence from the true class's cross-entropy loss, −log p_y.
 
     Args:
         loss: float [...], at least 0.
-        least: What a loss that was rounded to 0 counts as, above 0.
+        least: What a loss that was rounded to 0 counts as, above 0, float64 [1].
     """
     exact = np.maximum(loss.astype(np.float64), least)
     return -exact - np.log(-np.expm1(-exact))
