@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from pyarrow import parquet
+from sklearn.metrics import roc_auc_score
 
 from tests.helpers import ROOT, run
 from tests.test_score_files import (
@@ -21,6 +22,7 @@ from tests.test_score_files import (
     TARGET,
     Arrays,
     frame,
+    in_float64,
     scores_of_a_model,
     without,
     write_csv,
@@ -620,6 +622,22 @@ def test_ties_at_the_top_are_counted_and_logits_rank_them(
             curve[curve["fpr"] <= 0.05]["fpr"].max(), abs=1e-6
         )
         assert exact["realised_fpr"]["tpr_at_1pct_fpr"] is exact["tpr_at_1pct_fpr"] is None
+
+
+def test_scores_in_float64_rank_and_it_is_said(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = in_float64(TARGET)
+    write_npz(good / "target", target)
+    content = audited(good, "--attacks", "threshold")
+    said = capsys.readouterr().out
+    assert "target.npz: ranked by scores in float64 (metrics.json: ranking, and the ROC" in said
+    assert "share their set's largest" not in said
+    odds = target["scores"].max(axis=1) / np.sort(target["scores"], axis=1)[:, :-1].sum(axis=1)
+    rows = target["member"] | (target["set"] == "zebra")
+    found = content["ranking"]["zebra"]["threshold"]["auroc"]
+    assert found == pytest.approx(roc_auc_score(target["member"][rows], odds[rows]))
+    assert found != content["sets"]["zebra"]["threshold"]["auroc"]
 
 
 def test_no_word_about_ties_without_any(good: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from trustmia.attacks import AttackSettings
+from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.audit import AuditResult, run_audit
 from trustmia.errors import UserError
 from trustmia.score_files import SUM_TOLERANCE, read_scores, write_scores
@@ -183,7 +183,8 @@ def test_logits_are_kept_and_rank(write: Writer, tmp_path: Path) -> None:
     assert read.logits is not None
     np.testing.assert_allclose(read.logits, far, rtol=1e-6)
     np.testing.assert_allclose(read.scores, saturated["scores"], atol=1e-6)
-    alone = read_scores(write_npz(tmp_path / "alone", saturated), needs_sets=True)
+    single = saturated | {"scores": saturated["scores"].astype(np.float32)}
+    alone = read_scores(write_npz(tmp_path / "alone", single), needs_sets=True)
     shadow = read_scores(write_npz(tmp_path / "shadow", without(SHADOW, "set")), needs_sets=False)
     found, tied = (
         run_audit(shadow, target, ["threshold", "entropy"], AttackSettings())
@@ -225,6 +226,59 @@ def test_rounding_of_scores_or_logits_is_no_disagreement(rounding: str, tmp_path
     }[rounding]
     path = write_npz_of_both(tmp_path / "target", TARGET | rounded)
     assert read_scores(path, needs_sets=True).logits is not None
+
+
+def in_float64(arrays: Arrays) -> Arrays:
+    """Return scores that tie in float32, most of them, and none of which do in float64."""
+    far = arrays["logits"].astype(np.float64) * 5
+    powers = np.exp(far - far.max(axis=1, keepdims=True))
+    return without(arrays, "logits") | {"scores": powers / powers.sum(axis=1, keepdims=True)}
+
+
+@pytest.mark.parametrize("write", [write_npz, write_csv, write_csv_with_semicolons, write_parquet])
+def test_scores_rank_as_they_are_in_the_file(write: Writer, tmp_path: Path) -> None:
+    arrays = in_float64(TARGET)
+    read = read_scores(write(tmp_path / "target", arrays), needs_sets=True)
+    assert read.scores.dtype == np.float32 and read.logits is None
+    assert read.log_scores is not None
+    np.testing.assert_allclose(read.log_scores, np.log(arrays["scores"]), rtol=1e-12, atol=1e-15)
+    shadow = read_scores(write_npz(tmp_path / "shadow", without(SHADOW, "set")), needs_sets=False)
+    found = run_audit(shadow, read, ["threshold", "entropy"], AttackSettings())
+    odds = np.sort(arrays["scores"], axis=1)
+    expected = np.log(odds[:, -1]) - np.log(odds[:, :-1].sum(axis=1))
+    np.testing.assert_allclose(found.ranking_scores["threshold"], expected, rtol=1e-9)
+    assert all(set(ties.values()) == {1} for ties in found.ties.values())
+
+
+@pytest.mark.parametrize("write", [write_npz, write_csv, write_parquet])
+@pytest.mark.parametrize(
+    "as_written",
+    [
+        lambda scores: scores.astype(np.float32),
+        lambda scores: scores.astype(np.float32).astype(np.float64),
+        lambda scores: scores.round(6),
+        lambda scores: scores.astype(np.float16).astype(np.float64),
+    ],
+)
+def test_scores_that_float32_ranks_as_well_are_read_once(
+    as_written: Callable[[Any], Any],
+    write: Writer,
+    tmp_path: Path,
+) -> None:
+    arrays = in_float64(TARGET)
+    path = write(tmp_path / "target", arrays | {"scores": as_written(arrays["scores"])})
+    assert read_scores(path, needs_sets=True).finer is None
+
+
+def test_scores_of_0_in_float64_rank(tmp_path: Path) -> None:
+    arrays = in_float64(TARGET)
+    arrays["scores"][:9] = [1, 0, 0, 0]
+    read = read_scores(write_npz(tmp_path / "target", arrays), needs_sets=True)
+    shadow = read_scores(write_npz(tmp_path / "shadow", without(SHADOW, "set")), needs_sets=False)
+    for ranks in run_audit(
+        shadow, read, list(ATTACKS), AttackSettings(salem_max_epochs=1)
+    ).ranking_scores.values():
+        assert np.isfinite(ranks).all() and len(np.unique(ranks[:9])) == 1
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ class AuditResult:
             `membership_intervals` gives; empty without resamples.
         attack_scores: Attack → float32 [N], its scores of the target's rows.
         decisions: Attack → bool [N], the rows that it calls members.
-        ranking_scores: Attack → float64 [N], what ranks the rows: of the target's logits
-            where they are known (see `FittedAttack.rank`), else the attack scores.
+        ranking_scores: Attack → float64 [N], what ranks the rows: of what is finer than the
+            target's scores (see `ScoreSet.finer`), or else the attack scores.
         ties: Non-member set → attack → how many of its images have its largest ranking score.
         notes: What is unusual about what attacks learned, a sentence each.
     """
@@ -103,8 +103,9 @@ def run_audit(
         result.notes.extend(fitted.notes())
         result.notes.extend(_one_sided(ATTACKS[name].title, fitted, shadow))
         ranking = attack_scores.astype(np.float64)
-        if target.logits is not None:
-            ranking = fitted.rank(target.logits)
+        finer = target.finer
+        if finer is not None:
+            ranking = fitted.rank(finer)
         result.ranking_scores[name] = ranking
         judged = Judged(attack_scores, decisions, max_scores)
         members = judged.take(np.flatnonzero(target.member))
@@ -113,7 +114,7 @@ def run_audit(
             nonmembers = judged.take(index)
             roc = full_roc(members, nonmembers)
             result.sets[set_name][name] = membership_metrics(members, nonmembers, roc)
-            if target.logits is not None:
+            if finer is not None:
                 roc = roc_of_scores(ranking[target.member], ranking[index])
             result.rocs[name][set_name] = thin_roc(roc)
             at_top = ranking[index] == ranking[index].max()

@@ -61,14 +61,15 @@ def audit(
     result = run_audit(shadow_scores, target_scores, methods, settings, resamples if few else 0)
     read: dict[str, Any] = {"shadow": str(shadow), "target": str(target)}
     ranking = exact_ranking(result, target_scores, seed)
+    basis = "logits" if target_scores.logits is not None else "scores in float64" if ranking else ""
     try:
         write_audit(out, result, read | ({"ranking": ranking} if ranking else {}))
     except OSError as error:
         raise UserError(f"--out: cannot write to {out}: {error.strerror}") from error
     notes = [*shadow_scores.notes, *target_scores.notes, *result.notes]
     if ranking:
-        notes.append(f"{target}: ranked by logits (metrics.json: ranking, and the ROC curves).")
-    notes += note_of_ties(result, target, known=bool(ranking))
+        notes.append(f"{target}: ranked by {basis} (metrics.json: ranking, and the ROC curves).")
+    notes += note_of_ties(result, target, basis)
     if shadow_scores.all_alike():
         notes.append(f"{shadow}: all rows have the same scores; attacks can learn nothing of them.")
     if resamples and not few:
@@ -81,11 +82,11 @@ def audit(
 
 
 def exact_ranking(result: AuditResult, target: ScoreSet, seed: int) -> dict[str, dict[str, Any]]:
-    """Return non-member set → attack → metrics of `judge` by the target's logits; {} without.
+    """Return non-member set → attack → metrics of `judge` by `ScoreSet.finer`; {} without.
 
     The `realised_fpr` of each `tpr_at_…` is beside them.
     """
-    if target.logits is None:
+    if target.finer is None:
         return {}
     members = np.flatnonzero(target.member)
     found: dict[str, dict[str, Any]] = {}
@@ -99,13 +100,13 @@ def exact_ranking(result: AuditResult, target: ScoreSet, seed: int) -> dict[str,
     return found
 
 
-def note_of_ties(result: AuditResult, target: Path, known: bool) -> list[str]:
+def note_of_ties(result: AuditResult, target: Path, basis: str) -> list[str]:
     """Say how many images of a set share its largest attack score, if more than one does.
 
     Args:
         result: What the attacks said.
         target: The target's file.
-        known: It has logits, which have ranked the images.
+        basis: What has ranked the images; empty if it is attack scores in float32.
     """
     tied = []
     for name, attacks in result.ties.items():
@@ -115,9 +116,9 @@ def note_of_ties(result: AuditResult, target: Path, known: bool) -> list[str]:
     if not tied:
         return []
     rest = (
-        "the attack says the same of them, whatever their logits"
-        if known
-        else "near 1, scores are equal in float32; logits can tell them apart"
+        f"the attack says the same of them by their {basis}"
+        if basis
+        else "near 1, float32, or the file itself, has equal scores; logits can tell them apart"
     )
     return [
         f"{target}: non-members that share their set's largest attack score, so that no FPR "

@@ -4,7 +4,7 @@ import csv
 import re
 import zipfile
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -54,6 +54,8 @@ class ScoreSet:
         notes: What people should know of how a file was read, a sentence each.
         logits: float32 [N, K], whose softmax the scores are: scores near 1 are equal in
             float32. None where scores are all that is known.
+        log_scores: float64 [N, K], finite logarithms of scores that are equal in float32, but
+            not in the file. None where there are logits, or float32 ranks them as well.
     """
 
     scores: Float32
@@ -63,6 +65,12 @@ class ScoreSet:
     set_codes: npt.NDArray[np.int32]
     notes: tuple[str, ...] = ()
     logits: Float32 | None = None
+    log_scores: Float64 | None = None
+
+    @property
+    def finer(self) -> Float32 | Float64 | None:
+        """What ranks images whose scores are equal in float32 (see `FittedAttack.rank`)."""
+        return self.log_scores if self.logits is None else self.logits
 
     def nonmember_sets(self) -> dict[str, Int64]:
         """Return the rows of each set that are no members, in order of first appearance.
@@ -109,7 +117,7 @@ def read_scores(path: Path, needs_sets: bool) -> ScoreSet:
         UserError: The file is missing, unreadable or malformed. The message names the
             array and the row.
     """
-    readers: dict[str, Callable[[Path, bool], _Columns]] = {
+    readers: dict[str, Callable[[Path, bool, type], _Columns]] = {
         ".npz": _read_npz,
         ".csv": _read_csv,
         ".parquet": _read_parquet,
@@ -121,15 +129,39 @@ def read_scores(path: Path, needs_sets: bool) -> ScoreSet:
         raise UserError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
     unreadable = (pa.ArrowException, ValueError, OSError, zipfile.BadZipFile, EOFError, csv.Error)
     try:
-        columns = reader(path, needs_sets)
+        columns = reader(path, needs_sets, np.float32)
+        result = _checked(path, columns, needs_sets)
+        if result.logits is not None or not _float32_ties(columns.maxima):
+            return result
+        # Read again, since most files would be held in float64 for nothing.
+        del columns
+        exact = reader(path, needs_sets, np.float64).values["scores"].astype(np.float64, copy=False)
+        return replace(result, log_scores=_logarithms(exact))
     except unreadable as error:
         raise UserError(f"{path}: not a readable {path.suffix[1:]} file: {_line(error)}") from error
-    return _checked(path, columns, needs_sets)
+
+
+def _float32_ties(maxima: Float64) -> bool:
+    """Say whether rows whose largest scores differ in float64, [N] or [0], tie in float32."""
+    single = maxima.astype(np.float32)
+    if (single == maxima).all():
+        return False
+    return len(np.unique(single)) < len(np.unique(maxima))
+
+
+def _logarithms(scores: Float64) -> Float64:
+    """Turn scores into their logarithms, in place; those of 0 are finite."""
+    np.clip(scores, np.finfo(np.float64).tiny, 1, out=scores)
+    return np.log(scores, out=scores)
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """A file's content before it is checked; `values` has scores, logits, or both."""
+    """A file's content before it is checked.
+
+    `values` has scores, logits, or both; `maxima` float64 [N], the largest scores of rows that
+    are finer than float32, or [0].
+    """
 
     values: dict[str, Array]
     labels: Array
@@ -137,13 +169,14 @@ class _Columns:
     set_names: tuple[str, ...]
     set_codes: npt.NDArray[np.int32]
     notes: tuple[str, ...] = ()
+    maxima: Float64 = field(default_factory=lambda: np.empty(0))
 
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _read_npz(path: Path, needs_sets: bool) -> _Columns:
+def _read_npz(path: Path, needs_sets: bool, kind: type) -> _Columns:
     arrays = files.read_arrays(path)
     values = {kind: arrays[kind] for kind in KINDS if kind in arrays}
     if not values:
@@ -159,7 +192,14 @@ def _read_npz(path: Path, needs_sets: bool) -> _Columns:
         member=arrays["member"],
         set_names=tuple(str(n) for n in names),
         set_codes=codes.astype(np.int32),
+        maxima=_maxima(values.get("scores")),
     )
+
+
+def _maxima(scores: Array | None) -> Float64:
+    if scores is None or scores.dtype.kind != "f" or scores.itemsize < 8 or scores.ndim != 2:
+        return np.empty(0)
+    return scores.max(axis=1, initial=0).astype(np.float64)
 
 
 def as_text(place: object, names: Array) -> Array:
@@ -190,10 +230,10 @@ class _Dialect:
     padded: bool
 
 
-def _read_csv(path: Path, needs_sets: bool) -> _Columns:
+def _read_csv(path: Path, needs_sets: bool, kind: type) -> _Columns:
     dialect = _dialect(path)
     used = _used_columns(path, dialect.names, needs_sets)
-    columns = _csv_columns(path, dialect, used, ".")
+    columns = _csv_columns(path, dialect, used, ".", kind)
     _check_quotes(path, dialect, len(columns.labels))
     if dialect.padded:
         columns = _without_padding(columns)
@@ -269,14 +309,16 @@ def _without_padding(columns: _Columns) -> _Columns:
     return replace(columns, set_names=tuple(names), set_codes=places[columns.set_codes])
 
 
-def _csv_columns(path: Path, dialect: _Dialect, used: list[str], decimal: str) -> _Columns:
+def _csv_columns(
+    path: Path, dialect: _Dialect, used: list[str], decimal: str, kind: type
+) -> _Columns:
     try:
-        return _from_batches(path, _csv_batches(path, dialect, used, decimal), None, used)
+        return _from_batches(path, _csv_batches(path, dialect, used, decimal), None, used, kind)
     except pa.ArrowInvalid as error:
         if decimal == "." and re.search(
-            r"to float: invalid value '\s*-?\d*,\d+(e[-+]?\d+)?\s*'", str(error)
+            r"to double: invalid value '\s*-?\d*,\d+(e[-+]?\d+)?\s*'", str(error)
         ):
-            columns = _csv_columns(path, dialect, used, ",")
+            columns = _csv_columns(path, dialect, used, ",", kind)
             if _may_be_thousands(path, dialect.separator):
                 raise UserError(
                     f"{path}: numbers have a comma before three digits, which may be decimals or "
@@ -311,7 +353,7 @@ def _csv_batches(
         pyarrow.csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
         pyarrow.csv.ConvertOptions(
             include_columns=list(places),
-            column_types={place: types.get(name, pa.float32()) for place, name in places.items()},
+            column_types={place: types.get(name, pa.float64()) for place, name in places.items()},
             null_values=[""],
             decimal_point=decimal,
         ),
@@ -355,14 +397,14 @@ def _first_row(path: Path, dialect: _Dialect, is_meant: Callable[[list[str]], An
         return f"row {next(found, '?')}"
 
 
-def _read_parquet(path: Path, needs_sets: bool) -> _Columns:
+def _read_parquet(path: Path, needs_sets: bool, kind: type) -> _Columns:
     schema = pyarrow.parquet.read_schema(path)
     used = _used_columns(path, schema.names, needs_sets)
     _check_types(path, schema, used)
     dictionary = ["set"] if "set" in used and _is_text(schema, "set") else []
     with pyarrow.parquet.ParquetFile(path, read_dictionary=dictionary) as file:
         batches = file.iter_batches(ROWS_AT_ONCE, columns=used)
-        return _from_batches(path, batches, file.metadata.num_rows, used)
+        return _from_batches(path, batches, file.metadata.num_rows, used, kind)
 
 
 def _is_text(schema: pa.Schema, column: str) -> bool:
@@ -447,25 +489,26 @@ def _check_types(path: Path, schema: pa.Schema, used: list[str]) -> None:
 
 
 def _from_batches(
-    path: Path, batches: Iterator[pa.RecordBatch], rows: int | None, used: list[str]
+    path: Path, batches: Iterator[pa.RecordBatch], rows: int | None, used: list[str], kind: type
 ) -> _Columns:
     """Collect batches of a table, never holding more than the numbers themselves."""
     value_columns = {kind: [name for name in used if name.startswith(kind)] for kind in KINDS}
     value_columns = {kind: columns for kind, columns in value_columns.items() if columns}
-    collected = _Collector(path, rows)
+    collected = _Collector(path, rows, kind)
     for batch in batches:
         collected.add(batch, value_columns, "set" in used)
     return collected.columns()
 
 
 class _Collector:
-    """Gathers the columns of a table batch by batch."""
+    """Gathers the columns of a table batch by batch, scores and logits as floats of a kind."""
 
-    def __init__(self, path: Path, rows: int | None) -> None:
-        self.path, self.rows = path, rows
+    def __init__(self, path: Path, rows: int | None, kind: type) -> None:
+        self.path, self.rows, self.kind = path, rows, kind
         self.read = 0
-        self.values: dict[str, list[Float32]] = {}
-        self.whole: dict[str, Float32] = {}
+        self.values: dict[str, list[Array]] = {}
+        self.whole: dict[str, Array] = {}
+        self.maxima: list[Float64] = []
         self.labels: list[Array] = []
         self.member: list[Array] = []
         self.codes: list[npt.NDArray[np.int32]] = []
@@ -476,19 +519,23 @@ class _Collector:
     ) -> None:
         """Take the next rows; `value_columns` are those of scores, of logits, or of both."""
         for kind, columns in value_columns.items():
-            self._add_values(kind, self._matrix(batch, columns))
+            matrix = self._matrix(batch, columns)
+            if kind == "scores":
+                self.maxima.append(_maxima(matrix))
+            with np.errstate(over="ignore"):
+                self._add_values(kind, matrix.astype(self.kind, copy=False))
         self.labels.append(self._plain(batch, "labels"))
         self.member.append(self._member(batch))
         if needs_sets:
             self.codes.append(self._set_codes(batch.column("set")))
         self.read += batch.num_rows
 
-    def _add_values(self, kind: str, values: Float32) -> None:
+    def _add_values(self, kind: str, values: Array) -> None:
         if self.rows is None:
             self.values.setdefault(kind, []).append(values)
             return
         if kind not in self.whole:
-            self.whole[kind] = np.empty((self.rows, values.shape[1]), dtype=np.float32)
+            self.whole[kind] = np.empty((self.rows, values.shape[1]), dtype=self.kind)
         whole = self.whole[kind]
         if values.shape[1] != whole.shape[1]:
             raise UserError(
@@ -497,11 +544,11 @@ class _Collector:
             )
         whole[self.read : self.read + len(values)] = values
 
-    def _matrix(self, batch: pa.RecordBatch, columns: list[str]) -> Float32:
+    def _matrix(self, batch: pa.RecordBatch, columns: list[str]) -> Array:
         first = batch.column(columns[0])
         if len(columns) > 1 or not _is_list(first.type):
             parts = [self._plain(batch, column) for column in columns]
-            return np.stack(parts, axis=1).astype(np.float32, copy=False)
+            return np.stack(parts, axis=1)
         self._no_nulls(first, columns[0])
         width = len(first[0]) if len(first) else 0
         flat = first.flatten().to_numpy(zero_copy_only=False)
@@ -514,7 +561,7 @@ class _Collector:
                 f"{self.path}: row {row} of {columns[0]} has {lengths[row - self.read]} values, "
                 f"row {self.read} has {width}"
             )
-        matrix: Float32 = flat.reshape(len(first), width).astype(np.float32, copy=False)
+        matrix: Array = flat.reshape(len(first), width)
         return matrix
 
     def _plain(self, batch: pa.RecordBatch, name: str) -> Array:
@@ -560,6 +607,7 @@ class _Collector:
             member=np.concatenate(self.member),
             set_names=tuple(self.names) or ("-",),
             set_codes=codes,
+            maxima=np.concatenate([np.empty(0), *self.maxima]),
         )
 
 

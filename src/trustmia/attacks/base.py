@@ -39,13 +39,13 @@ class FittedAttack(Protocol):
             float32 [N]; higher is more likely a member.
         """
 
-    def rank(self, logits: Float32) -> Float64:
+    def rank(self, logits: Float32 | Float64) -> Float64:
         """Return what `score` would in exact arithmetic, or a rising function of it.
 
         Scores near 1 are equal in float32 and rank nothing; the logits behind them still do.
 
         Args:
-            logits: float32 [N, K], whose softmax the prediction scores are.
+            logits: float [N, K], whose softmax the prediction scores are.
 
         Returns:
             float64 [N], finite; the same for the same logits, whatever the order of classes.

@@ -23,7 +23,7 @@ class EntropyAttack:
         """See `FittedAttack.score`: the negative entropy."""
         return -entropy(scores)
 
-    def rank(self, logits: Float32) -> Float64:
+    def rank(self, logits: Float32 | Float64) -> Float64:
         """See `FittedAttack.rank`: the negative log of the entropy."""
         return -exact.in_blocks(logits, exact.log_entropy)
 

@@ -12,26 +12,27 @@ from trustmia.arrays import Float32, Float64
 
 ROWS_AT_ONCE = 1 << 18
 Floats = TypeVar("Floats", Float32, Float64)
+Given = TypeVar("Given", Float32, Float32 | Float64)
 
 
-def in_blocks(values: Float32, of_rows: Callable[[Float32], Floats]) -> Floats:
+def in_blocks(values: Given, of_rows: Callable[[Given], Floats]) -> Floats:
     """Return `of_rows` of all rows, float [N, K] to [N], a block of them at a time."""
     starts = range(0, len(values), ROWS_AT_ONCE)
     return np.concatenate([of_rows(values[s : s + ROWS_AT_ONCE]) for s in starts])
 
 
-def _below_largest(logits: Float32) -> Float64:
+def _below_largest(logits: Float32 | Float64) -> Float64:
     """Return how far each row's other logits are below its largest, float64 [N, K − 1], rising."""
     ordered = np.sort(logits.astype(np.float64), axis=1)
     below: Float64 = ordered[:, :-1] - ordered[:, -1:]
     return below
 
 
-def log_odds(logits: Float32) -> Float64:
+def log_odds(logits: Float32 | Float64) -> Float64:
     """Return log p − log(1 − p) of each row's largest probability p.
 
     Args:
-        logits: float32 [N, K], K at least 2; finite.
+        logits: float [N, K], K at least 2; finite.
 
     Returns:
         float64 [N], finite.
@@ -42,7 +43,7 @@ def log_odds(logits: Float32) -> Float64:
     return odds
 
 
-def log_entropy(logits: Float32) -> Float64:
+def log_entropy(logits: Float32 | Float64) -> Float64:
     """Return the log of each row's Shannon entropy in nats (see `log_odds`), float64 [N].
 
     The entropy is log(1 + s) + Σ e^−g·g / (1 + s), with g how far a logit is below the largest
@@ -59,7 +60,7 @@ def log_entropy(logits: Float32) -> Float64:
     return result
 
 
-def probabilities(logits: Float32) -> Float64:
+def probabilities(logits: Float32 | Float64) -> Float64:
     """Return each row's softmax (see `log_odds`), smallest first: float64 [N, K]."""
     powers = np.exp(np.pad(_below_largest(logits), ((0, 0), (0, 1))))
     result: Float64 = powers / powers.sum(axis=1, keepdims=True)

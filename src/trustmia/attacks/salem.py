@@ -59,7 +59,7 @@ class SalemAttack:
         """See `FittedAttack.score`: the sigmoid of the network's logit, in [0, 1]."""
         return in_blocks(scores, lambda rows: expit(self.network.logits(top_k(rows, self.k))))
 
-    def rank(self, logits: Float32) -> Float64:
+    def rank(self, logits: Float32 | Float64) -> Float64:
         """See `FittedAttack.rank`: the network's logit, all in float64.
 
         Images tie still of which the network says the same: where none of its units is active,

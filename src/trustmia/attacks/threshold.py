@@ -31,7 +31,7 @@ class ThresholdAttack:
         maximum: Float32 = scores.max(axis=1)
         return maximum
 
-    def rank(self, logits: Float32) -> Float64:
+    def rank(self, logits: Float32 | Float64) -> Float64:
         """See `FittedAttack.rank`: the log-odds of the maximum prediction score."""
         return exact.in_blocks(logits, exact.log_odds)
 
