@@ -15,6 +15,7 @@ from scipy import stats
 
 from tests.helpers import git
 from tests.tiny_repository import TinyRepository, make_tiny_repository, write_lock
+from trustmia.report.summary import _over_seeds
 from trustmia.study.comparison import mean_interval
 
 SETS = ("original", "fake")
@@ -184,8 +185,18 @@ def test_intervals_are_students(values: list[float]) -> None:
 
 def test_one_value_has_no_interval() -> None:
     assert mean_interval([0.5])[0] == 0.5 and np.isnan(mean_interval([0.5])[1])
-    assert np.isnan(mean_interval([np.nan])).all()
-    assert mean_interval([0.5, np.nan])[0] == 0.5
+
+
+def test_seeds_one_of_which_has_no_value_have_no_mean_as_in_the_report() -> None:
+    for values in ([0.05, np.nan, 0.07], [0.5, np.nan], [np.nan], [np.nan, np.nan]):
+        assert np.isnan(mean_interval(values)).all()
+        table = pd.DataFrame({"metric": "ece", "value": values, "low": np.nan, "high": np.nan})
+        assert _over_seeds(table, ["metric"])[["value", "low", "high"]].isna().all(axis=None)
+    for values in ([0.5, 0.52, 0.53], [0.4, 0.41], [0.5]):
+        table = pd.DataFrame({"metric": "ece", "value": values, "low": np.nan, "high": np.nan})
+        (found,) = _over_seeds(table, ["metric"]).itertuples()
+        mean, half = mean_interval(values)
+        assert (found.value, found.high - found.value) == pytest.approx((mean, half), nan_ok=True)
 
 
 @pytest.fixture(scope="module")

@@ -135,9 +135,9 @@ def mean_interval(values: Iterable[float]) -> tuple[float, float]:
     """Return the mean over seeds and half the width of its 95% interval.
 
     The interval is Student's t: independent, normally distributed values. It is NaN for
-    fewer than two values; values that are NaN are left out.
+    fewer than two values. Both are NaN where a value is: the other seeds would stand for all.
     """
-    known = np.array([value for value in values if not np.isnan(value)], dtype=np.float64)
+    known = np.fromiter(values, dtype=np.float64)
     if len(known) == 0:
         return np.nan, np.nan
     if len(known) == 1:
