@@ -1,6 +1,7 @@
 """Calibrations, and the numbers that tell how well they work."""
 
 import json
+from collections.abc import Sized
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,16 +19,18 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from tests.helpers import REFERENCE, ROOT
-from trustmia import calibrated
+from trustmia import calibrated, checkpoints, classifiers
 from trustmia.calibration import METHODS, Calibration, FitInputs, LllaSettings, Method
 from trustmia.calibration.llla import Llla, exact_hessian, published_hessian, smallest
 from trustmia.calibration.metrics import BINS, calibration_metrics, reliability_table
 from trustmia.calibration.temperature import fit_temperature
 from trustmia.classifiers import build
 from trustmia.errors import UserError
-from trustmia.images.base import Dataset
+from trustmia.images.base import Dataset, Images
+from trustmia.images.prepared import Prepared
 from trustmia.params import validated
 from trustmia.prediction import Prediction
+from trustmia.stages import _calibration, calibrate, predict_references
 from trustmia.stages._calibration import fit_calibration, noise_images
 from trustmia.torchvision_compat import declare_missing_operators
 
@@ -325,6 +328,45 @@ def test_factors_are_the_published_running_average() -> None:
     torch.testing.assert_close(basis @ values.diag() @ basis.T, average)
 
 
+def test_stages_show_images_in_the_precision_and_batches_of_predict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values["calibration"] |= {"method": "llla", "llla": {"link": "mc", "samples": 5}}
+    values["calibration"]["llla"]["prior"] = "paper"
+    values["predict"] |= {"batch_size": 7, "precision": "bf16"}
+    params = validated(values, "params.yaml")
+    dataset = Dataset("fashion_mnist", ("a", "b"), 1, 28, (0.5,), (0.25,))
+    images = Images(np.zeros((12, 1, 28, 28), np.uint8), np.arange(12) % 2)
+    prepared = Prepared(dataset, images, None)
+    seen: list[tuple[int, str]] = []
+
+    def note(model: object, shown: Sized, batch_size: int = 0, precision: str = "") -> Prediction:
+        seen.append((batch_size, precision))
+        return Prediction(torch.zeros(len(shown), 128), torch.zeros(len(shown), 2))
+
+    monkeypatch.setattr(_calibration, "predict", note)
+    monkeypatch.setitem(METHODS, "llla", METHODS["none"])
+    for name, found in {
+        "load_params": lambda: params,
+        "read_prepared": lambda _: prepared,
+        "read_split": lambda _: dict.fromkeys(("train", "validation", "test"), np.arange(12)),
+        "report": lambda *_: None,
+    }.items():
+        monkeypatch.setattr(calibrate, name, found)
+    monkeypatch.setattr(checkpoints, "load", lambda _: None)
+    monkeypatch.setattr(classifiers, "restore", lambda *_: build(dataset, "salem_cnn"))
+    monkeypatch.setattr(calibrated, "save", lambda *_: None)
+    calibrate.main("target")
+    assert seen == [(7, "bf16")] * 4, "three parts and the noise images"
+    shown = predict_references.Shown(params, prepared, images, images, images)
+    predict_references.ask(build(dataset, "salem_cnn"), "members", images, shown)
+    assert seen[4:] == [(7, "bf16")]
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    used = stages["calibrate"]["do"]["params"]
+    assert {"predict.batch_size", "predict.precision"} <= set(used)
+
+
 @pytest.mark.parametrize("prior", ["nll", "paper"])
 def test_stage_shows_noise_where_the_prior_is_the_papers(
     prior: Literal["nll", "paper"], monkeypatch: pytest.MonkeyPatch
@@ -394,10 +436,41 @@ def test_sampled_scores_depend_on_the_image_alone(small_cnn: dict[str, Tensor]) 
     assert torch.equal(fitted.logits(features[order], logits[order]), whole[order])
 
 
+@pytest.mark.parametrize(
+    ("prior", "scale", "noise"),
+    [
+        ("paper", 0.1, 1),
+        ("paper", 0.02, 1),
+        ("paper", 0.05, 0),
+        ("paper", 0.02, 5),
+        ("nll", 0.02, 1),
+    ],
+)
+def test_chance_gives_a_flat_loss_no_minimum(
+    prior: Literal["nll", "paper"], scale: float, noise: float, small_cnn: dict[str, Tensor]
+) -> None:
+    """A head that is small is not overconfident, whatever the noise images are."""
+    some = {name: part[:200] for name, part in small_cnn.items()}
+    some["noise_features"] = noise * some["noise_features"]
+    some |= {name: scale * small_cnn[name] for name in ("head_weight", "head_bias")}
+    for seed in range(3):
+        inputs = replace(inputs_of(some, "mc", prior), llla=LllaSettings("mc", 20, prior))
+        with pytest.raises(UserError, match="not overconfident"):
+            METHODS["llla"].fit(replace(inputs, seed=seed))
+
+
 @pytest.mark.parametrize("minimum", [-7.0, -4.0, -0.3, 4.0, 6.0])
 def test_grid_widens_until_the_minimum_is_inside(minimum: float) -> None:
     found = smallest(lambda precision: (np.log10(precision) - minimum) ** 2, (-4.0, 4.0), 0.1)
     assert np.log10(found) == pytest.approx(minimum)
+
+
+def test_minimum_that_only_rounding_makes_is_an_end() -> None:
+    def loss(precision: float) -> float:
+        return max(1 / precision, 1e-3) + (1e-13 if precision > 2e3 else 0)
+
+    with pytest.raises(UserError, match="not overconfident"):
+        smallest(loss, (-4.0, 4.0), 0.1)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ Loss = Callable[[float], float]
 # The grid of log10 of the prior precision; a minimum at an end widens it by SPAN, up to ±BOUND.
 LOG10_PRECISION = (-4.0, 4.0)
 STEP, SPAN, BOUND = 0.1, 4.0, 8.0
+# An end whose loss is as close to the smallest has it: what is left is rounding.
+FLAT = 1e-9
 # What the published code sets: batches and running average of its Hessian; samples, grid (of
 # variances from 1e-4 to 1e2) and weight of the noise images of its search.
 PUBLISHED_BATCH = 128
@@ -84,7 +86,7 @@ class Llla:
         feature_basis: float64 [F, F], eigenvectors of the features' factor.
         weight_variance: float64 [F, K], posterior variances in the two bases.
         bias_variance: float64 [K], in the basis of the classes.
-        draws: float64 [S, K], standard normal numbers, of the link `mc`; None: `probit`.
+        draws: float64 [S, K], what `_draws` returned, of the link `mc`; None: `probit`.
             All images share them, so that an image's scores depend on nothing but the
             image: not on its row, nor on the images beside it, nor on how many are shown.
     """
@@ -218,11 +220,12 @@ def smallest(loss: Loss, log10_range: tuple[float, float], step: float) -> float
     while True:
         losses |= {n: loss(10 ** (n * step)) for n in range(first, last + 1) if n not in losses}
         best = min(losses, key=losses.__getitem__)
-        if first < best < last:
+        end = min((first, last), key=losses.__getitem__)
+        if losses[end] - losses[best] > FLAT:
             return 10.0 ** (best * step)
-        if abs(best) >= bound:
-            raise UserError(_no_minimum(best * step))
-        if best == first:
+        if abs(end) >= bound:
+            raise UserError(_no_minimum(end * step))
+        if end == first:
             first = max(first - span, -bound)
         else:
             last = min(last + span, bound)
@@ -253,20 +256,23 @@ def published_loss(found: Hessian, inputs: FitInputs, generator: torch.Generator
     """Return the published code's loss as a function of the prior precision.
 
     It is the NLL of the validation images plus 0.25 times the mean −log probability of all
-    classes on noise images, of means over ten new samples for each image. So few of them
-    favour a larger precision than many would.
+    classes on noise images, of means over ten samples for each image. So few of them favour
+    a larger precision than many would. All precisions are judged on the same samples, unlike
+    in the published code, where chance gives a flat loss its minimum.
     """
     assert inputs.noise is not None
     shown = inputs.validation, inputs.noise
     squared = [_squared(part.features, found.feature_basis) for part in shown]
+    draws = [
+        _draws((len(part.logits), PUBLISHED_SAMPLES, part.logits.shape[1]), generator)
+        for part in shown
+    ]
 
     def loss(prior_precision: float) -> float:
         posterior = found.posterior(prior_precision, None)
         logarithms = []
-        for part, squares in zip(shown, squared, strict=True):
-            shape = len(squares), PUBLISHED_SAMPLES, part.logits.shape[1]
-            draws = torch.randn(shape, dtype=torch.float64, generator=generator)
-            linked = posterior.sampled(squares, part.logits.double(), draws)
+        for part, squares, samples in zip(shown, squared, draws, strict=True):
+            linked = posterior.sampled(squares, part.logits.double(), samples)
             logarithms.append((linked.softmax(1) + SMALLEST).log())
         validation, noise = logarithms
         nll = F.nll_loss(validation, inputs.validation_labels)
@@ -275,13 +281,25 @@ def published_loss(found: Hessian, inputs: FitInputs, generator: torch.Generator
     return loss
 
 
+def _draws(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Return normal numbers of variance 1, float64 [..., S, K], with a mean of 0 over samples.
+
+    Another mean would shift the logits, which half the time lessens a loss by chance: some
+    small variance would then be better than none, however little the model is overconfident.
+    """
+    draws = torch.randn(shape, dtype=torch.float64, generator=generator)
+    samples = shape[-2]
+    if samples == 1:
+        return draws
+    return (draws - draws.mean(-2, keepdim=True)) * math.sqrt(samples / (samples - 1))
+
+
 def _fit(inputs: FitInputs) -> Llla:
     settings, train = inputs.llla, inputs.train
     generator = torch.Generator().manual_seed(inputs.seed)
     draws = None
     if settings.link == "mc":
-        shape = settings.samples, train.logits.shape[1]
-        draws = torch.randn(shape, dtype=torch.float64, generator=generator)
+        draws = _draws((settings.samples, train.logits.shape[1]), generator)
     if settings.prior == "nll":
         found = exact_hessian(train.features, train.logits)
         chosen = smallest(validation_nll(found, inputs, draws), LOG10_PRECISION, STEP)

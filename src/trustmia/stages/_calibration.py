@@ -1,4 +1,4 @@
-"""How stages fit the calibration of a model."""
+"""How stages show images to a model and fit its calibration."""
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ def fit_calibration(
     chosen, noise = params.calibration, None
     if chosen.method == "llla" and chosen.llla.prior == "paper":
         shown = noise_images(dataset, len(validation_labels), params.seed)
-        noise = predict(model, classifiers.prepare(dataset, shown))
+        noise = show(params, dataset, model, shown)
     return METHODS[chosen.method].fit(
         FitInputs(
             train=train,
@@ -49,6 +49,14 @@ def fit_calibration(
             seed=derive_seed(params.seed, "calibrate"),
         )
     )
+
+
+def show(
+    params: Params, dataset: Dataset, model: Classifier, images: Images, image_set: str = "original"
+) -> Prediction:
+    """Show images to a model as all later stages do: in that precision and batches as large."""
+    inputs = classifiers.prepare(dataset, images, image_set)
+    return predict(model, inputs, params.predict.batch_size, params.predict.precision)
 
 
 def noise_images(dataset: Dataset, count: int, seed: int) -> Images:

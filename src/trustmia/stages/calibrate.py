@@ -10,8 +10,8 @@ from trustmia.calibration.metrics import calibration_metrics, reliability_table
 from trustmia.compute import pick_device
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
-from trustmia.prediction import Prediction, predict
-from trustmia.stages._calibration import fit_calibration
+from trustmia.prediction import Prediction
+from trustmia.stages._calibration import fit_calibration, show
 from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage
 
@@ -28,7 +28,7 @@ def main(role: str) -> None:
     labels: dict[str, Int64] = {}
     for part in ("train", "validation", "test"):
         shown = images.take(index[part])
-        seen[part] = predict(model, classifiers.prepare(dataset, shown))
+        seen[part] = show(params, dataset, model, shown)
         labels[part] = shown.labels
     calibration = fit_calibration(
         params, dataset, model, seen["train"], seen["validation"], labels["validation"]

@@ -19,11 +19,11 @@ from trustmia.images.prepared import Prepared, read_prepared
 from trustmia.images.queries import QUERIES
 from trustmia.models import Classifier
 from trustmia.params import Params, load_params
-from trustmia.prediction import Prediction, predict
+from trustmia.prediction import Prediction
 from trustmia.references.rows import SignalRows, arrange
 from trustmia.references.store import read_assignment, stem_of
 from trustmia.signal_files import AUDITED
-from trustmia.stages._calibration import fit_calibration
+from trustmia.stages._calibration import fit_calibration, show
 from trustmia.stages._inputs import read_audited, read_split, read_target_logits
 from trustmia.stages._runner import run_stage
 from trustmia.stages._shown import image_sets
@@ -152,9 +152,7 @@ def calibrated_reference(model: Classifier, trained_on: Int64, shown: Shown) -> 
 
 def ask(model: Classifier, name: str, images: Images, shown: Shown) -> Prediction:
     """Show an image set to a model."""
-    inputs = classifiers.prepare(shown.prepared.dataset, images, name)
-    settings = shown.params.predict
-    return predict(model, inputs, settings.batch_size, settings.precision)
+    return show(shown.params, shown.prepared.dataset, model, images, name)
 
 
 def write_logits(folder: Path, rows: SignalRows, shown: Shown, speakers: Iterator[Speaker]) -> None:
