@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 
 from trustmia.evaluation import Judged, Roc, full_roc, membership_metrics, thin_roc
+from trustmia.ranking import interval, judge
 
 values = st.one_of(
     st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1, width=32, allow_subnormal=False)
@@ -152,3 +155,90 @@ def test_thinning_hardly_changes_the_area() -> None:
     full = many_points()
     thin = thin_roc(full)
     assert auc(thin.fpr, thin.tpr) == pytest.approx(auc(full.fpr, full.tpr), abs=1e-3)
+
+
+Floats = npt.NDArray[np.float64]
+
+
+def saturated(nonmembers: int, size: int = 1000) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return scores of which 30% of the members, and some non-members, share the largest."""
+    scores = np.random.default_rng(0).random(2 * size)
+    scores[: 3 * size // 10] = scores[size : size + nonmembers] = 2
+    return scores, np.arange(2 * size) < size
+
+
+@pytest.mark.parametrize(
+    ("point", "nonmembers", "has_interval"),
+    [
+        ("1pct", 0, True),
+        ("1pct", 4, True),
+        ("1pct", 9, False),
+        ("5pct", 25, True),
+        ("5pct", 46, False),
+    ],
+)
+def test_resamples_in_which_no_threshold_has_the_fpr_have_no_rates(
+    point: str, nonmembers: int, has_interval: bool
+) -> None:
+    scores, member = saturated(nonmembers)
+    sets = {"fake": np.repeat([2.0, 1.0], [40, 60]), "calm": np.full(10, -1.0)}
+    found = judge(scores, member, sets, 400, 0)
+    assert (found.metrics[f"tpr_at_{point}_fpr"] or 0) >= 0.3
+    both = found.intervals[f"tpr_at_{point}_fpr"]
+    rates = found.rate_intervals[f"fpr_at_{point}"]
+    assert found.rates[f"fpr_at_{point}"]["fake"] is not None
+    found_none = [one is None for one in (both, rates["fake"], rates["original"])]
+    assert found_none == [not has_interval] * 3
+    assert rates["calm"] == (0.0, 0.0), "none of them is called, whatever the threshold"
+    if both is not None:
+        assert both[0] > 0.25
+
+
+def test_fpr_below_the_largest_score_of_non_members_alone_finds_nobody() -> None:
+    """Nothing ties but copies of an image, and no member is among them: the TPR is 0."""
+    scores, member = np.random.default_rng(1).random(2000), np.arange(2000) < 1000
+    scores[1000:1003] = 2, 3, 4
+    found = judge(scores, member, {}, 400, 0)
+    assert found.metrics["tpr_at_0.1pct_fpr"] == 0
+    both = found.intervals["tpr_at_0.1pct_fpr"]
+    assert both is not None and both[0] == 0
+
+
+def test_interval_is_of_the_resamples_that_have_a_value() -> None:
+    values = np.arange(1000.0)
+    values[:25] = np.nan
+    low, high = interval([values[:300], values[300:]]) or (0, 0)
+    assert (low, high) == pytest.approx(np.percentile(values[25:], [2.5, 97.5]))
+    values[25] = np.nan
+    assert interval([values]) is interval([]) is interval([np.full(9, np.nan)]) is None
+
+
+def coverage(
+    metric: str, truth: float, distance: float, sizes: tuple[int, int], runs: int
+) -> tuple[float, float]:
+    """Return how many intervals contain the truth, and the mean estimate, of Gaussian scores."""
+    member = np.arange(sum(sizes)) < sizes[0]
+    covered, values = 0, []
+    for seed in range(runs):
+        scores = np.random.default_rng(seed).normal(size=len(member)) + distance * member
+        found = judge(scores, member, {}, 200, seed)
+        low, high = found.intervals[metric] or (0, 1)
+        covered += low <= truth <= high
+        values.append(found.metrics[metric] or 0.0)
+    return covered / runs, float(np.mean(values))
+
+
+def test_few_members_make_intervals_of_balanced_accuracy_too_narrow() -> None:
+    """As docs/report.md says: 92% with 5 members among 500, above 98% with as many of both."""
+    few, _ = coverage("balanced_accuracy", 0.5, 0, (5, 500), 150)
+    even, _ = coverage("balanced_accuracy", 0.5, 0, (200, 200), 100)
+    assert 0.85 < few < 0.96 and even > 0.96
+
+
+def test_fpr_that_few_non_members_decide_makes_the_tpr_too_large() -> None:
+    """As docs/audit.md says of a 0.1% FPR with 1,000 non-members."""
+    truth = norm.sf(norm.isf(0.001) - 1)
+    covered, mean = coverage("tpr_at_0.1pct_fpr", truth, 1, (1000, 1000), 80)
+    assert mean > 1.2 * truth and covered < 0.9
+    more, _ = coverage("tpr_at_1pct_fpr", norm.sf(norm.isf(0.01) - 1), 1, (1000, 1000), 80)
+    assert more > 0.88

@@ -63,11 +63,11 @@ class Judgement:
             more of them share the largest score.
         realised: Of each `tpr_at_…`, the FPR that its threshold has; None alike.
         intervals: The metrics' 95% percentile intervals, (low, high); None where there is no
-            metric or there are no resamples.
+            metric, there are no resamples, or the FPR is unreachable in too many of them.
         rates: Operating point → non-member set → share of its images called members, at the
             threshold of the largest TPR with at most that FPR on the held-out images; None
             where that is unreachable.
-        rate_intervals: Their intervals; None alike, and without resamples.
+        rate_intervals: Their intervals; None alike.
     """
 
     metrics: Metrics
@@ -137,11 +137,21 @@ def ranking_metrics(scores: Float64, member: Bool) -> Metrics:
 
 
 def interval(values: Sequence[Float64]) -> Interval | None:
-    """Return the 95% percentile interval of resampled values, float64 [B] each; None of none."""
-    if not values:
-        return None
+    """Return the 95% percentile interval of resampled values.
+
+    Args:
+        values: float64 [B] each; NaN where a resample has none.
+
+    Returns:
+        The interval of the others; None where more than 2.5% have none, as any value may
+        then be the interval's end, and without resamples.
+    """
+    found = np.concatenate([*values, np.empty(0)])
+    known = found[~np.isnan(found)]
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(np.concatenate(values), [tail, 100 - tail])
+    if not len(known) or 100 * (len(found) - len(known)) > tail * len(found):
+        return None
+    low, high = np.percentile(known, [tail, 100 - tail])
     return float(low), float(high)
 
 
@@ -221,7 +231,7 @@ def halves_of(member: Bool, seed: int) -> Bool | None:
 
 @dataclass(frozen=True)
 class _Measured:
-    """Numbers of resamples, float64 [B] each; the realised FPR is NaN where nobody is called."""
+    """Numbers of resamples, float64 [B] each; NaN where no threshold has the FPR."""
 
     metrics: dict[str, Float64]
     realised: dict[str, Float64]
@@ -244,21 +254,32 @@ def _measure(
     realised = {}
     last = {n: _last(fpr, limit)[:, None] for n, limit in (FPRS | OPERATING_POINTS).items()}
     for name, at in last.items():
-        reached = np.take_along_axis(fpr, at, axis=1)[:, 0]
-        realised[name] = np.where(at[:, 0] > 0, reached, np.nan)
+        realised[name] = _reached(fpr, at, fpr[:, 1])
         if name in FPRS:
-            metrics[name] = np.take_along_axis(tpr, at, axis=1)[:, 0]
-    rates = {
-        point: {NONMEMBERS: np.take_along_axis(fpr, last[point], axis=1)[:, 0]}
-        for point in OPERATING_POINTS
-    }
+            metrics[name] = _reached(tpr, at, tpr[:, 1])
+    rates = {point: {NONMEMBERS: realised[point]} for point in OPERATING_POINTS}
     for name, placed in others.items():
         called = np.cumsum(drawn[name][:, placed.order], axis=1)
         called = np.hstack([np.zeros((len(called), 1)), called])
         for point in OPERATING_POINTS:
-            number = np.take_along_axis(called, placed.above[last[point]], axis=1)[:, 0]
+            number = _reached(called, placed.above[last[point]], called[:, placed.above[1]])
             rates[point][name] = number / called[:, -1]
     return _Measured(metrics, realised, rates)
+
+
+def _reached(rates: Float64, at: Int64, largest: Float64) -> Float64:
+    """Return rates at ROC points, float64 [B]; NaN at the point that calls nobody.
+
+    There it is nevertheless 0 where none share the largest score: whatever is done about
+    the non-members that do, it is 0.
+
+    Args:
+        rates: float64 [B, P].
+        at: int64 [B, 1], places in `rates`; 0 calls nobody.
+        largest: float64 [B], the rate at the largest score.
+    """
+    found = np.take_along_axis(rates, at, axis=1)[:, 0]
+    return np.where((at[:, 0] > 0) | (largest == 0), found, np.nan)
 
 
 def _balanced_accuracy(ranked: Ranked, counts: Float64, member: Bool, half: Bool) -> Float64:
