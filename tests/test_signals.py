@@ -28,13 +28,18 @@ from trustmia.attacks.reference import (
 )
 from trustmia.attacks.reference.lira import LIRA
 from trustmia.attacks.reference.rmia import RMIA, offline_prior, share_exceeded
-from trustmia.attacks.reference.sides import as_many_as
+from trustmia.attacks.reference.sides import as_many_as, equal_sides, unrelated
 from trustmia.attacks.reference.summary import Summary, in_order, median_of, summarise
 from trustmia.errors import UserError
 from trustmia.ranking import FPRS, METRICS, draws, halves_of, judge, ranking_metrics
-from trustmia.reference_audit import TUNED_A, run_reference_attacks, tuned_a
+from trustmia.reference_audit import (
+    TUNED_A,
+    ReferenceScores,
+    run_reference_attacks,
+    tuned_a,
+)
 from trustmia.rounding import Rounding
-from trustmia.signal_files import CONVERSIONS, read_signals
+from trustmia.signal_files import CONVERSIONS, Signals, SignalSet, read_signals
 from trustmia.signals_command import audit_signals
 
 SETTINGS = ReferenceSettings()
@@ -282,7 +287,13 @@ def test_global_variance_is_that_of_all_confidences_and_flat_images_have_that_ar
 def test_sorted_rmia_is_the_matrix_of_all_pairs(xs: list[int], zs: list[int], gamma: float) -> None:
     x, z = np.asarray(xs, float), np.asarray(zs, float)
     matrix = (x[:, None] / z[None, :] > gamma).mean(axis=1)
-    np.testing.assert_array_equal(share_exceeded(x, z, gamma), matrix)
+    np.testing.assert_array_equal(share_exceeded(x[:, None], z[:, None], gamma), matrix)
+
+
+def test_shares_of_several_views_tie_whatever_the_order_of_the_views() -> None:
+    x = np.stack([np.roll(np.array([2.0, 3.0, 4.0]), shift) for shift in range(3)])
+    shares = share_exceeded(x, np.repeat(np.arange(1.5, 11)[:, None], 3, axis=1), 1.0)
+    assert shares.tolist() == [0.2] * 3
 
 
 def test_rmia_offline_follows_its_formula() -> None:
@@ -529,6 +540,173 @@ def test_every_form_is_at_chance_where_signals_know_nothing(
             # Members above the first held-out image beyond 1%: few, by chance.
             above = scipy.stats.betabinom(members, others // 100 + 1, others - others // 100)
             assert (metrics["tpr_at_1pct_fpr"] or 0) <= above.ppf(1 - 1e-6) / members, name
+
+
+def some_of(all_models: int, design: Says) -> Says:
+    """Return a design of which only the first models are known."""
+    return lambda rng, models, images: design(rng, all_models, images)[:models]
+
+
+def half_coins(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[np.bool_]:
+    """Put each image into half of the first half of models; coins decide for the others."""
+    own = halves(rng, models // 2, images)
+    return np.concatenate([own, coins(rng, models - models // 2, images)])
+
+
+def uneven(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[np.bool_]:
+    """Put some images into most models, others into few."""
+    return rng.random((models, images)) < rng.beta(4, 4, images)
+
+
+def null_signals(
+    rng: np.random.Generator, member: npt.NDArray[np.bool_], surer: float = 2.0
+) -> SignalSet:
+    """Return signals that know nothing of membership; model 1 is surer of all images."""
+    models, images = member.shape
+
+    def shown(count: int) -> Signals:
+        phi = rng.normal(0, 2, count) + rng.normal(size=(models, count))
+        phi += np.where(np.arange(models) == 1, surer, 0.0)[:, None]
+        labels = np.zeros(count, np.int64)
+        return Signals(list(phi), lambda block, _: block, labels, 1, "null", single=True)
+
+    names = tuple(map(str, range(models)))
+    return SignalSet(shown(images), member, shown(60), slice(0, images), "null", names, {})
+
+
+def area_of(said: ReferenceScores, name: str) -> float:
+    ranking, member, _ = said.forms[name].ranked(said.member)
+    return float(roc_auc_score(member, ranking))
+
+
+def z_of(differences: Floats) -> float:
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    return float(differences.mean() / max(error, 1e-12))
+
+
+NULL_DESIGNS: dict[str, tuple[Says, int, int]] = {
+    "halves": (halves, 6, 60),
+    "8 of 16": (some_of(16, halves), 8, 100),
+    "6 of 8": (some_of(8, halves), 6, 60),
+    "5 of 6": (some_of(6, halves), 5, 40),
+    "4 of 8": (some_of(8, halves), 4, 100),
+    "32 of 48": (some_of(48, halves), 32, 60),
+    "mixed 16": (half_coins, 16, 100),
+    "mixed 8": (half_coins, 8, 200),
+    "mixed 64": (half_coins, 64, 60),
+    "uneven": (uneven, 8, 100),
+    "32 of 128": (some_of(128, halves), 32, 400),
+    "mixed of many": (half_coins, 8, 1000),
+    "coins": (coins, 8, 60),
+    "more coins": (coins, 8, 400),
+}
+
+
+@pytest.mark.parametrize(("design", "models", "images"), NULL_DESIGNS.values(), ids=NULL_DESIGNS)
+def test_numbers_of_models_say_nothing_in_many_audits_of_a_design(
+    design: Says, models: int, images: int
+) -> None:
+    apart = []
+    for seed in range(200):
+        member = design(np.random.default_rng(seed), models, images)
+        used = equal_sides(member[1:], member[0])
+        counts = [(s if used is None else s & used).sum(axis=0) for s in (member[1:], ~member[1:])]
+        online, own = (counts[0] > 0) & (counts[1] > 0), member[0]
+        apart.append([c[own & online].mean() - c[~own & online].mean() for c in counts])
+    assert max(abs(z_of(side)) for side in np.asarray(apart).T) < 3
+
+
+@pytest.mark.parametrize("name", ["8 of 16", "5 of 6", "mixed 8"])
+def test_many_audits_of_a_design_are_at_chance(name: str) -> None:
+    design, models, images = NULL_DESIGNS[name]
+    chosen = ReferenceSettings(lira_variance="global")
+    found: dict[str, list[float]] = {}
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        # Models that differ in kind, as those of half a design do, may not differ in confidence.
+        surer = 0.0 if design is half_coins else 2.0
+        signals = null_signals(rng, design(rng, models, images), surer)
+        said = run_reference_attacks(signals, 0, ["lira", "rmia"], chosen)
+        for form in said.forms:
+            found.setdefault(form, []).append(area_of(said, form))
+    assert len(found) == 5
+    for form, areas in found.items():
+        assert abs(z_of(np.asarray(areas) - 0.5)) < 3, form
+
+
+@pytest.mark.parametrize("models", [4, 8, 16, 64])
+def test_independent_coins_keep_their_numbers_as_a_rule(models: int) -> None:
+    rng, kept = np.random.default_rng(models), 0
+    for _ in range(60):
+        member = coins(rng, models, 400)
+        used = equal_sides(member[1:], member[0])
+        kept += used is None
+        assert used is None or used.mean() > 0.9
+    assert kept >= 45
+
+
+def test_members_and_held_out_images_have_the_same_numbers_of_both_sides() -> None:
+    rng = np.random.default_rng(0)
+    for design, models, images in NULL_DESIGNS.values():
+        member = design(rng, models, images)
+        own = member[0]
+        used = equal_sides(member[1:], own)
+        if used is None:
+            continue
+        counts = [(side & used).sum(axis=0) for side in (member[1:], ~member[1:])]
+        online = (counts[0] > 0) & (counts[1] > 0)
+        for count in (*counts, 100 * counts[0] + counts[1]):
+            # The same up to a few ranks: members and held-out images are not equally many.
+            found = scipy.stats.ks_2samp(count[online & own], count[online & ~own])
+            assert found.statistic <= (3 + images // 100) / min(own.sum(), (~own).sum())
+
+
+@pytest.mark.parametrize("images", [10, 99, 100, 700])
+def test_an_image_that_lacks_models_costs_no_other_its_own(images: int) -> None:
+    member = pairs(np.random.default_rng(0), 6, images)[[0, 2, 3, 4, 5]]
+    lacking = max(1, images // 100)
+    member[1:, :lacking] = False
+    used = equal_sides(member[1:], member[0])
+    assert used is not None
+    inside, outside = ((side & used).sum(axis=0) for side in (member[1:], ~member[1:]))
+    assert np.array_equal(np.flatnonzero(inside == 0), np.arange(lacking)) and outside.all()
+
+
+def with_relation(share: float) -> Says:
+    def design(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[np.bool_]:
+        member = coins(rng, models, images)
+        member[1] = ~member[0] ^ (rng.random(images) < share)
+        return member
+
+    return design
+
+
+@pytest.mark.parametrize("share", [0.06, 0.08, 0.15])
+def test_a_model_related_to_the_target_does_not_tell_members(share: float) -> None:
+    found: dict[str, list[float]] = {}
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        signals = null_signals(rng, with_relation(share)(rng, 5, 1000))
+        said = run_reference_attacks(signals, 0, ["lira", "rmia"], SETTINGS)
+        assert said.left_out == (1,) and not said.outstanding
+        for name in said.forms:
+            found.setdefault(name, []).append(area_of(said, name))
+    for name, areas in found.items():
+        assert abs(z_of(np.asarray(areas) - 0.5)) < 3, name
+
+
+def test_a_model_somewhat_related_to_the_target_is_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for design, told in ((with_relation(0.3), "1 (r = -0."), (coins, ""), (halves, "")):
+        content = arrays(models=8, images=600) | {"member": design(rng, 8, 600)}
+        path = save(tmp_path / "signals.npz", content)
+        said = audit_signals(path, 0, ["difficulty"], tmp_path / "out", SETTINGS, 0, 0)
+        note = "Trained on the target's images more, or less, often than the other reference"
+        assert (note in said) == bool(told) and told in said
+    # Designs that treat all models alike leave none out.
+    for design, models in ((halves, 4), (folds, 3)):
+        member = design(rng, models, 600)
+        assert len(unrelated(member, 0, np.arange(1, models))) == models - 1
 
 
 def test_models_a_side_are_said_and_independent_coins_keep_theirs(tmp_path: Path) -> None:
@@ -1111,16 +1289,31 @@ def test_tuned_a_is_the_best_against_a_reference_model(tmp_path: Path) -> None:
     content = arrays(models=8, images=200)
     signals = read_signals(save(tmp_path / "signals.npz", content))
     found = tuned_a(signals, 0, SETTINGS)
-    # Model 1 plays the target; model 0, the real target and its complement, is left out.
+    # Model 1 is the target's complement; model 2 plays the target, and 3 is its complement.
+    own = content["member"][0]
     content = {k: v if "labels" in k else v[1:] for k, v in content.items()}
     seen = read_signals(save(tmp_path / "own.npz", content))
-    member = content["member"][0]
+    member = content["member"][1]
 
     def area(a: float) -> float:
-        said = run_reference_attacks(seen, 0, ["rmia"], ReferenceSettings(rmia_a=a))
-        return float(roc_auc_score(member, said.forms["rmia_offline"].audited))
+        said = run_reference_attacks(seen, 1, ["rmia"], ReferenceSettings(rmia_a=a))
+        ranking = said.forms["rmia_offline"].ranking
+        return float(sum(roc_auc_score(member[k], ranking[k]) for k in (own, ~own)))
 
     assert area(found) == max(area(a) for a in TUNED_A)
+
+
+@pytest.mark.parametrize("design", [pairs, halves])
+def test_a_is_tuned_on_what_says_nothing_of_the_target(design: Says) -> None:
+    found = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        content = null_signals(rng, design(rng, 4, 120))
+        for tune in (True, False):
+            said = run_reference_attacks(content, 0, ["rmia"], SETTINGS, tune)
+            found.append(area_of(said, "rmia_offline"))
+    tuned, fixed = np.reshape(found, (-1, 2)).T
+    assert abs(z_of(tuned - fixed)) < 3
 
 
 def test_a_that_cannot_be_tuned_is_told(tmp_path: Path) -> None:
@@ -1432,7 +1625,9 @@ def test_attacks_that_the_signals_do_not_allow_are_left_out_and_told(tmp_path: P
     assert ": lira_online 1, lira_online_global_variance 1.\n" in told
     assert "rmia_offline (no population images)" in told
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert found["models_left_out"] == [1] and found["models_per_side"] is None
+    assert found["models_left_out"] == [1]
+    # Image 3 has 4 OUT models, the others have 2.
+    assert found["models_per_side"] == {"in": 1.95, "out": 2}
     unscored = {name: entry["num_unscored"] for name, entry in found["attacks"].items()}
     assert unscored == {name: int("online" in name) for name in (*LIRA, "loss", "difficulty")}
     rows = pd.read_parquet(tmp_path / "out" / "scores.parquet").groupby("attack", observed=True)

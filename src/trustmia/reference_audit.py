@@ -13,7 +13,7 @@ from trustmia.attacks.reference import (
     ReferenceSettings,
 )
 from trustmia.attacks.reference.base import Score
-from trustmia.attacks.reference.sides import as_many_as, equal_sides, unrelated
+from trustmia.attacks.reference.sides import as_many_as, equal_sides, outstanding, unrelated
 from trustmia.attacks.reference.summary import Summary, summarise
 from trustmia.errors import UserError
 from trustmia.ranking import ranking_metrics
@@ -67,10 +67,12 @@ class ReferenceScores:
         skipped: Why forms were left out, one phrase each.
         settings: The settings that were used; a tuned a is in it.
         without_spread: Number of audited images whose IN or OUT models say the same.
-        left_out: Models that are no reference models, as they were trained on the target's
-            images, or on all others.
-        per_side: How many IN and OUT models speak for each image, where their numbers
-            would tell members; None where each image has its own.
+        left_out: Models that are no reference models, as they were mostly trained on the
+            target's images, or on all others.
+        outstanding: Reference models that may tell members, as their membership correlates
+            with the target's unlike the others' does → that correlation.
+        per_side: How many IN and OUT models speak for an image, on average, where their
+            numbers would tell members; None where each image has its own.
     """
 
     member: Bool
@@ -79,7 +81,8 @@ class ReferenceScores:
     settings: ReferenceSettings
     without_spread: int
     left_out: tuple[int, ...]
-    per_side: tuple[int, int] | None
+    outstanding: dict[int, float]
+    per_side: tuple[float, float] | None
 
 
 def run_reference_attacks(
@@ -94,7 +97,7 @@ def run_reference_attacks(
     Args:
         signals: What the models say.
         target: Index of the target; all other models are its reference models, but for
-            those whose images are the target's, or all others.
+            those whose images are mostly the target's, or mostly all others.
         families: Names of `FAMILIES`.
         settings: Settings of the attacks.
         tune_a: Choose RMIA's a anew, on reference models (see `tuned_a`).
@@ -126,6 +129,7 @@ def run_reference_attacks(
         settings,
         found.audited.without_spread(),
         tuple(int(model) for model in np.setdiff1d(others, found.references)),
+        outstanding(signals.member[:, signals.audited], target, found.references),
         found.per_side,
     )
 
@@ -156,12 +160,13 @@ class _Summaries:
     Attributes:
         member: bool [P], the audited images that the target was trained on.
         references: int64 [R], the reference models.
-        per_side: How many IN and OUT models speak for each image; None: they differ.
+        per_side: How many IN and OUT models speak for an image, on average, where some are
+            set aside; None: all do.
     """
 
     member: Bool
     references: Int64
-    per_side: tuple[int, int] | None
+    per_side: tuple[float, float] | None
     audited: Summary
     sets: dict[str, Summary]
     population: Summary | None
@@ -192,7 +197,7 @@ class _Summaries:
             population = like_held_out(signals.population, nobody)
         per_side = None
         if used is not None:
-            per_side = int(audited.inside.count.max()), int(audited.outside.count.max())
+            per_side = float(audited.inside.count.mean()), float(audited.outside.count.mean())
         return cls(member, references, per_side, audited, sets, population)
 
     def lacks(self, name: str) -> str | None:
@@ -288,9 +293,11 @@ def _with_spread_of(summary: Summary, audited: Summary) -> Summary:
 def tuned_a(signals: SignalSet, target: int, settings: ReferenceSettings) -> float:
     """Return the a in 0, 0.1, …, 1 with which RMIA offline does best against a reference.
 
-    The first reference model plays the target, whose membership the auditor knows; the
-    others but for its complement are its reference models (Zarifzadeh et al. 2024,
-    section 3). Of equally good ones, the smallest.
+    The first model that is unrelated to the target plays it, as the auditor knows its
+    membership; the others, but for those related to it, are its reference models
+    (Zarifzadeh et al. 2024, section 3). It is ranked among the target's members, and among
+    the other images: where models share images out between them, the a that suits its
+    members does not suit the target's. Of equally good ones, the smallest.
 
     Raises:
         UserError: There are no population images, or too few reference models.
@@ -298,19 +305,31 @@ def tuned_a(signals: SignalSet, target: int, settings: ReferenceSettings) -> flo
     if signals.population is None:
         raise UserError("RMIA's a cannot be tuned without population images; give a number")
     found = _stand_in(signals, target)
+    own = signals.member[target, signals.audited]
 
     def area(a: float) -> float:
         said = found.scores("rmia_offline", replace(settings, rmia_a=a))
-        return ranking_metrics(*said.ranked(found.member)[:2])["auroc"] or 0.0
+        parts = [said.scored & own, said.scored & ~own]
+        return sum(_area(said.ranking[part], found.member[part]) for part in parts)
 
     return max(TUNED_A, key=area)
 
 
+def _area(ranking: Float64, member: Bool) -> float:
+    """Return the AUROC, 0 where all images or none are members."""
+    if len(np.unique(member)) < 2:
+        return 0.0
+    return ranking_metrics(ranking, member)["auroc"] or 0.0
+
+
 def _stand_in(signals: SignalSet, target: int) -> _Summaries:
     """Return the summaries of an audit in which a reference model plays the target."""
-    others = np.delete(np.arange(len(signals.member)), target)
-    if len(others) > 1 and len(np.unique(signals.member[others[0], signals.audited])) == 2:
-        found = _Summaries.of(signals, int(others[0]), others[1:])
+    trained_on = signals.member[:, signals.audited]
+    others = np.delete(np.arange(len(trained_on)), target)
+    candidates = unrelated(trained_on, target, others)
+    partial = np.array([len(np.unique(row)) == 2 for row in trained_on[candidates]], np.bool_)
+    for model in candidates[partial][:1]:
+        found = _Summaries.of(signals, int(model), others[others != model])
         if found.lacks("rmia_offline") is None:
             return found
     raise UserError(

@@ -95,12 +95,20 @@ def _notes(signals: SignalSet, said: ReferenceScores) -> list[str]:
     if said.left_out:
         notes.append(
             f"No reference models: {', '.join(map(str, said.left_out))}. Trained on the target's "
-            "images, or on all others, they would tell its members by that alone."
+            "images, or on all others, but for some, they would tell its members by that alone."
+        )
+    if said.outstanding:
+        models = ", ".join(f"{model} (r = {r:.2f})" for model, r in said.outstanding.items())
+        notes.append(
+            f"Trained on the target's images more, or less, often than the other reference "
+            f"models: {models}. They may tell its members by that; audit without them, too."
         )
     if said.per_side is not None:
+        inside, outside = (f"{models:.3g}" for models in said.per_side)
         notes.append(
-            "How many models were trained on an image tells whether the target was: for each "
-            f"image {said.per_side[0]} of those and {said.per_side[1]} of the others are used."
+            "How many models were trained on an image may tell whether the target was: for each "
+            f"image {inside} of those and {outside} of the others are used, on average, as many "
+            "for members as for held-out images."
         )
     lacking = _without_score(said)
     if lacking:

@@ -34,17 +34,19 @@ def share_exceeded(ratio: Float64, population_ratio: Float64, gamma: float) -> F
     O((N + Z) log Z) time and O(N + Z) memory.
 
     Args:
-        ratio: float64 [N], Pr(x|θ)/Pr(x).
-        population_ratio: float64 [Z], Pr(z|θ)/Pr(z).
+        ratio: float64 [N, A], Pr(x|θ)/Pr(x).
+        population_ratio: float64 [Z, A], Pr(z|θ)/Pr(z).
         gamma: Above 0.
 
     Returns:
-        float64 [N] in [0, 1].
+        float64 [N] in [0, 1], the mean over views; equal where the numbers exceeded are.
     """
-    ordered = np.sort(population_ratio)
+    exceeded = np.zeros(len(ratio), np.int64)
     # A quotient beyond float64 exceeds them all.
     with np.errstate(over="ignore"):
-        return np.searchsorted(ordered, ratio / gamma, side="left") / len(ordered)
+        for own, others in zip((ratio / gamma).T, np.sort(population_ratio, axis=0).T, strict=True):
+            exceeded += np.searchsorted(others, own, side="left")
+    return exceeded / population_ratio.size
 
 
 def _ratio(target: Float64, prior: Float64) -> Float64:
@@ -78,9 +80,7 @@ Ratio = Callable[[Summary, ReferenceSettings], Float64]
 def _attack(title: str, needs_inside: bool, ratio: Ratio, of_population: Ratio) -> ReferenceAttack:
     def score(x: Summary, z: Summary | None, settings: ReferenceSettings) -> Float64:
         assert z is not None
-        ratios, others = ratio(x, settings).T, of_population(z, settings).T
-        gamma = settings.rmia_gamma
-        return np.mean([share_exceeded(r, o, gamma) for r, o in zip(ratios, others)], axis=0)
+        return share_exceeded(ratio(x, settings), of_population(z, settings), settings.rmia_gamma)
 
     def tie_break(x: Summary, z: Summary | None, settings: ReferenceSettings) -> Float64:
         return np.log(ratio(x, settings)).mean(axis=1)

@@ -6,62 +6,112 @@ more or one less. An attack that has more models of one side for members than fo
 images finds members by this alone.
 """
 
-import math
-
 import numpy as np
-import scipy.stats
 
-from trustmia.arrays import Bool, Int64
+from trustmia.arrays import Bool, Float64, Int64
 from trustmia.attacks.reference.summary import blocks
 from trustmia.seeding import numpy_generator
 
-# A correlation of memberships that two halves have if they differ, or agree, in 5% of images.
-NEARLY = 0.9
-# How unlikely numbers of models that differ between members and held-out images must be by
-# chance. To equalise them without need costs some models, nothing else.
-CHANCE = 1e-3
-# The share of images that may go without a score, rather than cost all others their models.
-OUTLIERS = 0.01
+# A correlation of memberships that two halves have if they differ, or agree, in 20% of images.
+# Designs that treat all models alike stay below: of three folds it is 0.5, of exact halves 1/3.
+RELATED = 0.6
+# Standard errors beyond which a design is not one of independent coins: of fewer images none
+# can be told from them. One that is missed leaks; a false alarm costs some models, no more.
+UNLIKE_COINS, FEW_IMAGES = 2.0, 300
+# One image in so many, or one, may lack a side without others giving theirs up.
+OUTLIERS = 100
+# Standard errors, and the correlation, by which a single model differs from the others.
+OUTSTANDING, NOTICEABLE = 4.0, 0.05
+
+
+def correlations(member: Bool, target: int, models: Int64) -> Float64:
+    """Return how models' memberships correlate with the target's: 0 for all images or none.
+
+    Args:
+        member: bool [M, P], the model was trained on the audited image.
+        target: Index of the target.
+        models: int64 [R], indices of models.
+
+    Returns:
+        float64 [R].
+    """
+    own = member[target] - member[target].mean()
+    found = np.empty(len(models))
+    for place, model in enumerate(models):
+        other = member[model] - member[model].mean()
+        found[place] = other @ own / max(np.linalg.norm(other) * np.linalg.norm(own), 1e-300)
+    return found
 
 
 def unrelated(member: Bool, target: int, candidates: Int64) -> Int64:
-    """Return the models whose images are neither nearly the target's nor nearly all others.
+    """Return the models whose images are neither mostly the target's nor mostly all others.
 
-    The others are on one side of the members, and on the other of the held-out images.
+    The others are on one side of most members, and on the other of most held-out images.
 
     Args:
         member: bool [M, P], the model was trained on the audited image.
         target: Index of the target.
         candidates: int64 [R], indices of models.
     """
-    own = member[target] - member[target].mean()
-    alike = np.empty(len(candidates))
-    for place, model in enumerate(candidates):
-        other = member[model] - member[model].mean()
-        alike[place] = other @ own / max(np.linalg.norm(other) * np.linalg.norm(own), 1e-300)
-    return candidates[np.abs(alike) < NEARLY]
+    return candidates[np.abs(correlations(member, target, candidates)) < RELATED]
 
 
-def coupled(count: Int64, member: Bool) -> bool:
-    """Say whether the numbers of models tell members from held-out images.
+def outstanding(member: Bool, target: int, references: Int64) -> dict[int, float]:
+    """Return models whose membership correlates with the target's unlike the others' does.
 
-    They do if no number is of both, or if a Kolmogorov-Smirnov test finds that they differ.
+    Where all do alike, equal numbers of models are enough.
 
     Args:
-        count: int64 [P], how many reference models were trained on each audited image.
+        member: bool [M, P], the model was trained on the audited image.
+        target: Index of the target.
+        references: int64 [R], indices of models.
+
+    Returns:
+        Model → its correlation.
+    """
+    if not len(references):
+        return {}
+    found = correlations(member, target, references)
+    limit = max(OUTSTANDING / np.sqrt(member.shape[1]), NOTICEABLE)
+    apart = np.abs(found - np.median(found)) > limit
+    return dict(zip(references[apart].tolist(), found[apart].tolist()))
+
+
+def coupled(inside: Bool, member: Bool) -> bool:
+    """Say whether the numbers of models may tell members from held-out images.
+
+    They do not where memberships are independent. Then the number of all models, the
+    target among them, varies as the sum of their variances says, and that of the others
+    does not correlate with the target's membership. The first shows designs that treat all
+    models alike, such as some models of exact halves, the second any other. Few images show
+    neither, so that theirs always may.
+
+    Args:
+        inside: bool [R, P], the reference model was trained on the image.
         member: bool [P], the target was; with both values present.
     """
-    found = scipy.stats.ks_2samp(count[member], count[~member], method="asymp")
-    return bool(found.statistic == 1 or found.pvalue < CHANCE)
+    images, count = len(member), inside.sum(axis=0)
+    if np.ptp(count) == 0:
+        return False
+    if images < FEW_IMAGES:
+        return True
+    share = np.append(inside.mean(axis=1), member.mean())
+    variance = share * (1 - share)
+    expected = variance.sum()
+    # Of R + 1 independent models; a model's own variance is known from its share.
+    error = np.sqrt(2 * (1 - np.square(variance / expected).sum()) / images)
+    excess = ((count + member).var() / expected - 1) / error
+    along = np.corrcoef(count, member)[0, 1] * np.sqrt(images)
+    return bool(max(abs(excess), abs(along)) > UNLIKE_COINS)
 
 
 def equal_sides(inside: Bool, member: Bool) -> Bool | None:
-    """Choose equally many models of each side for all audited images, where it matters.
+    """Give members and held-out images the same numbers of models, where they matter.
 
-    Independent coins tell nothing by their numbers and keep them. Otherwise a side has the
-    largest number of models that, those without any aside, all but 1% of the members and of
-    the held-out images have of it; images with fewer have none. Which ones is drawn anew for
-    each image: the first of a side would be other models for members than for held-out images.
+    Independent coins of many images tell nothing by their numbers and keep them. Otherwise
+    members and held-out images are ranked by how many models they have of a side, and those
+    of equal rank have as many as the one with fewer. Which ones is drawn anew for each image:
+    the first of a side would be other models for members than for held-out images.
 
     Args:
         inside: bool [R, P], the reference model was trained on the image.
@@ -70,22 +120,42 @@ def equal_sides(inside: Bool, member: Bool) -> Bool | None:
     Returns:
         bool [R, P], the model speaks for the image; None: all do.
     """
-    if not coupled(inside.sum(axis=0), member):
+    if not coupled(inside, member):
         return None
     used = np.zeros_like(inside)
-    for side, name in ((inside, "inside"), (~inside, "outside")):
+    ties = numpy_generator(0, "sides", "ranks").random(len(member))
+    # An image of high rank by its IN models has a low one by its OUT models, so that both
+    # numbers together are those of an image of the other kind.
+    for side, name, order in ((inside, "inside", ties), (~inside, "outside", -ties)):
         count = side.sum(axis=0)
-        least = min(_least(count[member]), _least(count[~member]))
-        used |= _drawn(side, np.where(count < least, 0, least), name)
-    return used
+        limit = count.copy()
+        lacking = count == 0
+        few = lacking.sum() <= max(1, len(member) // OUTLIERS)
+        ranked = ~lacking if few else np.ones_like(member)
+        kinds = (ranked & member, ranked & ~member)
+        for own, others in (kinds, kinds[::-1]):
+            limit[own] = _of_equal_rank(count[own], count[others], order[own])
+        used |= _drawn(side, limit, name)
+    return None if used.all() else used
 
 
-def _least(count: Int64) -> int:
-    """Return the largest number that nearly all of some images have, those with 0 aside."""
-    found = np.sort(count[count > 0])
-    if not len(found):
-        return 0
-    return int(found[min(math.ceil(OUTLIERS * len(found)), len(found) - 1)])
+def _of_equal_rank(count: Int64, others: Int64, ties: Float64) -> Int64:
+    """Return for each number the one that has its rank among others, as a share of all.
+
+    Args:
+        count: int64 [N].
+        others: int64 [O]; without any, each number is its own.
+        ties: float64 [N], the order of equal ones.
+
+    Returns:
+        int64 [N].
+    """
+    if not len(others):
+        return count
+    place = (np.arange(len(count)) + 0.5) / len(count) * len(others)
+    found = np.empty_like(count)
+    found[np.lexsort((ties, count))] = np.sort(others)[place.astype(np.int64)]
+    return found
 
 
 def as_many_as(wanted: Int64, outside: Bool) -> Bool:
@@ -104,10 +174,8 @@ def as_many_as(wanted: Int64, outside: Bool) -> Bool:
     count = outside.sum(axis=0)
     if not len(wanted):
         return outside
-    order = np.lexsort((numpy_generator(0, "sides", "ties").random(len(count)), count))
-    place = (np.arange(len(count)) + 0.5) / len(count) * len(wanted)
-    limit = np.empty_like(count)
-    limit[order] = np.sort(wanted)[place.astype(np.int64)]
+    ties = numpy_generator(0, "sides", "ties").random(len(count))
+    limit = _of_equal_rank(count, wanted, ties)
     return _drawn(outside, limit, "outside")
 
 
