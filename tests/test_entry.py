@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.helpers import ROOT, environment
 from trustmia import compute, entry, files
@@ -136,3 +137,16 @@ def test_cores_are_counted_where_the_system_does_not_tell_which_may_be_used(
     assert compute.cores() == len(os.sched_getaffinity(0))
     monkeypatch.delattr(os, "sched_getaffinity")
     assert compute.cores() == os.cpu_count()
+
+
+@pytest.mark.filterwarnings("error")
+def test_float32_is_never_computed_in_tensorfloat_32() -> None:
+    kinds: list[Any] = [
+        torch.backends.cuda.matmul,
+        *(getattr(torch.backends.cudnn, name) for name in ("conv", "rnn")),
+    ]
+    for kind in kinds:
+        kind.fp32_precision = "tf32"
+    compute.pick_device()
+    assert [kind.fp32_precision for kind in kinds] == ["ieee"] * 3
+    assert torch.get_float32_matmul_precision() == "highest"
