@@ -827,6 +827,11 @@ FORMS: dict[str, tuple[float, Callable[[Floats], Any]]] = {
         1e-6,
         lambda scores: partly_in_full(scores, 1e-6, slice(9), slice(0, 600, 12)),
     ),
+    "bytes and some": (
+        1 / 255,
+        lambda scores: partly_in_full(scores, 1 / 255, slice(9), slice(0, 600, 12)),
+    ),
+    "few images": (0.01, lambda scores: scores[:1, :9].round(2)),
     "float16 in float64": (2.0**-24, lambda scores: scores.astype(np.float16).astype(float)),
 }
 

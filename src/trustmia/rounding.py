@@ -134,7 +134,8 @@ def _exact_step(rows: Array, eps: float) -> float:
     for step in STEPS if len(between) else ():
         if step > 10 * eps:
             multiples = between / step
-            off = np.abs(multiples - np.rint(multiples))
+            with np.errstate(invalid="ignore"):
+                off = np.abs(multiples - np.rint(multiples))
             if np.mean((off <= digits * multiples).all(axis=1)) >= 0.5:
                 return step
     return 0.0

@@ -55,7 +55,8 @@ class ScoreSet:
         logits: float32 [N, K], whose softmax the scores are: scores near 1 are equal in
             float32. None where scores are all that is known.
         log_scores: float64 [N, K], finite logarithms of scores that are equal in float32, but
-            not in the file. None where there are logits, or float32 ranks them as well.
+            not in the file. None where there are logits, float32 ranks them as well, or the
+            rows are not to be ranked, for lack of sets.
     """
 
     scores: Float32
@@ -131,7 +132,7 @@ def read_scores(path: Path, needs_sets: bool) -> ScoreSet:
     try:
         columns = reader(path, needs_sets, np.float32)
         result = _checked(path, columns, needs_sets)
-        if result.logits is not None or not _float32_ties(columns.maxima):
+        if not needs_sets or result.logits is not None or not _float32_ties(columns.maxima):
             return result
         # Read again, since most files would be held in float64 for nothing.
         del columns
