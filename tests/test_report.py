@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,22 @@ def test_every_chart_of_the_page_reads_one_table_through_its_filters(page: str) 
         assert [f"datum.{c} === {c}" for c in panel["choices"]] == [
             step["filter"] for step in spec["transform"][: len(panel["choices"])]
         ]
+
+
+def guides(spec: Any) -> Iterator[dict[str, Any]]:
+    """Yield axes and legends that name their values, anywhere in a chart."""
+    if isinstance(spec, dict):
+        yield from (spec[k] for k in ("axis", "legend") if "values" in (spec.get(k) or {}))
+    for part in spec.values() if isinstance(spec, dict) else spec if isinstance(spec, list) else ():
+        yield from guides(part)
+
+
+def test_a_tick_is_labelled_with_its_own_value(page: str) -> None:
+    named = [guide for guide in guides(content(page)) if "labelExpr" not in guide]
+    assert named
+    for guide in named:
+        form = guide["format"].replace("~", "")
+        assert [float(format(value, form)) for value in guide["values"]] == guide["values"], guide
 
 
 def test_every_variant_has_rows_in_every_table(summary: Summary, drawn: Frames) -> None:

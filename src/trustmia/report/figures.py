@@ -130,7 +130,7 @@ def opening(rows: Rows, palette: Palette, attacks: Sequence[str]) -> Figure:
     points = base.mark_point(
         filled=True, size=75, opacity=1, stroke=INK, strokeWidth=0.5, strokeOpacity=0.6
     ).encode(
-        x=alt.X("value:Q", scale=SHARE, axis=alt.Axis(title=CALLED, values=QUARTERS)),
+        x=alt.X("value:Q", scale=SHARE, axis=alt.Axis(title=CALLED, values=QUARTERS, format=".2f")),
         shape=shape,
     )
     return _layers(interval, points)
@@ -144,7 +144,7 @@ def fpr_bars(rows: Rows, palette: Palette, attacks: Sequence[str], legend: bool 
         tooltip=_facts("set:N", "attack:N", "value:Q", "low:Q", "high:Q"),
     )
     bars = base.mark_bar(stroke=INK, strokeOpacity=0.35, strokeWidth=0.5).encode(
-        y=alt.Y("value:Q", scale=SHARE, axis=alt.Axis(title=CALLED, values=QUARTERS)),
+        y=alt.Y("value:Q", scale=SHARE, axis=alt.Axis(title=CALLED, values=QUARTERS, format=".2f")),
         color=_colour(palette, _legend(4) if legend else None),
     )
     intervals = base.mark_rule(color=INK, strokeWidth=1).encode(y="low:Q", y2="high:Q")
@@ -286,7 +286,9 @@ def reliability(rows: Rows) -> Figure:
     size = alt.Size(
         "share:Q",
         scale=alt.Scale(domain=[0, 1], range=[15, 420]),
-        legend=alt.Legend(orient="top", title="share of images", values=[0.05, 0.25, 0.75]),
+        legend=alt.Legend(
+            orient="top", title="share of images", format=".2f", values=[0.05, 0.25, 0.75]
+        ),
     )
     points = base.mark_point(filled=True, color=INK).encode(
         x=x, y=y, size=size, opacity=strength, tooltip=facts, detail="calibration:N"
