@@ -150,7 +150,8 @@ def test_the_answer_follows_the_numbers(tables: Tables) -> None:
         attacks.loc[rows, "value"] = value
     good = answer(summarise(tables | {"attacks": attacks}))
     assert good.verdict == "Within limits."
-    assert "no attack calls half or more of them members: Threshold 5%" in good.sentences[0]
+    said = "no attack calls half or more of them members, on average over 2 seeds: Threshold 5%"
+    assert said in good.sentences[0]
     one = attacks["attack"].eq("salem") & attacks["set"].eq("fake") & attacks["metric"].eq("fpr")
     attacks.loc[one, "value"] = 0.8
     some = answer(summarise(tables | {"attacks": attacks}))
@@ -158,6 +159,17 @@ def test_the_answer_follows_the_numbers(tables: Tables) -> None:
     assert "1 of 3 attacks call at least half" in some.sentences[0]
     attacks.loc[attacks["set"].eq("original") & attacks["metric"].eq("fpr"), "value"] = 0.9
     assert answer(summarise(tables | {"attacks": attacks})).verdict == "Hardly."
+
+
+def test_a_seed_with_which_an_attack_calls_nobody_a_member_is_named(tables: Tables) -> None:
+    attacks = tables["attacks"].copy()
+    rows = (attacks["set"] == "fake") & (attacks["metric"] == "fpr") & (attacks["seed"] == 43)
+    attacks.loc[
+        rows & (attacks["attack"] == "salem") & (attacks["variant"] == "standard"), "value"
+    ] = 0
+    silent = "None of them is called a member by Salem with seed 43."
+    assert answer(summarise(tables | {"attacks": attacks})).sentences[0].endswith(silent)
+    assert "None of them" not in answer(summarise(tables)).sentences[0]
 
 
 def test_the_answer_is_three_sentences_about_the_standard_variant(tables: Tables) -> None:

@@ -20,8 +20,8 @@ SHOWN = {
     "tpr_at_0.1pct_fpr": "TPR at 0.1% FPR",
 }
 NOTE = (
-    "In brackets: 95% bootstrap interval over images, with the models as they are; models of "
-    "other seeds differ by more."
+    "In brackets: 95% bootstrap interval over images, with the models as they are; it does not "
+    "cover what another seed changes."
 )
 REALISED = (
     'Fractions. After "at": the FPR that was realised, the largest up to the one in the title; '

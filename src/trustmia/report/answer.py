@@ -36,7 +36,7 @@ def answer(summary: Summary) -> Answer:
     recall = summary.of(summary.lead, "recall", summary.sets[0])
     held_out = summary.of(summary.lead, "fpr", HELD_OUT)
     advantage = summary.of(summary.lead, "advantage", HELD_OUT)
-    sentences = [_of_probe(probe, fooled), _of_members(recall, held_out, advantage)]
+    sentences = [_of_probe(summary, probe, fooled), _of_members(recall, held_out, advantage)]
     sentences.append(_of_variants(summary, probe) or _of_ranking(summary))
     return Answer(_verdict(fooled, recall, held_out), [text for text in sentences if text])
 
@@ -60,7 +60,7 @@ def _verdict(fooled: pd.DataFrame, recall: pd.DataFrame, held_out: pd.DataFrame)
     return "Only some attacks." if count else "Within limits."
 
 
-def _of_probe(probe: str, fooled: pd.DataFrame) -> str:
+def _of_probe(summary: Summary, probe: str, fooled: pd.DataFrame) -> str:
     kinds = {
         FAKE: "Of images that a generator drew and no model was trained on",
         HELD_OUT: "Of held-out images",
@@ -70,7 +70,23 @@ def _of_probe(probe: str, fooled: pd.DataFrame) -> str:
     how_many = {0: "no attack calls half or more", len(fooled): "every attack calls at least half"}
     found = how_many.get(count, f"{count} of {len(fooled)} attacks call at least half")
     each = ", ".join(f"{attack_title(name)} {_share(row)}" for name, row in fooled.iterrows())
-    return f"{subject}, {found} of them members: {each}."
+    mean = f", on average over {summary.seeds} seeds" if summary.seeds > 1 else ""
+    apart = _of_silent_seeds(summary) if probe == FAKE else ""
+    return f"{subject}, {found} of them members{mean}: {each}.{apart}"
+
+
+def _of_silent_seeds(summary: Summary) -> str:
+    """Name the seeds with which an attack calls no fake a member: a mean would hide them."""
+    runs = summary.trade_off
+    silent = runs[
+        (runs["variant"] == summary.lead)
+        & runs["attack"].isin(summary.learned)
+        & (runs["fake_fpr"] == 0)
+    ]
+    if summary.seeds < 2 or silent.empty:
+        return ""
+    each = [f"{attack_title(a)} with seed {s}" for a, s in zip(silent["attack"], silent["seed"])]
+    return f" None of them is called a member by {', '.join(each)}."
 
 
 def _of_members(recall: pd.DataFrame, held_out: pd.DataFrame, advantage: pd.DataFrame) -> str:
@@ -85,19 +101,19 @@ def _of_members(recall: pd.DataFrame, held_out: pd.DataFrame, advantage: pd.Data
 
 
 def _of_variants(summary: Summary, probe: str) -> str:
-    """Compare the study's variants by the mean of their attacks; empty if there is but one."""
+    """Compare the study's variants by the median of the attacks; empty if there is but one."""
     variants = [name for name in summary.variants if name != THIS_RUN]
     if len(variants) < 2:
         return ""
-    means = {name: summary.of(name, "fpr", probe)["value"].mean() for name in variants}
-    low, high = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+    medians = {name: summary.of(name, "fpr", probe)["value"].median() for name in variants}
+    low, high = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
     what = "fakes" if probe == FAKE else f"{set_title(probe)} images"
     text = (
-        f"Among {len(means)} ways to train or calibrate the model, the share of {what} called "
-        f"members, on average over the attacks, goes from {means[low]:.0%} "
-        f"({variant_title(low)}) to {means[high]:.0%} ({variant_title(high)})"
+        f"Among {len(medians)} ways to train or calibrate the model, the share of {what} called "
+        f"members, in the median of the attacks, goes from {medians[low]:.0%} "
+        f"({variant_title(low)}) to {medians[high]:.0%} ({variant_title(high)})"
     )
-    freed = [v for v in means if means[v] < FOOLED]
+    freed = [v for v in medians if medians[v] < FOOLED]
     if not freed:
         return f"{text}; none of them brings it below {FOOLED:.0%}."
     names = ", ".join(variant_title(v) for v in freed)
@@ -110,8 +126,8 @@ def _of_ranking(summary: Summary) -> str:
         return ""
     best = str(found["value"].idxmax())
     return (
-        f"Held to calling 1% of held-out images members, the strongest of {len(found)} attacks, "
-        f"{attack_title(best)}, finds {_share(found.loc[best], digits=1)} of the members."
+        f"Held to calling 1% of held-out images members, the strongest of {len(found)} forms of "
+        f"attack, {attack_title(best)}, finds {_share(found.loc[best], digits=1)} of the members."
     )
 
 
