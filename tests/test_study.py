@@ -88,7 +88,8 @@ def test_running_again_runs_what_is_missing(tiny: TinyRepository, printed: list[
     wait_for_trainings(tiny, run, len(before) + 1)
     kill_workers(tiny)
     tiny.switch("hold", on=False)
-    assert tiny.queue()["weight_decay-s43"] == "Running", "DVC does not notice by itself"
+    # DVC calls it running until it happens to look.
+    assert tiny.queue()["weight_decay-s43"] in ("Running", "Failed")
     again, errors = run.communicate(timeout=120)
     assert run.returncode == 0, errors
     assert "3 experiments: 2 done before, 0 queued before, 1 to queue" in again
