@@ -14,7 +14,7 @@ from benchmarks import (
     training,
 )
 from trustmia import files
-from trustmia.entry import OneLineParser
+from trustmia.program import OneLineParser
 
 RESULTS = Path(__file__).with_name("results.json")
 BENCHMARKS: dict[str, Callable[[], str]] = {

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from benchmarks.timing import side_by_side
-from trustmia.images import augmentation
+from trustmia.classifiers import augmentation
 from trustmia.torchvision_compat import declare_missing_operators
 
 IMAGES = 64

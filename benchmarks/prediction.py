@@ -8,12 +8,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.timing import seconds
 from trustmia.attacks import ATTACKS, AttackSettings
-from trustmia.audit import run_audit
+from trustmia.attacks.run_on_scores import run_audit
+from trustmia.classifiers.architectures import ARCHITECTURES
+from trustmia.classifiers.inference import as_inputs, predict
 from trustmia.compute import place
-from trustmia.images.corruptions import normalization
-from trustmia.models import ARCHITECTURES
-from trustmia.prediction import as_inputs, predict
-from trustmia.score_files import ScoreSet
+from trustmia.image_sets.corruptions import normalization
+from trustmia.signals.scores import ScoreSet
 from trustmia.torchvision_compat import declare_missing_operators
 
 IMAGES = 2500

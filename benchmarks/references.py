@@ -4,12 +4,12 @@ import numpy as np
 
 from benchmarks.timing import side_by_side
 from trustmia.checkpoints import Checkpoint
+from trustmia.classifiers.recipe import Recipe
+from trustmia.classifiers.training import TrainConfig
 from trustmia.images.base import Dataset, Images
-from trustmia.recipes import Recipe
 from trustmia.references.assignment import complementary_halves
 from trustmia.references.job import Job, Task, tasks
 from trustmia.references.local import LocalExecutor
-from trustmia.training import TrainConfig
 
 MODELS, IMAGES, EPOCHS, ROUNDS = 16, 5000, 2, 2
 

@@ -13,10 +13,10 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from benchmarks.timing import seconds, side_by_side
 from trustmia.arrays import Float64
 from trustmia.attacks.reference import ReferenceSettings
-from trustmia.attacks.reference.rmia import share_exceeded
-from trustmia.ranking import judge
-from trustmia.reference_audit import run_reference_attacks
-from trustmia.signal_files import read_signals
+from trustmia.attacks.rmia import share_exceeded
+from trustmia.attacks.run_on_signals import run_reference_attacks
+from trustmia.measures.ranking import judge
+from trustmia.signals.many_models import read_signals
 
 PAIRS, LARGE = 10_000, 1_000_000
 MODELS, IMAGES, CLASSES = 256, 50_000, 10

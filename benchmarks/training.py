@@ -5,11 +5,11 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.timing import side_by_side
+from trustmia.classifiers.architectures import ARCHITECTURES
+from trustmia.classifiers.inference import as_inputs
+from trustmia.classifiers.training import Labelled, TrainConfig, make_optimizer, train_epoch
 from trustmia.compute import autocast, pick_device, place
-from trustmia.images.corruptions import normalization
-from trustmia.models import ARCHITECTURES
-from trustmia.prediction import as_inputs
-from trustmia.training import Labelled, TrainConfig, make_optimizer, train_epoch
+from trustmia.image_sets.corruptions import normalization
 
 IMAGES = 2500
 ROUNDS = 15

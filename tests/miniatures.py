@@ -16,7 +16,7 @@ from PIL import Image
 
 from trustmia.arrays import Int64, UInt8
 from trustmia.datasets import DATASETS, afhq, cifar10, cifar100, stanford_dogs, stl10, svhn
-from trustmia.pretrained import PRETRAINED
+from trustmia.datasets.weights import PRETRAINED
 from trustmia.torchvision_compat import declare_missing_operators
 
 CIFAR_BATCH, CIFAR100_TRAIN, STL10_TRAIN, SVHN_TRAIN = 120, 200, 100, 60

@@ -29,9 +29,10 @@ from tests.test_score_files import (
     write_npz,
     write_npz_logits,
 )
-from trustmia import cli, layout
+from trustmia import cli
+from trustmia import paths as layout
 from trustmia.errors import UserError
-from trustmia.results import COLUMNS
+from trustmia.measures.results import COLUMNS
 from trustmia.stages import attack as attack_stage
 
 ATTACKS = ("threshold", "entropy", "salem")
@@ -440,7 +441,7 @@ def test_wrong_option_is_named(
 def test_intervals_that_are_left_out_are_told(
     good: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trustmia.audit_command.MOST_ROWS", 119)
+    monkeypatch.setattr("trustmia.commands.audit_scores.MOST_ROWS", 119)
     cli.main(command(good))
     said = capsys.readouterr().out
     assert "No intervals: the target has more than 119 images." in said and "[" not in said

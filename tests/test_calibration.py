@@ -19,17 +19,19 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from tests.helpers import REFERENCE, ROOT
-from trustmia import calibrated, checkpoints, classifiers
+from trustmia import checkpoints
 from trustmia.calibration import METHODS, Calibration, FitInputs, LllaSettings, Method
+from trustmia.calibration import files as calibrated
 from trustmia.calibration.llla import Llla, exact_hessian, published_hessian, smallest
 from trustmia.calibration.metrics import BINS, calibration_metrics, reliability_table
 from trustmia.calibration.temperature import fit_temperature
-from trustmia.classifiers import build
+from trustmia.classifiers import inputs as classifiers
+from trustmia.classifiers.inference import Prediction
+from trustmia.classifiers.inputs import build
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Prepared
 from trustmia.params import validated
-from trustmia.prediction import Prediction
 from trustmia.stages import _calibration, calibrate, predict_references
 from trustmia.stages._calibration import fit_calibration, noise_images
 from trustmia.torchvision_compat import declare_missing_operators

@@ -11,14 +11,14 @@ from threadpoolctl import threadpool_limits
 from tests.helpers import ROOT
 from trustmia import files
 from trustmia.arrays import Float32, Int64
-from trustmia.embedding import tsne
 from trustmia.errors import UserError
-from trustmia.feature_files import read_features, sample_features, write_features
+from trustmia.exhibits.embedding import tsne
 from trustmia.images.base import Dataset
 from trustmia.images.prepared import DESCRIPTION, describe
 from trustmia.images.sampling import draw_at_most
 from trustmia.params import load_params
-from trustmia.score_files import read_scores
+from trustmia.signals.features import read_features, sample_features, write_features
+from trustmia.signals.scores import read_scores
 from trustmia.stages import embed
 
 

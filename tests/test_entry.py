@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from tests.helpers import ROOT, environment
-from trustmia import compute, entry, files
+from trustmia import compute, files
+from trustmia import program as entry
 
 PACKAGE_PROGRAMS = (
     ["src/stage.py", "attack"],

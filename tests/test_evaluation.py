@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 
-from trustmia.evaluation import Judged, Roc, full_roc, membership_metrics, thin_roc
-from trustmia.ranking import interval, judge
+from trustmia.measures.decisions import Judged, Roc, full_roc, membership_metrics, thin_roc
+from trustmia.measures.ranking import interval, judge
 
 values = st.one_of(
     st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1, width=32, allow_subnormal=False)

@@ -24,6 +24,7 @@ from tests.miniatures import (
     zipped,
 )
 from tests.servers import FileServer, serving
+from trustmia.commands.fetch import NAMES, fetch, needed
 from trustmia.datasets import DATASETS, fetching
 from trustmia.datasets.fetching import (
     Archive,
@@ -33,9 +34,8 @@ from trustmia.datasets.fetching import (
     fetch_archives,
     obtain,
 )
-from trustmia.datasets.foreign import PUBLISHED_SETS
 from trustmia.errors import UserError
-from trustmia.fetch_command import NAMES, fetch, needed
+from trustmia.image_sets.foreign import PUBLISHED_SETS
 from trustmia.paper.configurations import FOLDER, configurations
 from trustmia.params import load_params
 from trustmia.torchvision_compat import declare_missing_operators

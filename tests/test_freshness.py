@@ -17,11 +17,12 @@ from ruamel.yaml import YAML
 
 from tests.helpers import git, run
 from tests.tiny_repository import make_tiny_repository
-from trustmia import checkpoints, cli, readme
+from trustmia import checkpoints, cli
 from trustmia.checkpoints import Checkpoint
+from trustmia.commands.export_models import export_models
 from trustmia.errors import UserError
-from trustmia.export import export_models
 from trustmia.freshness import Lock, WorkingTree, parse_lock, require_tracked
+from trustmia.report import readme
 from trustmia.study.repository import open_repository
 from trustmia.yaml_files import parse_yaml
 

@@ -13,17 +13,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.helpers import ROOT, set_params
-from trustmia import checkpoints, classifiers, files, layout
+from trustmia import checkpoints, files
+from trustmia import paths as layout
 from trustmia.arrays import Bool, UInt8
 from trustmia.attacks import ATTACKS, AttackSettings
-from trustmia.decision_files import Decisions, read_decisions, write_decisions
+from trustmia.classifiers import inputs as classifiers
+from trustmia.classifiers.inference import predict
 from trustmia.errors import UserError
-from trustmia.gallery import MAX_PER_SET, MIN_SIDE, enlarged_png, exhibit, select
+from trustmia.exhibits.gallery import MAX_PER_SET, MIN_SIDE, enlarged_png, exhibit, select
 from trustmia.generators.fakes import save_fakes
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import DESCRIPTION, LABELS, PIXELS, describe, read_dataset
-from trustmia.prediction import predict
-from trustmia.score_files import ScoreSet, write_scores
+from trustmia.signals.decisions import Decisions, read_decisions, write_decisions
+from trustmia.signals.scores import ScoreSet, write_scores
 from trustmia.stages import gallery
 
 CLASSES = ("ant", "bee", "cat")

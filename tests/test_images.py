@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from trustmia.arrays import UInt8
+from trustmia.classifiers import augmentation
+from trustmia.classifiers.inference import as_inputs
 from trustmia.datasets import bundled
 from trustmia.datasets.base import DatasetSource, ImageFiles
-from trustmia.datasets.foreign import BUNDLED_SETS, BundledSetInputs
 from trustmia.datasets.preparing import Shape, require, write_dataset, write_images
 from trustmia.errors import UserError
-from trustmia.images import augmentation
+from trustmia.image_sets.corruptions import normalization, permute_pixels
+from trustmia.image_sets.derived import DERIVED_SETS, ImageSetInputs
+from trustmia.image_sets.foreign import BUNDLED_SETS, BundledSetInputs
 from trustmia.images.base import Dataset, Images
-from trustmia.images.corruptions import normalization, permute_pixels
-from trustmia.images.image_sets import DERIVED_SETS, ImageSetInputs
 from trustmia.images.prepared import read_dataset, read_images, read_prepared
 from trustmia.images.resizing import as_picture, as_pixels, fit_square
 from trustmia.images.sampling import draw_at_most
-from trustmia.prediction import as_inputs
 from trustmia.torchvision_compat import declare_missing_operators
 
 

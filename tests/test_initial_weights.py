@@ -7,18 +7,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from trustmia import checkpoints, recipes
-from trustmia.augmented import AugmentedInputs
+from trustmia import checkpoints
 from trustmia.checkpoints import Checkpoint
+from trustmia.classifiers import recipe as recipes
+from trustmia.classifiers.architectures import ARCHITECTURES
+from trustmia.classifiers.augmentation import uncropped_side
+from trustmia.classifiers.augmented import AugmentedInputs
+from trustmia.classifiers.inference import as_inputs
+from trustmia.classifiers.initial_weights import read_initial_weights
+from trustmia.classifiers.recipe import Recipe, TrainingData
+from trustmia.classifiers.training import TrainConfig
 from trustmia.errors import UserError
-from trustmia.images.augmentation import uncropped_side
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Uncropped, starts_of
-from trustmia.initial_weights import read_initial_weights
-from trustmia.models import ARCHITECTURES
-from trustmia.prediction import as_inputs
-from trustmia.recipes import Recipe, TrainingData
-from trustmia.training import TrainConfig
 
 CPU = torch.device("cpu")
 TOY = Dataset("toy", ("cat", "dog", "bird"), 3, 16, (0.5,) * 3, (0.25,) * 3)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trustmia.arrays import Float32, Float64
-from trustmia.max_scores import (
+from trustmia.exhibits.densities import (
     GRID_POINTS,
     MIN_BANDWIDTH,
     bandwidth,
@@ -21,7 +21,7 @@ from trustmia.max_scores import (
     reflected_density,
     score_distances,
 )
-from trustmia.score_files import ScoreSet, write_scores
+from trustmia.signals.scores import ScoreSet, write_scores
 from trustmia.stages import describe_scores
 
 LOW = 0.125

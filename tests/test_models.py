@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trustmia.models import ARCHITECTURES, Classifier, efficientnet_b0
-from trustmia.models.salem_cnn import SalemCNN
+from trustmia.classifiers.architectures import ARCHITECTURES, Classifier, efficientnet_b0
+from trustmia.classifiers.architectures.salem_cnn import SalemCNN
 
 EXPECTED = Path(__file__).parent / "fixtures" / "reference" / "networks_expected.json"
 PUBLISHED: dict[str, Any] = json.loads(EXPECTED.read_text())

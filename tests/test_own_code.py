@@ -13,7 +13,7 @@ import pytest
 from tests.helpers import ROOT, environment, git, run, set_params
 
 pytestmark = pytest.mark.pipeline
-TRAINING = Path("src/trustmia/training.py")
+TRAINING = Path("src/trustmia/classifiers/training.py")
 STEP = "model.parameters(), config.lr,"
 CHANCE = 0.25
 
@@ -135,7 +135,7 @@ def test_what_was_edited_while_a_stage_starts_is_not_filed(restored: Path) -> No
     while not (restored / "started").exists():
         assert process.poll() is None
         time.sleep(0.01)
-    code = restored / "src/trustmia/entry.py"
+    code = restored / "src/trustmia/program.py"
     code.write_text(code.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
     (restored / "edited").touch()
     said = process.communicate()[1]
@@ -188,7 +188,7 @@ def test_what_was_edited_meanwhile_is_not_filed(
 @pytest.mark.parametrize(
     ("path", "old", "new"),
     [
-        ("src/trustmia/ranking.py", '"""How well', '"""How very well'),
+        ("src/trustmia/measures/ranking.py", '"""How well', '"""How very well'),
         ("params.yaml", "salem_k: 3", "salem_k: 2"),
     ],
 )

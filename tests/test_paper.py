@@ -18,17 +18,17 @@ from torch.utils.data import Dataset, Subset, random_split
 from tests.helpers import ROOT, run
 from trustmia import checkpoints
 from trustmia.arrays import Int64
+from trustmia.classifiers.architectures import ARCHITECTURES, Classifier
 from trustmia.datasets import DATASETS
 from trustmia.errors import UserError
-from trustmia.images.published_splits import published_split
-from trustmia.images.splits import SplitSizes
-from trustmia.models import ARCHITECTURES, Classifier
+from trustmia.measures.results import COLUMNS
 from trustmia.paper import comparison
 from trustmia.paper.checkpoints import PAPER_NAMES, import_checkpoints, parse_name
 from trustmia.paper.comparison import METRICS, compare, published_results
 from trustmia.paper.configurations import FOLDER, configurations, render
 from trustmia.params import Params, load_params
-from trustmia.results import COLUMNS
+from trustmia.splits.published import published_split
+from trustmia.splits.stratified import SplitSizes
 
 TEMPLATE = (ROOT / "params.yaml").read_text(encoding="utf-8")
 

@@ -12,7 +12,7 @@ from dvc.repo import Repo
 from tests.helpers import clone_working_tree, documented, git, run, set_params
 from tests.miniatures import Miniatures, stand_in_repository
 from tests.servers import FileServer, serving
-from trustmia.fetch_command import needed
+from trustmia.commands.fetch import needed
 from trustmia.paper.configurations import FOLDER, configurations
 from trustmia.params import load_params
 

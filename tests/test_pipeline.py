@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.helpers import TARGETS, documented, git, run, set_params, stages_run
-from trustmia import readme
 from trustmia.attacks import ATTACKS
-from trustmia.results import COLUMNS
+from trustmia.measures.results import COLUMNS
+from trustmia.report import readme
 
 pytestmark = pytest.mark.pipeline
 SETS = ["original", "permuted", "scaled", "no_normalization", "fake", "digits", "patches"]

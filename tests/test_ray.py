@@ -25,17 +25,17 @@ from safetensors.torch import save
 
 from tests.helpers import ROOT, documented
 from trustmia.checkpoints import Card, Checkpoint
+from trustmia.classifiers.recipe import Recipe
+from trustmia.classifiers.training import TrainConfig
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Uncropped, starts_of
 from trustmia.params import load_params
-from trustmia.recipes import Recipe
 from trustmia.references.assignment import complementary_halves
 from trustmia.references.job import Job, Task, tasks
 from trustmia.references.local import LocalExecutor
 from trustmia.references.ray_cluster import RayExecutor
 from trustmia.stages.train_references import executor_of
-from trustmia.training import TrainConfig
 
 # Ray reads the environment when it is imported, so that looking for it must not import it.
 pytestmark = pytest.mark.skipif(

@@ -8,9 +8,9 @@ import pytest
 
 from tests.helpers import REFERENCE
 from trustmia.attacks import ATTACKS, AttackSettings
-from trustmia.audit import AuditResult, run_audit
+from trustmia.attacks.run_on_scores import AuditResult, run_audit
 from trustmia.calibration.metrics import calibration_metrics
-from trustmia.score_files import ScoreSet, read_scores
+from trustmia.signals.scores import ScoreSet, read_scores
 
 OUR_NAMES = {
     "attack_acc": "accuracy",

@@ -17,23 +17,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import ROOT, documented, environment, run, set_params, stages_run
-from trustmia.attacks.reference.summary import summarise
 from trustmia.checkpoints import Checkpoint
+from trustmia.classifiers.recipe import Recipe
+from trustmia.classifiers.training import TrainConfig
 from trustmia.compute import resolved, threads
 from trustmia.errors import UserError
+from trustmia.image_sets.views import QUERIES
 from trustmia.images.base import Dataset, Images
-from trustmia.images.queries import QUERIES
 from trustmia.params import load_params
-from trustmia.recipes import Recipe
 from trustmia.references.assignment import complementary_halves
 from trustmia.references.job import Job, Task, tasks, train_one
 from trustmia.references.local import LocalExecutor, Parallel
 from trustmia.references.rows import arrange
 from trustmia.references.store import read_assignment
 from trustmia.references.unfinished import Unfinished
-from trustmia.signal_files import read_signals
+from trustmia.signals.many_models import read_signals
+from trustmia.signals.summaries import summarise
 from trustmia.stages._classifier_recipe import classifier_recipe
-from trustmia.training import TrainConfig
 
 CPU = torch.device("cpu")
 

@@ -19,7 +19,9 @@ from PIL import Image
 
 from tests.helpers import ROOT
 from tests.report_tables import LEARNED, SETS, Tables, run_tables, study_tables
-from trustmia import cli, files, layout
+from trustmia import cli, files
+from trustmia import paths as layout
+from trustmia.commands.report import find_report
 from trustmia.errors import UserError
 from trustmia.params import load_params
 from trustmia.report import figures
@@ -31,7 +33,6 @@ from trustmia.report.page import render
 from trustmia.report.pictures import as_png, pictures, score_text, write_pictures
 from trustmia.report.provenance import Provenance, read_provenance
 from trustmia.report.summary import ROC_GRID, Summary, of_one_run, summarise, with_run
-from trustmia.report_command import find_report
 from trustmia.stages import report as stage
 
 NOTHING = Provenance({"Software": {"python": "3.11"}}, pd.DataFrame())

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from trustmia import readme
 from trustmia.arrays import Float32
 from trustmia.attacks import ATTACKS, AttackSettings
-from trustmia.audit import AuditResult, run_audit
+from trustmia.attacks.run_on_scores import AuditResult, run_audit
 from trustmia.errors import UserError
-from trustmia.ranking import judge
-from trustmia.ranking_results import as_entry, rankings, rates_table
-from trustmia.results import OTHER_COLOURS, SET_COLOURS, as_metrics, as_summary, colours
-from trustmia.score_files import ScoreSet
+from trustmia.measures.ranking import judge
+from trustmia.measures.ranking_results import as_entry, rankings, rates_table
+from trustmia.measures.results import OTHER_COLOURS, SET_COLOURS, as_metrics, as_summary, colours
+from trustmia.report import readme
+from trustmia.signals.scores import ScoreSet
 from trustmia.stages.attack import HISTOGRAM_BINS, histograms
 
 SETS = ("members", "original", "fake")

@@ -13,9 +13,9 @@ import pytest
 from pyarrow import parquet
 
 from trustmia.attacks import ATTACKS, AttackSettings
-from trustmia.audit import AuditResult, run_audit
+from trustmia.attacks.run_on_scores import AuditResult, run_audit
 from trustmia.errors import UserError
-from trustmia.score_files import SUM_TOLERANCE, read_scores, write_scores
+from trustmia.signals.scores import SUM_TOLERANCE, read_scores, write_scores
 
 Arrays = dict[str, npt.NDArray[Any]]
 Writer = Callable[[Path, Arrays], Path]

@@ -18,29 +18,21 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from tests.helpers import REFERENCE, ROOT, run
-from trustmia import files, ranking
-from trustmia.attacks.reference import (
-    FAMILIES,
-    REFERENCE_ATTACKS,
-    ReferenceSettings,
-    confidence,
-    summary,
-)
-from trustmia.attacks.reference.lira import LIRA
-from trustmia.attacks.reference.rmia import RMIA, offline_prior, share_exceeded
-from trustmia.attacks.reference.sides import as_many_as, equal_sides, unrelated
-from trustmia.attacks.reference.summary import Summary, in_order, median_of, summarise
+from trustmia import files
+from trustmia.attacks.lira import LIRA
+from trustmia.attacks.reference import FAMILIES, REFERENCE_ATTACKS, ReferenceSettings
+from trustmia.attacks.rmia import RMIA, offline_prior, share_exceeded
+from trustmia.attacks.run_on_signals import TUNED_A, ReferenceScores, run_reference_attacks, tuned_a
+from trustmia.commands.audit_signals import audit_signals
 from trustmia.errors import UserError
-from trustmia.ranking import FPRS, METRICS, draws, halves_of, judge, ranking_metrics
-from trustmia.reference_audit import (
-    TUNED_A,
-    ReferenceScores,
-    run_reference_attacks,
-    tuned_a,
-)
-from trustmia.rounding import Rounding
-from trustmia.signal_files import CONVERSIONS, Signals, SignalSet, read_signals
-from trustmia.signals_command import audit_signals
+from trustmia.measures import ranking
+from trustmia.measures.ranking import FPRS, METRICS, draws, halves_of, judge, ranking_metrics
+from trustmia.signals import confidence
+from trustmia.signals import summaries as summary
+from trustmia.signals.many_models import CONVERSIONS, Signals, SignalSet, read_signals
+from trustmia.signals.rounding import Rounding
+from trustmia.signals.sides import as_many_as, equal_sides, unrelated
+from trustmia.signals.summaries import Summary, in_order, median_of, summarise
 
 SETTINGS = ReferenceSettings()
 Arrays = dict[str, npt.NDArray[Any]]

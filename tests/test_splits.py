@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trustmia.errors import UserError
-from trustmia.images.splits import ROLES, Split, SplitSizes, split_indices
+from trustmia.splits.stratified import ROLES, Split, SplitSizes, split_indices
 
 Labels = npt.NDArray[np.int64]
 SIZES = SplitSizes(

@@ -16,9 +16,9 @@ import pytest
 
 from tests.helpers import documented, git
 from tests.tiny_repository import VARIANTS, TinyRepository, make_tiny_repository, tiny_environment
+from trustmia.commands.study import study
 from trustmia.errors import UserError
 from trustmia.study.store import read_study
-from trustmia.study_command import study
 
 pytestmark = pytest.mark.pipeline
 

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers import ROOT
+from trustmia.commands.study import study
 from trustmia.errors import UserError
 from trustmia.params import load_params
 from trustmia.study.grid import Experiment, load_grid, waiting
 from trustmia.study.progress import Clock, current_stage, duration, log_end
 from trustmia.study.store import read_study, write_study
 from trustmia.study.tables import COLUMNS, EXPERIMENT_COLUMNS, run_tables, thinned
-from trustmia.study_command import study
 
 PARAMS = ROOT / "params.yaml"
 GOOD: dict[str, Any] = {"variants": {"standard": {}}, "seeds": [1], "targets": ["attack"]}

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from trustmia import __version__, entry
-from trustmia.entry import OneLineParser
+from trustmia import __version__
+from trustmia import program as entry
+from trustmia.program import OneLineParser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -162,7 +163,7 @@ def _folder(text: str) -> Path:
 
 
 def _audit_scores(options: argparse.Namespace, names: list[str]) -> None:
-    from trustmia.audit_command import audit
+    from trustmia.commands.audit_scores import audit
 
     shadow, target, out = options.shadow, options.target, options.out
     seed, resamples = options.seed, options.resamples
@@ -171,7 +172,7 @@ def _audit_scores(options: argparse.Namespace, names: list[str]) -> None:
 
 def _audit_signals(options: argparse.Namespace, names: list[str]) -> None:
     from trustmia.attacks.reference import ReferenceSettings
-    from trustmia.signals_command import audit_signals
+    from trustmia.commands.audit_signals import audit_signals
 
     tune = options.rmia_a == "tune"
     a = ReferenceSettings.rmia_a if tune else options.rmia_a
@@ -215,10 +216,10 @@ def _add_fetch(commands: Commands) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from trustmia import layout
+    from trustmia import paths as layout
+    from trustmia.commands.fetch import NAMES, fetch, needed
     from trustmia.datasets.fetching import FetchRequest
     from trustmia.errors import UserError
-    from trustmia.fetch_command import NAMES, fetch, needed
     from trustmia.params import load_params
 
     if bool(options.names) == options.all:
@@ -245,7 +246,7 @@ def _add_results(commands: Commands) -> None:
 
 
 def _results(options: argparse.Namespace) -> None:
-    from trustmia import readme
+    from trustmia.report import readme
 
     if options.update:
         readme.update(options.update)
@@ -262,7 +263,7 @@ def _add_export(commands: Commands) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from trustmia.export import export_models
+    from trustmia.commands.export_models import export_models
 
     for place in export_models(options.name):
         print(place)
@@ -277,7 +278,7 @@ def _add_import(commands: Commands) -> None:
 
 
 def _import(options: argparse.Namespace) -> None:
-    from trustmia import layout
+    from trustmia import paths as layout
     from trustmia.paper.checkpoints import import_checkpoints
 
     for place in import_checkpoints(options.archive, layout.PRETRAINED_CLASSIFIERS):
@@ -338,7 +339,7 @@ def _add_study(commands: Commands) -> None:
 
 
 def _study(options: argparse.Namespace) -> None:
-    from trustmia.study_command import study
+    from trustmia.commands.study import study
 
     def say(message: str) -> None:
         print(message, flush=True)
@@ -371,7 +372,7 @@ def _add_compare(commands: Commands) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from trustmia.compare_command import Sorting, compare
+    from trustmia.commands.compare import Sorting, compare
 
     names = options.experiments
     wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
@@ -387,7 +388,7 @@ def _add_report(commands: Commands) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from trustmia.report_command import find_report
+    from trustmia.commands.report import find_report
 
     print(find_report(options.open, options.out))
 

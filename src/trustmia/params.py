@@ -10,18 +10,18 @@ from pydantic_core import ErrorDetails
 from trustmia.attacks import ATTACKS
 from trustmia.attacks.reference import FAMILIES
 from trustmia.calibration import METHODS
+from trustmia.classifiers.architectures import ARCHITECTURES
+from trustmia.classifiers.augmentation import AUGMENTATIONS
 from trustmia.compute import Precision
 from trustmia.datasets import DATASETS
-from trustmia.datasets.foreign import BUNDLED_SETS, PUBLISHED_SETS
 from trustmia.errors import UserError
-from trustmia.images.augmentation import AUGMENTATIONS
-from trustmia.images.image_sets import DERIVED_SETS
-from trustmia.images.published_splits import PUBLISHED_SPLITS
-from trustmia.images.queries import QUERIES
+from trustmia.image_sets.derived import DERIVED_SETS
+from trustmia.image_sets.foreign import BUNDLED_SETS, PUBLISHED_SETS
+from trustmia.image_sets.views import QUERIES
 from trustmia.images.resizing import Fit
-from trustmia.images.splits import SplitSizes
-from trustmia.models import ARCHITECTURES
 from trustmia.references.local import Parallel
+from trustmia.splits.published import PUBLISHED_SPLITS
+from trustmia.splits.stratified import SplitSizes
 from trustmia.yaml_files import read_yaml
 
 Count = Annotated[int, Field(ge=1, le=10**9)]

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
-from trustmia.prediction import Prediction
+from trustmia.classifiers.inference import Prediction
 
 
 class Calibration(Protocol):

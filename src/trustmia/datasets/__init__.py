@@ -1,14 +1,6 @@
 """Registry of published data sets."""
 
-from trustmia.datasets import (
-    afhq,
-    cifar10,
-    cifar100,
-    fashion_mnist,
-    stanford_dogs,
-    stl10,
-    svhn,
-)
+from trustmia.datasets import afhq, cifar10, cifar100, fashion_mnist, stanford_dogs, stl10, svhn
 from trustmia.datasets.base import DatasetSource
 
 DATASETS: dict[str, DatasetSource] = {

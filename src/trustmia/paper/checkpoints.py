@@ -12,11 +12,11 @@ from torch import Tensor
 
 from trustmia import checkpoints, files
 from trustmia.checkpoints import Card, Checkpoint
-from trustmia.classifiers import build
+from trustmia.classifiers.architectures import Classifier
+from trustmia.classifiers.inputs import build
 from trustmia.datasets import DATASETS
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset
-from trustmia.models import Classifier
 from trustmia.paper.configurations import MODELS
 
 # The paper's names of architectures, and its `{arch}_{dataset}` of each of our models.

@@ -8,13 +8,14 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from trustmia import files, layout
+from trustmia import files
+from trustmia import paths as layout
 from trustmia.attacks import ATTACKS
 from trustmia.errors import UserError
 from trustmia.freshness import require_current
+from trustmia.measures.results import COLUMNS
 from trustmia.paper.configurations import configurations
 from trustmia.params import Params
-from trustmia.results import COLUMNS
 
 # What decides which of the paper's tables a run belongs to.
 DECISIVE = (

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from trustmia import files
-from trustmia.entry import OneLineParser
+from trustmia.program import OneLineParser
 
 FOLDER = Path("configurations")
 Changes = dict[str, Any]

@@ -7,13 +7,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from trustmia import recipes
 from trustmia.arrays import Bool, Int64
 from trustmia.checkpoints import Checkpoint
+from trustmia.classifiers import recipe as recipes
+from trustmia.classifiers.recipe import Recipe, TrainingData
 from trustmia.compute import threads
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Uncropped
-from trustmia.recipes import Recipe, TrainingData
 from trustmia.seeding import derive_seed
 
 

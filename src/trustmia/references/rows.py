@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trustmia.arrays import Bool, Float32, Int64
-from trustmia.images.image_sets import OF_HELD_OUT
-from trustmia.signal_files import AUDITED
+from trustmia.image_sets.derived import OF_HELD_OUT
+from trustmia.signals.many_models import AUDITED
 
 Names = npt.NDArray[np.str_]
 

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 import altair as alt
 
+from trustmia.measures.results import SET_COLOURS
 from trustmia.report.summary import LOWEST_FPR
-from trustmia.results import SET_COLOURS
 
 Rows: TypeAlias = alt.NamedData
 Figure: TypeAlias = alt.Chart | alt.LayerChart

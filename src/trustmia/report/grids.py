@@ -7,14 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from trustmia.report.frames import TRANSFER_METRIC, shares
-from trustmia.report.names import (
-    FAKE,
-    HELD_OUT,
-    MEMBERS,
-    attack_title,
-    set_title,
-    variant_title,
-)
+from trustmia.report.names import FAKE, HELD_OUT, MEMBERS, attack_title, set_title, variant_title
 from trustmia.report.summary import Summary
 from trustmia.study.tables import realised
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from trustmia.attacks import ATTACKS
 from trustmia.attacks.reference import REFERENCE_ATTACKS
-from trustmia.results import SET_COLOURS, colours
+from trustmia.measures.results import SET_COLOURS, colours
 
 MEMBERS = "members"
 HELD_OUT = "original"

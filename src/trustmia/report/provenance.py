@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from trustmia import files, layout
+from trustmia import files
+from trustmia import paths as layout
 from trustmia.yaml_files import parse_yaml
 
 PACKAGES = ("trustmia", "torch", "numpy", "pandas", "scipy", "scikit-learn", "altair", "dvc")

@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 
-from trustmia import classifiers
 from trustmia.arrays import Int64
 from trustmia.calibration import METHODS, Calibration, FitInputs, LllaSettings
+from trustmia.classifiers import inputs as classifiers
+from trustmia.classifiers.architectures import Classifier
+from trustmia.classifiers.inference import Prediction, predict
 from trustmia.images.base import Dataset, Images
-from trustmia.models import Classifier
 from trustmia.params import Params
-from trustmia.prediction import Prediction, predict
 from trustmia.seeding import derive_seed, numpy_generator
 
 

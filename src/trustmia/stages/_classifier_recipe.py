@@ -1,11 +1,11 @@
 """How `params.yaml` says that classifiers are trained."""
 
-from trustmia import layout
+from trustmia import paths as layout
+from trustmia.classifiers.initial_weights import read_initial_weights
+from trustmia.classifiers.recipe import Recipe
+from trustmia.classifiers.training import TrainConfig
 from trustmia.compute import pick_device, resolved
-from trustmia.initial_weights import read_initial_weights
 from trustmia.params import TrainParams
-from trustmia.recipes import Recipe
-from trustmia.training import TrainConfig
 
 
 def classifier_recipe(train: TrainParams, seed: int, scratch: bool) -> Recipe:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trustmia import files, layout
+from trustmia import files
+from trustmia import paths as layout
 from trustmia.arrays import Float32, Int64
 from trustmia.errors import UserError
 

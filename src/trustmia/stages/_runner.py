@@ -15,12 +15,13 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 import trustmia
-from trustmia import entry, files
-from trustmia.entry import OneLineParser
+from trustmia import files
+from trustmia import program as entry
 from trustmia.errors import UserError
 from trustmia.full_keys import flat_keys
-from trustmia.images.splits import ROLES
 from trustmia.params import load_params
+from trustmia.program import OneLineParser
+from trustmia.splits.stratified import ROLES
 from trustmia.yaml_files import read_yaml
 
 PACKAGE = Path(trustmia.__file__).resolve().parent

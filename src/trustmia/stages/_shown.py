@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from trustmia import layout
+from trustmia import paths as layout
 from trustmia.generators.fakes import load_fakes
+from trustmia.image_sets.derived import DERIVED_SETS, ImageSetInputs
 from trustmia.images.base import Images
-from trustmia.images.image_sets import DERIVED_SETS, ImageSetInputs
 from trustmia.images.prepared import read_images
 from trustmia.params import Params
-from trustmia.score_files import MEMBERS
+from trustmia.signals.scores import MEMBERS
 from trustmia.stages._inputs import read_split
 
 

@@ -5,20 +5,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trustmia import files, layout
+from trustmia import files
+from trustmia import paths as layout
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.attacks.reference import FAMILIES, ReferenceSettings
+from trustmia.attacks.run_on_scores import AuditResult, run_audit
+from trustmia.attacks.run_on_signals import ReferenceScores, run_reference_attacks
 from trustmia.attacks.salem import check_k
-from trustmia.audit import AuditResult, run_audit
-from trustmia.decision_files import Decisions, write_decisions
-from trustmia.evaluation import Roc, roc_of_scores, thin_roc
+from trustmia.measures.decisions import Roc, roc_of_scores, thin_roc
+from trustmia.measures.ranking import NONMEMBERS
+from trustmia.measures.ranking_results import rankings
+from trustmia.measures.results import as_csv, as_metrics, as_summary, roc_table
 from trustmia.params import AttackParams, load_params
-from trustmia.ranking import NONMEMBERS
-from trustmia.ranking_results import rankings
-from trustmia.reference_audit import ReferenceScores, run_reference_attacks
-from trustmia.results import as_csv, as_metrics, as_summary, roc_table
-from trustmia.score_files import MEMBERS, ScoreSet, read_scores
-from trustmia.signal_files import read_signals
+from trustmia.signals.decisions import Decisions, write_decisions
+from trustmia.signals.many_models import read_signals
+from trustmia.signals.scores import MEMBERS, ScoreSet, read_scores
 from trustmia.stages._runner import run_stage
 
 HISTOGRAM_BINS = 25

@@ -3,14 +3,17 @@
 import pandas as pd
 import torch
 
-from trustmia import calibrated, checkpoints, classifiers, files, layout
+from trustmia import checkpoints, files
+from trustmia import paths as layout
 from trustmia.arrays import Int64
 from trustmia.calibration import Calibration
+from trustmia.calibration import files as calibrated
 from trustmia.calibration.metrics import calibration_metrics, reliability_table
+from trustmia.classifiers import inputs as classifiers
+from trustmia.classifiers.inference import Prediction
 from trustmia.compute import pick_device
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
-from trustmia.prediction import Prediction
 from trustmia.stages._calibration import fit_calibration, show
 from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage

@@ -1,8 +1,9 @@
 """Stage `describe_scores`: how the target's maximum scores are distributed."""
 
-from trustmia import files, layout
-from trustmia.max_scores import density_table, maximum_scores, score_distances
-from trustmia.score_files import read_scores
+from trustmia import files
+from trustmia import paths as layout
+from trustmia.exhibits.densities import density_table, maximum_scores, score_distances
+from trustmia.signals.scores import read_scores
 from trustmia.stages._runner import run_stage
 
 

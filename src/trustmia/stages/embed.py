@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from trustmia import files, layout
-from trustmia.embedding import tsne
-from trustmia.feature_files import read_features
+from trustmia import files
+from trustmia import paths as layout
+from trustmia.exhibits.embedding import tsne
 from trustmia.images.prepared import read_dataset
 from trustmia.params import load_params
+from trustmia.signals.features import read_features
 from trustmia.stages._runner import run_stage
 
 

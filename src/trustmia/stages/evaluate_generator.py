@@ -2,14 +2,16 @@
 
 import numpy as np
 
-from trustmia import checkpoints, classifiers, files, layout
+from trustmia import checkpoints, files
+from trustmia import paths as layout
 from trustmia.checkpoints import Checkpoint
+from trustmia.classifiers import inputs as classifiers
+from trustmia.classifiers.architectures import Classifier
+from trustmia.classifiers.inference import predict
 from trustmia.generators.fakes import load_fakes
 from trustmia.generators.quality import Seen, quality, unknown_quality
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
-from trustmia.models import Classifier
-from trustmia.prediction import predict
 from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage
 

@@ -5,13 +5,14 @@ from dataclasses import asdict
 import pyarrow as pa
 from pyarrow import parquet
 
-from trustmia import files, layout
-from trustmia.decision_files import read_decisions
+from trustmia import files
+from trustmia import paths as layout
 from trustmia.errors import UserError
-from trustmia.gallery import Exhibit, exhibit, select
+from trustmia.exhibits.gallery import Exhibit, exhibit, select
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
-from trustmia.score_files import MEMBERS, read_scores
+from trustmia.signals.decisions import read_decisions
+from trustmia.signals.scores import MEMBERS, read_scores
 from trustmia.stages._runner import run_stage
 from trustmia.stages._shown import image_sets
 

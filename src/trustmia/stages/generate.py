@@ -5,7 +5,8 @@ from pathlib import Path
 from torch import nn
 from tqdm import tqdm
 
-from trustmia import checkpoints, files, layout
+from trustmia import checkpoints, files
+from trustmia import paths as layout
 from trustmia.compute import pick_device, place
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada

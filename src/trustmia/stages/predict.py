@@ -3,16 +3,19 @@
 import numpy as np
 from tqdm import tqdm
 
-from trustmia import calibrated, checkpoints, classifiers, layout
+from trustmia import checkpoints
+from trustmia import paths as layout
 from trustmia.arrays import Float32, Int64
+from trustmia.calibration import files as calibrated
+from trustmia.classifiers import inputs as classifiers
+from trustmia.classifiers.architectures import Classifier
+from trustmia.classifiers.inference import Prediction, predict
 from trustmia.compute import pick_device
-from trustmia.feature_files import FEATURE_SETS, sample_features, write_features
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
-from trustmia.models import Classifier
 from trustmia.params import Params, load_params
-from trustmia.prediction import Prediction, predict
-from trustmia.score_files import ScoreSet, write_scores
+from trustmia.signals.features import FEATURE_SETS, sample_features, write_features
+from trustmia.signals.scores import ScoreSet, write_scores
 from trustmia.stages._runner import run_stage
 from trustmia.stages._shown import image_sets
 

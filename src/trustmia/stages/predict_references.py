@@ -8,21 +8,24 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from trustmia import calibrated, checkpoints, classifiers, files, layout
+from trustmia import checkpoints, files
+from trustmia import paths as layout
 from trustmia.arrays import Bool, Float32, Int64
 from trustmia.calibration import Calibration
+from trustmia.calibration import files as calibrated
 from trustmia.checkpoints import Card
+from trustmia.classifiers import inputs as classifiers
+from trustmia.classifiers.architectures import Classifier
+from trustmia.classifiers.inference import Prediction
 from trustmia.compute import pick_device
 from trustmia.errors import UserError
+from trustmia.image_sets.views import QUERIES
 from trustmia.images.base import Images
 from trustmia.images.prepared import Prepared, read_prepared
-from trustmia.images.queries import QUERIES
-from trustmia.models import Classifier
 from trustmia.params import Params, load_params
-from trustmia.prediction import Prediction
 from trustmia.references.rows import SignalRows, arrange
 from trustmia.references.store import read_assignment, stem_of
-from trustmia.signal_files import AUDITED
+from trustmia.signals.many_models import AUDITED
 from trustmia.stages._calibration import fit_calibration, show
 from trustmia.stages._inputs import read_audited, read_split, read_target_logits
 from trustmia.stages._runner import run_stage

@@ -1,9 +1,10 @@
 """Stage `prepare_dataset`: the target's data set as arrays."""
 
-from trustmia import files, layout
+from trustmia import files
+from trustmia import paths as layout
 from trustmia.datasets import DATASETS
-from trustmia.datasets.foreign import PUBLISHED_SETS
 from trustmia.datasets.preparing import require, write_dataset
+from trustmia.image_sets.foreign import PUBLISHED_SETS
 from trustmia.params import load_params
 from trustmia.stages._runner import run_stage
 

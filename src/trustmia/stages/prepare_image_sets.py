@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from trustmia import files, layout
+from trustmia import files
+from trustmia import paths as layout
 from trustmia.datasets import DATASETS
-from trustmia.datasets.foreign import BUNDLED_SETS, PUBLISHED_SETS, BundledSetInputs
 from trustmia.datasets.preparing import Shape, write_images
+from trustmia.image_sets.foreign import BUNDLED_SETS, PUBLISHED_SETS, BundledSetInputs
 from trustmia.images.sampling import draw_at_most
 from trustmia.params import Params, load_params
 from trustmia.stages._runner import run_stage

@@ -1,6 +1,7 @@
 """Stage `report`: what was found, as figures and as one page."""
 
-from trustmia import files, layout
+from trustmia import files
+from trustmia import paths as layout
 from trustmia.params import Params, load_params
 from trustmia.report.frames import frames
 from trustmia.report.page import render

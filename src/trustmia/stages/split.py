@@ -1,10 +1,11 @@
 """Stage `split`: which image belongs to whom."""
 
-from trustmia import files, layout
+from trustmia import files
+from trustmia import paths as layout
 from trustmia.images.prepared import read_prepared
-from trustmia.images.published_splits import published_split
-from trustmia.images.splits import split_indices
 from trustmia.params import load_params
+from trustmia.splits.published import published_split
+from trustmia.splits.stratified import split_indices
 from trustmia.stages._runner import run_stage
 
 

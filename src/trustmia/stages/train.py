@@ -7,18 +7,20 @@ from pathlib import Path
 from dvclive.live import Live
 from tqdm import tqdm
 
-from trustmia import checkpoints, files, layout, recipes
+from trustmia import checkpoints, files
+from trustmia import paths as layout
 from trustmia.checkpoints import Card, Checkpoint
+from trustmia.classifiers import recipe as recipes
+from trustmia.classifiers.recipe import Recipe, TrainingData
+from trustmia.classifiers.training import EpochResult
 from trustmia.compute import pick_device
 from trustmia.images.base import Dataset
 from trustmia.images.prepared import read_prepared
 from trustmia.params import Params, load_params
-from trustmia.recipes import Recipe, TrainingData
 from trustmia.seeding import derive_seed
 from trustmia.stages._classifier_recipe import classifier_recipe
 from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage
-from trustmia.training import EpochResult
 
 CURVES = ("train_loss", "train_accuracy", "test_accuracy")
 

@@ -5,7 +5,8 @@ from dataclasses import asdict
 import torch
 from tqdm import tqdm
 
-from trustmia import checkpoints, layout
+from trustmia import checkpoints
+from trustmia import paths as layout
 from trustmia.checkpoints import Checkpoint
 from trustmia.compute import pick_device, resolved
 from trustmia.errors import UserError

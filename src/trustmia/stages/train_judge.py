@@ -2,18 +2,20 @@
 
 from tqdm import tqdm
 
-from trustmia import checkpoints, layout, recipes
+from trustmia import checkpoints
+from trustmia import paths as layout
 from trustmia.checkpoints import Checkpoint
+from trustmia.classifiers import recipe as recipes
+from trustmia.classifiers.recipe import Recipe, TrainingData
+from trustmia.classifiers.training import EpochResult, TrainConfig
 from trustmia.compute import pick_device, resolved
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset
 from trustmia.images.prepared import read_prepared
 from trustmia.params import Params, load_params
-from trustmia.recipes import Recipe, TrainingData
 from trustmia.seeding import derive_seed
 from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage
-from trustmia.training import EpochResult, TrainConfig
 
 ARCH = "salem_cnn"
 

@@ -2,7 +2,8 @@
 
 from tqdm import tqdm
 
-from trustmia import files, layout
+from trustmia import files
+from trustmia import paths as layout
 from trustmia.arrays import Int64
 from trustmia.checkpoints import Checkpoint
 from trustmia.images.prepared import read_prepared

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trustmia import layout
+from trustmia import paths as layout
 
 RunTables = dict[str, pd.DataFrame]
 Read = Callable[[str], bytes]

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from trustmia.attacks.reference.base import ReferenceAttack, ReferenceSettings
-from trustmia.attacks.reference.baselines import BASELINES
-from trustmia.attacks.reference.lira import LIRA, chosen_forms
-from trustmia.attacks.reference.rmia import RMIA
+from trustmia.attacks.baselines import BASELINES
+from trustmia.attacks.lira import LIRA, chosen_forms
+from trustmia.attacks.reference_base import ReferenceAttack, ReferenceSettings
+from trustmia.attacks.rmia import RMIA
 
 REFERENCE_ATTACKS: dict[str, ReferenceAttack] = {**LIRA, **RMIA, **BASELINES}
 Forms = Callable[[ReferenceSettings, int], tuple[str, ...]]

@@ -1,0 +1,63 @@
+"""Keeps a finished run's models as the pretrained checkpoints of `models/`."""
+
+import datetime
+import re
+from pathlib import Path
+
+from trustmia import checkpoints, files
+from trustmia import paths as layout
+from trustmia.checkpoints import Card, Checkpoint
+from trustmia.errors import UserError
+from trustmia.freshness import require_current
+from trustmia.measures.results import read_metrics
+from trustmia.splits.stratified import ROLES
+
+
+def export_models(name: str) -> list[Path]:
+    """Copy classifiers, GAN and judge of `outputs/` to `models/`.
+
+    Cards get the date, the SHA-256 of the weights and, for the generator, the quality
+    that was measured.
+
+    Args:
+        name: Name of the pair of classifiers, lower-case letters, digits and underscores.
+
+    Returns:
+        The weights' paths.
+
+    Raises:
+        UserError: The name is not allowed, a checkpoint is missing, or the quality is that of
+            another generator.
+    """
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+        raise UserError(f"name: got {name!r}; allowed: a to z, 0 to 9 and _")
+    # A generator of NVIDIA's is in models/ already, and there may be no judge.
+    ours = checkpoints.load_card(layout.GENERATOR / "model")["kind"] == "generator"
+    if ours:
+        require_current([layout.METRICS / "generator.json"])
+    written = []
+    for role in ROLES:
+        stem = layout.PRETRAINED_CLASSIFIERS / name / role
+        written.append(_export(layout.CLASSIFIERS / role / "model", stem, {}))
+    if ours:
+        quality = {"metrics": read_metrics("generator")}
+        generator = layout.PRETRAINED_GENERATOR / "model"
+        written.append(_export(layout.GENERATOR / "model", generator, quality))
+    if checkpoints.load_card(layout.JUDGE / "model")["kind"] == "classifier":
+        written.append(_export(layout.JUDGE / "model", layout.PRETRAINED_JUDGE / "model", {}))
+    return written
+
+
+def _export(source: Path, stem: Path, extra: Card) -> Path:
+    checkpoint = checkpoints.load(source)
+    weights, card_path = checkpoints.paths(stem)
+    digest = files.sha256(checkpoints.paths(source)[0])
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    card = checkpoint.card | extra | {"date": today, "sha256": digest}
+    if not card_path.exists() or _undated(files.read_json(card_path)) != _undated(card):
+        checkpoints.save(stem, Checkpoint(checkpoint.tensors, card))
+    return weights
+
+
+def _undated(card: Card) -> Card:
+    return {key: value for key, value in card.items() if key != "date"}

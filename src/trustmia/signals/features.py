@@ -1,0 +1,78 @@
+"""Penultimate features of some of the images that a model was shown."""
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trustmia import files
+from trustmia.arrays import Float32, Int64
+from trustmia.errors import UserError
+from trustmia.images.sampling import draw_at_most
+from trustmia.signals.scores import MEMBERS
+
+FEATURE_SETS = (MEMBERS, "original", "fake")
+
+
+@dataclass(frozen=True)
+class FeatureSample:
+    """What enters a model's last layer for some images.
+
+    Attributes:
+        features: float32 [N, F].
+        labels: int64 [N].
+        sets: str [N], the image set of each image.
+    """
+
+    features: Float32
+    labels: Int64
+    sets: npt.NDArray[np.str_]
+
+
+def sample_features(
+    name: str, features: Float32, labels: Int64, max_images: int, seed: int
+) -> FeatureSample:
+    """Draw some images of a set by the experiment's seed.
+
+    Args:
+        name: The image set.
+        features: float32 [N, F], of all its images.
+        labels: int64 [N].
+        max_images: How many are drawn at most.
+        seed: The experiment's seed.
+    """
+    index = draw_at_most(len(labels), max_images, seed, f"features/{name}")
+    return FeatureSample(features[index], labels[index], np.full(len(index), name))
+
+
+def write_features(path: Path, samples: Sequence[FeatureSample]) -> None:
+    """Write the samples of several sets, one after the other."""
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "features": np.concatenate([sample.features for sample in samples]),
+        "labels": np.concatenate([sample.labels for sample in samples]),
+        "set": np.concatenate([sample.sets for sample in samples]),
+    }
+    files.write_arrays(path, arrays)
+
+
+def read_features(path: Path) -> FeatureSample:
+    """Read what `write_features` wrote.
+
+    Raises:
+        UserError: The file is missing or damaged, or a feature is not a finite number.
+    """
+    try:
+        arrays = files.read_arrays(path)
+        sample = FeatureSample(arrays["features"], arrays["labels"], arrays["set"])
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; run `dvc repro predict`") from error
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not readable ({error}); run `dvc checkout {path}`") from error
+    bad = ~np.isfinite(sample.features).all(axis=1)
+    if bad.any():
+        raise UserError(f"{path}: row {int(np.argmax(bad))} of features has NaN or infinity")
+    return sample
