@@ -29,8 +29,7 @@ from tests.test_score_files import (
     write_npz,
     write_npz_logits,
 )
-from trustmia import cli
-from trustmia import paths as layout
+from trustmia import cli, paths
 from trustmia.errors import UserError
 from trustmia.measures.results import COLUMNS
 from trustmia.stages import attack as attack_stage
@@ -471,7 +470,7 @@ def test_more_scores_than_classes_are_refused_by_the_name_of_the_option(
     said = complaint(capsys, binary, command(binary, "target.npz", "--salem-k", "3"), "--salem-k")
     assert said == "--salem-k: got 3; allowed: 1 to 2, the number of classes"
     shutil.copy(ROOT / "params.yaml", binary)
-    scores = binary / layout.SCORES
+    scores = binary / paths.SCORES
     scores.mkdir(parents=True)
     for name in ("shadow.npz", "target.npz"):
         (binary / name).rename(scores / name)

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.helpers import ROOT, set_params
-from trustmia import checkpoints, files
-from trustmia import paths as layout
+from trustmia import checkpoints, files, paths
 from trustmia.arrays import Bool, UInt8
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.classifiers import inputs as classifiers
@@ -159,17 +158,17 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         np.save(folder / LABELS, images.labels)
 
     labels = np.zeros(3 * PER_SET, dtype=np.int64)
-    write_images(layout.DATASET, Images(pixels_of(1, 3 * PER_SET), labels))
-    files.write_text(layout.DATASET / DESCRIPTION, describe(DATASET, pixel_files=None))
-    write_images(layout.IMAGE_SETS / "digits", Images(pixels_of(2), labels[:PER_SET]))
-    save_fakes(layout.FAKES, Images(pixels_of(3), labels[:PER_SET]), {})
+    write_images(paths.DATASET, Images(pixels_of(1, 3 * PER_SET), labels))
+    files.write_text(paths.DATASET / DESCRIPTION, describe(DATASET, pixel_files=None))
+    write_images(paths.IMAGE_SETS / "digits", Images(pixels_of(2), labels[:PER_SET]))
+    save_fakes(paths.FAKES, Images(pixels_of(3), labels[:PER_SET]), {})
     order = np.random.default_rng(0).permutation(3 * PER_SET)
     split = {"members": order[:PER_SET], "non_members": order[PER_SET : 2 * PER_SET]}
-    files.write_arrays(layout.SPLIT / "target.npz", split)
+    files.write_arrays(paths.SPLIT / "target.npz", split)
 
     def fill(target: ScoreSet, called: Bool) -> None:
-        write_scores(layout.SCORES / "target.npz", target)
-        write_decisions(layout.DECISIONS, Decisions(("threshold",), called[None]))
+        write_scores(paths.SCORES / "target.npz", target)
+        write_decisions(paths.DECISIONS, Decisions(("threshold",), called[None]))
 
     return fill
 
@@ -179,10 +178,10 @@ def test_stage_shows_every_set_its_own_images(workspace: Workspace) -> None:
     called = target.set_codes != SETS.index("scaled")
     workspace(target, called)
     gallery.main()
-    table = pd.read_parquet(layout.GALLERY / "gallery.parquet")
+    table = pd.read_parquet(paths.GALLERY / "gallery.parquet")
     assert list(table.columns) == ["set", "rank", "score", "predicted", "true", "png"]
     assert set(table["set"]) == {"original", "fake", "digits"}
-    held_out = files.read_arrays(layout.SPLIT / "target.npz")["non_members"]
+    held_out = files.read_arrays(paths.SPLIT / "target.npz")["non_members"]
     sources = {
         "original": pixels_of(1, 3 * PER_SET)[held_out],
         "fake": pixels_of(3),
@@ -202,7 +201,7 @@ def test_stage_writes_the_same_bytes_again(workspace: Workspace) -> None:
     contents = []
     for _ in range(2):
         gallery.main()
-        contents.append((layout.GALLERY / "gallery.parquet").read_bytes())
+        contents.append((paths.GALLERY / "gallery.parquet").read_bytes())
     assert contents[0] == contents[1]
 
 
@@ -210,7 +209,7 @@ def test_gallery_may_be_empty(workspace: Workspace) -> None:
     target = scores_of(6)
     workspace(target, target.member)
     gallery.main()
-    table = pd.read_parquet(layout.GALLERY / "gallery.parquet")
+    table = pd.read_parquet(paths.GALLERY / "gallery.parquet")
     assert len(table) == 0 and list(table.columns)[:2] == ["set", "rank"]
 
 
@@ -226,15 +225,15 @@ def test_scores_of_other_images_are_named(workspace: Workspace) -> None:
         UserError, match=r"not of the images of set digits; run `dvc repro predict`"
     ):
         gallery.main()
-    assert not layout.GALLERY.exists()
+    assert not paths.GALLERY.exists()
 
 
 @pytest.mark.pipeline
 def test_target_says_of_an_exhibit_what_the_gallery_says(small: Path) -> None:
-    table = pd.read_parquet(small / layout.GALLERY / "gallery.parquet")
-    dataset = read_dataset(small / layout.DATASET)
+    table = pd.read_parquet(small / paths.GALLERY / "gallery.parquet")
+    dataset = read_dataset(small / paths.DATASET)
     model = classifiers.restore(
-        dataset, checkpoints.load(small / layout.CLASSIFIERS / "target" / "model")
+        dataset, checkpoints.load(small / paths.CLASSIFIERS / "target" / "model")
     )
     assert len(table) > 0
     for name, rows in table.groupby("set"):

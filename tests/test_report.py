@@ -19,8 +19,7 @@ from PIL import Image
 
 from tests.helpers import ROOT
 from tests.report_tables import LEARNED, SETS, Tables, run_tables, study_tables
-from trustmia import cli, files
-from trustmia import paths as layout
+from trustmia import cli, files, paths
 from trustmia.commands.report import find_report
 from trustmia.errors import UserError
 from trustmia.params import load_params
@@ -429,17 +428,17 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_stage_reports_the_run_where_there_is_no_study(workspace: Path) -> None:
     (workspace / "study").mkdir()
     stage.main()
-    text = layout.REPORT.read_text(encoding="utf-8")
-    found = files.read_json(layout.METRICS / "attack_results.json")["sets"]["fake"]
+    text = paths.REPORT.read_text(encoding="utf-8")
+    found = files.read_json(paths.METRICS / "attack_results.json")["sets"]["fake"]
     assert f"Salem {found['salem']['fpr']:.0%}" in text
     assert "This run" in text
     assert '<select name="variant">' not in text
-    assert list(layout.FIGURES.glob("*.png"))
+    assert list(paths.FIGURES.glob("*.png"))
     has_intervals = summarise(stage.read_tables(load_params())).has_intervals
     assert ("Lines are 95% intervals" in text) == has_intervals
-    first = layout.REPORT.read_bytes()
+    first = paths.REPORT.read_bytes()
     stage.main()
-    assert layout.REPORT.read_bytes() == first
+    assert paths.REPORT.read_bytes() == first
 
 
 def test_the_stage_reports_a_study_and_a_run_that_is_not_in_it(
@@ -490,7 +489,7 @@ def test_the_time_of_a_study_is_that_of_its_newest_experiment(workspace: Path) -
 
 def note_report(md5: str, params: dict[str, object]) -> None:
     """Write a dvc.lock that names a report, and the parameters that it is of."""
-    out = {"path": layout.REPORT.as_posix(), "md5": md5}
+    out = {"path": paths.REPORT.as_posix(), "md5": md5}
     noted = {"cmd": "draw", "outs": [out], "params": {"params.yaml": params}}
     Path("dvc.lock").write_text(json.dumps({"stages": {"report": noted}}))
     declared = {"cmd": "draw", "outs": [out["path"]], "params": list(params)}
@@ -500,11 +499,11 @@ def note_report(md5: str, params: dict[str, object]) -> None:
 def test_a_report_of_other_parameters_is_remarked_on(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files.write_text(layout.REPORT, "<!DOCTYPE html>")
-    note_report(files.md5(layout.REPORT), {"seed": 42})
+    files.write_text(paths.REPORT, "<!DOCTYPE html>")
+    note_report(files.md5(paths.REPORT), {"seed": 42})
     cli.main(["report"])
     assert capsys.readouterr() == ("reports/index.html\n", "")
-    note_report(files.md5(layout.REPORT), {"seed": 41})
+    note_report(files.md5(paths.REPORT), {"seed": 41})
     cli.main(["report"])
     assert capsys.readouterr() == (
         "reports/index.html\n",
@@ -523,7 +522,7 @@ def test_the_command_names_the_report_or_what_to_run(
         "trustmia: reports/index.html: not found; run `dvc pull reports/index.html`, "
         "or `dvc repro report`, in the root of the repository\n"
     )
-    files.write_text(layout.REPORT, "<!DOCTYPE html>")
+    files.write_text(paths.REPORT, "<!DOCTYPE html>")
     for content in ("- 1", "stages: {}", "stages: [", "stages: {report: {outs: []}}"):
         Path("dvc.lock").write_text(content)
         with pytest.raises(UserError, match=r"dvc\.lock: names no report; run `git restore"):
@@ -531,7 +530,7 @@ def test_the_command_names_the_report_or_what_to_run(
     note_report("0" * 32, {})
     with pytest.raises(UserError, match=r"not the report that dvc\.lock names"):
         find_report(False, None)
-    note_report(files.md5(layout.REPORT), {})
+    note_report(files.md5(paths.REPORT), {})
     opened: list[str] = []
 
     def open_it(url: str) -> bool:
@@ -539,7 +538,7 @@ def test_the_command_names_the_report_or_what_to_run(
         return True
 
     monkeypatch.setattr("webbrowser.open", open_it)
-    assert find_report(False, None) == str(layout.REPORT)
+    assert find_report(False, None) == str(paths.REPORT)
     assert opened == []
     assert find_report(True, Path("copies/mine.html")) == "copies/mine.html"
     assert opened == [(workspace / "copies/mine.html").as_uri()]

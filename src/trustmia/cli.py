@@ -216,7 +216,7 @@ def _add_fetch(commands: Commands) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from trustmia import paths as layout
+    from trustmia import paths
     from trustmia.commands.fetch import NAMES, fetch, needed
     from trustmia.datasets.fetching import FetchRequest
     from trustmia.errors import UserError
@@ -225,7 +225,7 @@ def _fetch(options: argparse.Namespace) -> None:
     if bool(options.names) == options.all:
         raise UserError(f"fetch: give --all, or names: {', '.join(NAMES)}")
     names = needed(load_params()) if options.all else options.names
-    fetch(names, FetchRequest(layout.DOWNLOADS, options.mirror, tuple(options.archive)))
+    fetch(names, FetchRequest(paths.DOWNLOADS, options.mirror, tuple(options.archive)))
 
 
 def _add_results(commands: Commands) -> None:
@@ -278,10 +278,10 @@ def _add_import(commands: Commands) -> None:
 
 
 def _import(options: argparse.Namespace) -> None:
-    from trustmia import paths as layout
+    from trustmia import paths
     from trustmia.paper.checkpoints import import_checkpoints
 
-    for place in import_checkpoints(options.archive, layout.PRETRAINED_CLASSIFIERS):
+    for place in import_checkpoints(options.archive, paths.PRETRAINED_CLASSIFIERS):
         print(place)
     print("train.source=pretrained uses them. To version them: `dvc add models`, `dvc push`")
 

@@ -15,8 +15,7 @@ from trustmia.classifiers.augmentation import AUGMENTATIONS
 from trustmia.compute import Precision
 from trustmia.datasets import DATASETS
 from trustmia.errors import UserError
-from trustmia.image_sets.derived import DERIVED_SETS
-from trustmia.image_sets.foreign import BUNDLED_SETS, PUBLISHED_SETS
+from trustmia.image_sets import HELD_OUT, IMAGE_SETS
 from trustmia.image_sets.views import QUERIES
 from trustmia.images.resizing import Fit
 from trustmia.references.local import Parallel
@@ -28,7 +27,6 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Source = Literal["pretrained", "scratch"]
-IMAGE_SETS = (*DERIVED_SETS, *BUNDLED_SETS, *PUBLISHED_SETS)
 
 
 def _member_of(registry: Callable[[], Any]) -> BeforeValidator:
@@ -303,18 +301,18 @@ def _contradiction(params: Params) -> str | None:
     """Say which parameters, each valid by itself, do not go together."""
     dataset, generator = params.dataset.name, params.generator
     for name in params.predict.nonmember_sets:
-        if name in PUBLISHED_SETS and PUBLISHED_SETS[name].dataset == dataset:
+        if IMAGE_SETS[name].dataset == dataset:
             return (
                 f"predict.nonmember_sets: {name!r} has members among its images, as dataset.name "
-                f"is {dataset}; take it out, or show `original`"
+                f"is {dataset}; take it out, or show `{HELD_OUT}`"
             )
     if params.split.method == "published" and dataset not in PUBLISHED_SPLITS:
         allowed = ", ".join(PUBLISHED_SPLITS)
         return f"split.method: got 'published' for {dataset}; allowed for {allowed}"
     if not set(params.attack.methods) & set(ATTACKS):
         return f"attack.methods: holds none of {', '.join(ATTACKS)}; allowed: at least one of them"
-    if "original" not in params.predict.nonmember_sets:
-        return "predict.nonmember_sets: lacks original, the held-out images; add it"
+    if HELD_OUT not in params.predict.nonmember_sets:
+        return f"predict.nonmember_sets: lacks {HELD_OUT}, the held-out images; add it"
     if generator.source == "stylegan2_ada":
         for key in ("stylegan2_ada_repo", "stylegan2_ada_pickle"):
             if getattr(generator, key) is None:

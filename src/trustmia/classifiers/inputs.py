@@ -1,15 +1,41 @@
 """The classifiers of a data set: built, read back, and shown its images."""
 
+import numpy as np
+
+from trustmia.arrays import Float32
 from trustmia.checkpoints import Checkpoint
 from trustmia.classifiers.architectures import ARCHITECTURES, Classifier
 from trustmia.classifiers.inference import Inputs, as_inputs
-from trustmia.image_sets.corruptions import normalization
 from trustmia.images.base import Dataset, Images
 
 
-def prepare(dataset: Dataset, images: Images, image_set: str = "original") -> Inputs:
+def prepare(
+    dataset: Dataset, images: Images, normalised: bool = True, scale: float = 1.0
+) -> Inputs:
     """Return images as a model sees them (see `normalization`)."""
-    return as_inputs(images.pixels, *normalization(dataset.mean, dataset.std, image_set))
+    return as_inputs(images.pixels, *normalization(dataset.mean, dataset.std, normalised, scale))
+
+
+def normalization(
+    mean: tuple[float, ...], std: tuple[float, ...], normalised: bool, scale: float
+) -> tuple[Float32, Float32]:
+    """Return the affine map from uint8 pixels to a model's input.
+
+    Args:
+        mean: Mean of each channel, of pixels in [0, 1].
+        std: Standard deviation of each channel, of pixels in [0, 1].
+        normalised: Whether x becomes (x/255 − mean)/std; else it becomes x/255, the input that a
+            forgotten normalisation gives.
+        scale: What that is multiplied by.
+
+    Returns:
+        `factor` and `offset`, float32 [C]: input = pixel · factor + offset.
+    """
+    centre, spread = np.asarray(mean), np.asarray(std)
+    if not normalised:
+        centre, spread = np.zeros_like(centre), np.ones_like(spread)
+    factor, offset = scale / (255.0 * spread), -scale * centre / spread
+    return factor.astype(np.float32), offset.astype(np.float32)
 
 
 def build(dataset: Dataset, arch: str) -> Classifier:

@@ -9,6 +9,7 @@ import pandas as pd
 from trustmia import files
 from trustmia.errors import UserError
 from trustmia.freshness import by_stages
+from trustmia.image_sets import HELD_OUT
 from trustmia.study.comparison import (
     Group,
     Measured,
@@ -19,7 +20,6 @@ from trustmia.study.comparison import (
     stem,
 )
 from trustmia.study.repository import ExperimentRepository, Finished, open_repository
-from trustmia.study.tables import HELD_OUT
 
 
 @dataclass(frozen=True)

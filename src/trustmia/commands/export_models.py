@@ -4,8 +4,7 @@ import datetime
 import re
 from pathlib import Path
 
-from trustmia import checkpoints, files
-from trustmia import paths as layout
+from trustmia import checkpoints, files, paths
 from trustmia.checkpoints import Card, Checkpoint
 from trustmia.errors import UserError
 from trustmia.freshness import require_current
@@ -32,19 +31,19 @@ def export_models(name: str) -> list[Path]:
     if not re.fullmatch(r"[a-z0-9_]+", name):
         raise UserError(f"name: got {name!r}; allowed: a to z, 0 to 9 and _")
     # A generator of NVIDIA's is in models/ already, and there may be no judge.
-    ours = checkpoints.load_card(layout.GENERATOR / "model")["kind"] == "generator"
+    ours = checkpoints.load_card(paths.GENERATOR / "model")["kind"] == "generator"
     if ours:
-        require_current([layout.METRICS / "generator.json"])
+        require_current([paths.METRICS / "generator.json"])
     written = []
     for role in ROLES:
-        stem = layout.PRETRAINED_CLASSIFIERS / name / role
-        written.append(_export(layout.CLASSIFIERS / role / "model", stem, {}))
+        stem = paths.PRETRAINED_CLASSIFIERS / name / role
+        written.append(_export(paths.CLASSIFIERS / role / "model", stem, {}))
     if ours:
         quality = {"metrics": read_metrics("generator")}
-        generator = layout.PRETRAINED_GENERATOR / "model"
-        written.append(_export(layout.GENERATOR / "model", generator, quality))
-    if checkpoints.load_card(layout.JUDGE / "model")["kind"] == "classifier":
-        written.append(_export(layout.JUDGE / "model", layout.PRETRAINED_JUDGE / "model", {}))
+        generator = paths.PRETRAINED_GENERATOR / "model"
+        written.append(_export(paths.GENERATOR / "model", generator, quality))
+    if checkpoints.load_card(paths.JUDGE / "model")["kind"] == "classifier":
+        written.append(_export(paths.JUDGE / "model", paths.PRETRAINED_JUDGE / "model", {}))
     return written
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from trustmia import paths as layout
+from trustmia import paths
 from trustmia.datasets import DATASETS
 from trustmia.datasets.base import fetch as fetch_dataset
 from trustmia.datasets.fetching import FetchRequest, check_given
 from trustmia.datasets.weights import PRETRAINED
 from trustmia.errors import UserError
-from trustmia.image_sets.foreign import PUBLISHED_SETS
+from trustmia.image_sets import IMAGE_SETS
 from trustmia.params import Params
 
 NAMES = (*DATASETS, *PRETRAINED)
@@ -20,8 +20,8 @@ def needed(params: Params) -> list[str]:
     A file of weights that is none of the published ones is the user's own.
     """
     names = [params.dataset.name]
-    shown = params.predict.nonmember_sets
-    names += [PUBLISHED_SETS[name].dataset for name in shown if name in PUBLISHED_SETS]
+    shown = (IMAGE_SETS[name].dataset for name in params.predict.nonmember_sets)
+    names += [name for name in shown if name]
     weights = {params.train.initial_weights} if params.train.source == "scratch" else set()
     if params.generator.source == "stylegan2_ada":
         weights.add(params.generator.stylegan2_ada_pickle)
@@ -49,7 +49,7 @@ def fetch(names: Sequence[str], request: FetchRequest) -> None:
     check_given(request.archives, [file for name in names for file in archive_names(name)])
     for name in names:
         if name in DATASETS:
-            place, source = layout.DATA, fetch_dataset(DATASETS[name], layout.DATA, request)
+            place, source = paths.DATA, fetch_dataset(DATASETS[name], paths.DATA, request)
         else:
-            place, source = layout.MODELS, PRETRAINED[name].fetch(request)
+            place, source = paths.MODELS, PRETRAINED[name].fetch(request)
         print(f"{name}: verified, from {source}. To version it: `dvc add {place}`, `dvc push`")

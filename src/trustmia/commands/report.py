@@ -3,8 +3,7 @@
 import webbrowser
 from pathlib import Path
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.errors import UserError
 from trustmia.freshness import Lock, WorkingTree, remark
 
@@ -23,7 +22,7 @@ def find_report(open_it: bool, out: Path | None) -> str:
         UserError: There is no report, it is not the one of the last run, or it cannot be
             shown or copied.
     """
-    path = layout.REPORT
+    path = paths.REPORT
     if not path.is_file():
         raise UserError(
             f"{path}: not found; run `dvc pull {path}`, or `dvc repro {STAGE}`, in the root of the "

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from trustmia import paths as layout
+from trustmia import paths
 from trustmia.datasets.fetching import Archive, FetchRequest, copy_as_they_are, fetch_archives
 
 NVIDIA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained"
@@ -34,7 +34,7 @@ class PretrainedFile:
 PRETRAINED: dict[str, PretrainedFile] = {
     "imagenet_resnet50": PretrainedFile(
         "ResNet-50 trained on ImageNet",
-        layout.INITIAL_WEIGHTS,
+        paths.INITIAL_WEIGHTS,
         Archive(
             "resnet50-0676ba61.pth",
             "https://download.pytorch.org/models/resnet50-0676ba61.pth",
@@ -43,12 +43,12 @@ PRETRAINED: dict[str, PretrainedFile] = {
     ),
     "stylegan2_ada_cifar10": PretrainedFile(
         "StyleGAN2-ADA trained on CIFAR-10",
-        layout.STYLEGAN2_ADA,
+        paths.STYLEGAN2_ADA,
         Archive("cifar10.pkl", f"{NVIDIA}/cifar10.pkl", md5="cf50a75907b9f117266583a355ed3824"),
     ),
     "stylegan2_ada_afhqdog": PretrainedFile(
         "StyleGAN2-ADA trained on AFHQ dogs",
-        layout.STYLEGAN2_ADA,
+        paths.STYLEGAN2_ADA,
         Archive("afhqdog.pkl", f"{NVIDIA}/afhqdog.pkl", md5="8fa2162d23fe76012bec12b1910b4e65"),
     ),
 }

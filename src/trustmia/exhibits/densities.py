@@ -7,7 +7,8 @@ import pandas as pd
 from scipy.stats import wasserstein_distance
 
 from trustmia.arrays import Float32, Float64
-from trustmia.signals.scores import MEMBERS, ScoreSet
+from trustmia.image_sets import MEMBERS
+from trustmia.signals.scores import ScoreSet
 
 GRID_POINTS = 128
 # Smallest bandwidth, as a share of the interval: scores may all be exactly 1. More than the

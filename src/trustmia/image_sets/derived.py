@@ -1,56 +1,64 @@
-"""Registry of the image sets that are made of held-out or generated images."""
+"""Image sets that are made of held-out or generated images (the paper's section 5)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trustmia.image_sets.corruptions import permute_pixels
+import numpy as np
+
+from trustmia.arrays import UInt8
+from trustmia.image_sets import FAKE
 from trustmia.images.base import Images
 from trustmia.images.sampling import draw_at_most
 from trustmia.seeding import numpy_generator
 
 
 @dataclass(frozen=True)
-class ImageSetInputs:
-    """What an image set may be made of.
+class ShownInputs:
+    """What an image set may be made of when models are shown it.
 
     Attributes:
-        non_members: The attack set's held-out images.
+        held_out: The attack set's non-members.
         fakes: Reads the generated images.
         max_fakes: How many generated images are shown at most; all if None.
         seed: The experiment's seed.
     """
 
-    non_members: Images
+    held_out: Images
     fakes: Callable[[], Images]
     max_fakes: int | None
     seed: int
 
 
-def _held_out(inputs: ImageSetInputs) -> Images:
-    return inputs.non_members
+def held_out(inputs: ShownInputs) -> Images:
+    """Return the held-out images as they are."""
+    return inputs.held_out
 
 
-def _permuted(inputs: ImageSetInputs) -> Images:
-    images = inputs.non_members
+def permuted(inputs: ShownInputs) -> Images:
+    """Return the held-out images, the pixels of each shuffled."""
+    images = inputs.held_out
     rng = numpy_generator(inputs.seed, "permuted")
     return Images(permute_pixels(images.pixels, rng), images.labels)
 
 
-def _fake(inputs: ImageSetInputs) -> Images:
-    fakes = inputs.fakes()
-    return fakes.take(draw_at_most(len(fakes), inputs.max_fakes, inputs.seed, "fake"))
+def fakes(inputs: ShownInputs) -> Images:
+    """Return generated images."""
+    images = inputs.fakes()
+    return images.take(draw_at_most(len(images), inputs.max_fakes, inputs.seed, FAKE))
 
 
-# `scaled` and `no_normalization` are held-out images that are normalised in another way
-# (see `corruptions.normalization`).
-DERIVED_SETS: dict[str, Callable[[ImageSetInputs], Images]] = {
-    "original": _held_out,
-    "permuted": _permuted,
-    "scaled": _held_out,
-    "no_normalization": _held_out,
-    "fake": _fake,
-}
+def permute_pixels(pixels: UInt8, rng: np.random.Generator) -> UInt8:
+    """Shuffle the pixels of each image with a permutation of its own.
 
-# Sets made of held-out images, one by one and in their order; these keep their label. All
-# others have none that a model could have been trained with.
-OF_HELD_OUT = ("original", "permuted", "scaled", "no_normalization")
+    Args:
+        pixels: uint8 [N, C, H, W]. The channels of a pixel stay together.
+        rng: Source of the permutations.
+
+    Returns:
+        uint8 [N, C, H, W].
+    """
+    count, channels = pixels.shape[:2]
+    flat = pixels.reshape(count, channels, -1)
+    order = rng.permuted(np.tile(np.arange(flat.shape[2]), (count, 1)), axis=1)
+    shuffled: UInt8 = np.take_along_axis(flat, order[:, None, :], axis=2)
+    return shuffled.reshape(pixels.shape)

@@ -7,7 +7,8 @@ import numpy.typing as npt
 from sklearn.metrics import auc, roc_curve
 
 from trustmia.arrays import Bool, Float32, Float64, Int64
-from trustmia.measures.ranking import MEMBERS, Interval, area_under, draws, interval, rank, roc_of
+from trustmia.image_sets import MEMBERS
+from trustmia.measures.ranking import Interval, area_under, draws, interval, rank, roc_of
 
 Scores = npt.NDArray[np.floating]
 TPR_OF_INTEREST = 0.95

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trustmia.arrays import Bool, Float64, Int64
+from trustmia.image_sets import HELD_OUT, MEMBERS
 from trustmia.seeding import numpy_generator
 
 # FPRs at which the TPR is reported, by the metric's name.
@@ -21,7 +22,6 @@ OPERATING_POINTS = {"fpr_at_5pct": 5e-2, "fpr_at_1pct": 1e-2}
 CONFIDENCE = 0.95
 # Weights held at once by the bootstrap: 16 MiB of float64.
 BLOCK = 1 << 21
-MEMBERS, NONMEMBERS = "members", "original"
 
 Metrics = dict[str, float | None]
 Interval = tuple[float, float]
@@ -184,14 +184,14 @@ def _draw(rng: np.random.Generator, size: int, resamples: int) -> Float64:
 
 def _sizes(member: Bool, sets: Mapping[str, Float64]) -> dict[str, int]:
     members = int(member.sum())
-    audited = {MEMBERS: members, NONMEMBERS: len(member) - members}
+    audited = {MEMBERS: members, HELD_OUT: len(member) - members}
     return audited | {name: len(values) for name, values in sets.items()}
 
 
 def _as_rows(draw: dict[str, Float64], member: Bool) -> Float64:
     """Return the draws of members and held-out images in the order of the rows."""
     counts = np.empty((len(draw[MEMBERS]), len(member)))
-    counts[:, member], counts[:, ~member] = draw[MEMBERS], draw[NONMEMBERS]
+    counts[:, member], counts[:, ~member] = draw[MEMBERS], draw[HELD_OUT]
     return counts
 
 
@@ -221,7 +221,7 @@ def halves_of(member: Bool, seed: int) -> Bool | None:
     None where there is but one of either.
     """
     half = np.zeros(len(member), dtype=np.bool_)
-    for name, rows in ((MEMBERS, np.flatnonzero(member)), (NONMEMBERS, np.flatnonzero(~member))):
+    for name, rows in ((MEMBERS, np.flatnonzero(member)), (HELD_OUT, np.flatnonzero(~member))):
         if len(rows) < 2:
             return None
         shuffled = numpy_generator(seed, "halves", name).permutation(rows)
@@ -257,7 +257,7 @@ def _measure(
         realised[name] = _reached(fpr, at, fpr[:, 1])
         if name in FPRS:
             metrics[name] = _reached(tpr, at, tpr[:, 1])
-    rates = {point: {NONMEMBERS: realised[point]} for point in OPERATING_POINTS}
+    rates = {point: {HELD_OUT: realised[point]} for point in OPERATING_POINTS}
     for name, placed in others.items():
         called = np.cumsum(drawn[name][:, placed.order], axis=1)
         called = np.hstack([np.zeros((len(called), 1)), called])

@@ -10,7 +10,8 @@ from trustmia.attacks import ATTACKS
 from trustmia.attacks.reference import REFERENCE_ATTACKS
 from trustmia.attacks.run_on_scores import AuditResult
 from trustmia.attacks.run_on_signals import ReferenceScores
-from trustmia.measures.ranking import NONMEMBERS, OPERATING_POINTS, Interval, Judgement, judge
+from trustmia.image_sets import HELD_OUT
+from trustmia.measures.ranking import OPERATING_POINTS, Interval, Judgement, judge
 from trustmia.signals.scores import ScoreSet
 
 SHOWN = {
@@ -73,7 +74,7 @@ def rankings(
     """
     rows = target.nonmember_sets()
     members = np.flatnonzero(target.member)
-    audited = np.concatenate([members, rows.pop(NONMEMBERS)])
+    audited = np.concatenate([members, rows.pop(HELD_OUT)])
     truth = np.arange(len(audited)) < len(members)
     entries = {}
     for name, exact in result.ranking_scores.items():

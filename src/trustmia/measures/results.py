@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.attacks import ATTACKS
 from trustmia.attacks.run_on_scores import AuditResult
 from trustmia.errors import UserError
+from trustmia.image_sets import colours, has_colour
 from trustmia.measures.decisions import Roc
 from trustmia.measures.ranking_results import NOTE, Entries, with_interval
 
@@ -32,21 +32,8 @@ COLUMNS = {
 STRICT = "tpr_at_1pct_fpr"
 TABLE_METRICS = {"FPR": "fpr", "Prec.": "precision", "AUROC": "auroc"}
 
-# Okabe & Ito's palette, which colour-blind people can tell apart; sets without a colour
-# of their own take the ones left in turn.
-SET_COLOURS = {
-    "members": "#000000",
-    "original": "#0072B2",
-    "permuted": "#56B4E9",
-    "scaled": "#009E73",
-    "no_normalization": "#F0E442",
-    "fake": "#D55E00",
-    "digits": "#CC79A7",
-    "patches": "#E69F00",
-}
 # Characters of a set's name that a picture has room for.
 LONGEST = 40
-OTHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 
 Sets = dict[str, dict[str, dict[str, Any]]]
 
@@ -57,7 +44,7 @@ def read_metrics(name: str) -> dict[str, Any]:
     Raises:
         UserError: There is no such file yet, or it is not an object with content.
     """
-    path = layout.METRICS / f"{name}.json"
+    path = paths.METRICS / f"{name}.json"
     try:
         found = files.read_json(path)
     except FileNotFoundError as error:
@@ -172,13 +159,6 @@ def roc_table(rocs: dict[str, Roc]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def colours(sets: list[str]) -> dict[str, str]:
-    """Give every image set its colour."""
-    others = [name for name in sets if name not in SET_COLOURS]
-    spare = {name: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, name in enumerate(others)}
-    return {name: SET_COLOURS.get(name) or spare[name] for name in sets}
-
-
 def draw_rocs(path: Path, title: str, rocs: dict[str, Roc]) -> None:
     """Draw one attack's ROC curves, linear and logarithmic, as a PNG."""
     try:
@@ -194,7 +174,7 @@ def draw_rocs(path: Path, title: str, rocs: dict[str, Roc]) -> None:
         palette = colours(list(rocs))
         for name, roc in rocs.items():
             # Sets beyond the palette share its colours; dashes tell them apart.
-            line = {"color": palette[name], "linestyle": "-" if name in SET_COLOURS else "--"}
+            line = {"color": palette[name], "linestyle": "-" if has_colour(name) else "--"}
             linear.plot(roc.fpr, roc.tpr, **line)
             seen = (roc.fpr > 0) & (roc.tpr > 0)
             logarithmic.plot(roc.fpr[seen], roc.tpr[seen], **line)

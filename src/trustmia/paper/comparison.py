@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.attacks import ATTACKS
 from trustmia.errors import UserError
 from trustmia.freshness import require_current
@@ -93,7 +92,7 @@ def deviations(params: Params, configuration: str) -> list[str]:
     ]
 
 
-RESULTS = layout.METRICS / "attack_results.csv"
+RESULTS = paths.METRICS / "attack_results.csv"
 
 
 def read_results(path: Path = RESULTS) -> pd.DataFrame:

@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trustmia.arrays import Bool, Float32, Int64
-from trustmia.image_sets.derived import OF_HELD_OUT
-from trustmia.signals.many_models import AUDITED
+from trustmia.image_sets import AUDITED, MEMBERS, OF_HELD_OUT
 
 Names = npt.NDArray[np.str_]
 
@@ -50,10 +49,10 @@ def arrange(sets: Names, labels: Int64, logits: Float32, member: Bool) -> Signal
     groups = [np.flatnonzero(sets == name) for name in dict.fromkeys((*AUDITED, *sets.tolist()))]
     order = np.concatenate(groups)
     named = sets[order]
-    keeps = np.isin(named, (AUDITED[0], *OF_HELD_OUT))
-    members = int((sets == AUDITED[0]).sum())
+    keeps = np.isin(named, (MEMBERS, *OF_HELD_OUT))
+    members = int((sets == MEMBERS).sum())
     result = np.zeros((1 + len(member), len(sets)), dtype=np.bool_)
-    result[0] = named == AUDITED[0]
+    result[0] = named == MEMBERS
     if len(member):
         audited = int(np.isin(named, AUDITED).sum())
         if member.shape[1] != audited:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from trustmia.report.names import FAKE, HELD_OUT, attack_title, set_title, variant_title
+from trustmia.image_sets import FAKE, HELD_OUT
+from trustmia.image_sets import title as set_title
+from trustmia.report.names import attack_title, variant_title
 from trustmia.report.summary import THIS_RUN, Summary
 
 # An attack is fooled by a set if it calls at least this share of it members.

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import altair as alt
 
-from trustmia.measures.results import SET_COLOURS
+from trustmia.image_sets import MEMBERS, colours
 from trustmia.report.summary import LOWEST_FPR
 
 Rows: TypeAlias = alt.NamedData
@@ -18,7 +18,7 @@ Figure: TypeAlias = alt.Chart | alt.LayerChart
 Palette: TypeAlias = Mapping[str, str]
 
 # Members and text have the colour of ink: black on paper, and light on the page's dark theme.
-INK = SET_COLOURS["members"]
+INK = colours([MEMBERS])[MEMBERS]
 SHARE = alt.Scale(domain=[0, 1], nice=False)
 QUARTERS = [0, 0.25, 0.5, 0.75, 1]
 SHAPES = [

@@ -2,7 +2,9 @@
 
 import pandas as pd
 
-from trustmia.report.names import MEMBERS, attack_title, in_order, set_title, variant_title
+from trustmia.image_sets import MEMBERS, in_order
+from trustmia.image_sets import title as set_title
+from trustmia.report.names import attack_title, variant_title
 from trustmia.report.summary import Summary
 
 Frames = dict[str, pd.DataFrame]

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS
+from trustmia.image_sets import title as set_title
 from trustmia.report.frames import TRANSFER_METRIC, shares
-from trustmia.report.names import FAKE, HELD_OUT, MEMBERS, attack_title, set_title, variant_title
+from trustmia.report.names import attack_title, variant_title
 from trustmia.report.summary import Summary
 from trustmia.study.tables import realised
 

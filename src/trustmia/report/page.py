@@ -16,19 +16,13 @@ import vl_convert
 from markupsafe import Markup
 from PIL import Image
 
+from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS
+from trustmia.image_sets import title as set_title
 from trustmia.report import figures, grids
 from trustmia.report.answer import answer
 from trustmia.report.figures import INK, Figure
 from trustmia.report.frames import Frames
-from trustmia.report.names import (
-    FAKE,
-    HELD_OUT,
-    MEMBERS,
-    attack_title,
-    palette,
-    set_title,
-    variant_title,
-)
+from trustmia.report.names import attack_title, palette, variant_title
 from trustmia.report.pictures import data_url, score_text
 from trustmia.report.provenance import Provenance
 from trustmia.report.summary import Summary

@@ -13,18 +13,12 @@ import vl_convert
 from PIL import Image
 
 from trustmia import files
+from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS
+from trustmia.image_sets import title as set_title
 from trustmia.report import figures
 from trustmia.report.figures import Figure, Rows
 from trustmia.report.frames import Frames, titled
-from trustmia.report.names import (
-    FAKE,
-    HELD_OUT,
-    MEMBERS,
-    attack_title,
-    palette,
-    set_title,
-    variant_title,
-)
+from trustmia.report.names import attack_title, palette, variant_title
 from trustmia.report.summary import Summary
 
 # Attacks that a picture shows where there is no room for all: the paper's, and of each

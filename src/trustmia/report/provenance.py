@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.yaml_files import parse_yaml
 
 PACKAGES = ("trustmia", "torch", "numpy", "pandas", "scipy", "scikit-learn", "altair", "dvc")
@@ -78,7 +77,7 @@ def _outputs() -> dict[str, str]:
 
 
 def _checkpoints(key: str) -> dict[str, str]:
-    cards = {path: files.read_json(path) for path in sorted(layout.MODELS.rglob("*.json"))}
+    cards = {path: files.read_json(path) for path in sorted(paths.MODELS.rglob("*.json"))}
     return {str(path.with_suffix("")): str(c[key]) for path, c in cards.items() if key in c}
 
 

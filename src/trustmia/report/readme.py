@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.errors import UserError
 from trustmia.freshness import remark, require_current, require_tracked
 from trustmia.measures.ranking_results import NOTE, ranking_table, rates_table, with_interval
@@ -47,7 +46,7 @@ def result_table(style: str) -> str:
     A remark on standard error says if parameters, code or data have changed since.
     """
     table = _attacks(style)
-    remark([layout.METRICS / "attack_results.json"])
+    remark([paths.METRICS / "attack_results.json"])
     return table
 
 
@@ -172,7 +171,7 @@ def update(path: Path) -> None:
         raise UserError(f"--update: cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"--update: {path} is no text in UTF-8; allowed: Markdown") from error
-    require_current(layout.METRICS / f"{name}.json" for name in SHOWN)
+    require_current(paths.METRICS / f"{name}.json" for name in SHOWN)
     require_tracked(STUDY)
     files.write_text(path, with_tables(text, str(path)))
 

@@ -8,7 +8,8 @@ from scipy import stats
 
 from trustmia.arrays import Float64
 from trustmia.errors import UserError
-from trustmia.report.names import FAKE, HELD_OUT, LEAD_VARIANT, attacks_in_order, in_order
+from trustmia.image_sets import FAKE, HELD_OUT, in_order
+from trustmia.report.names import LEAD_VARIANT, attacks_in_order
 from trustmia.study.tables import RunTables
 
 THIS_RUN = "this run"

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from trustmia import files
 from trustmia.arrays import Float32, Int64
 from trustmia.errors import UserError
+from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS
 from trustmia.images.sampling import draw_at_most
-from trustmia.signals.scores import MEMBERS
 
-FEATURE_SETS = (MEMBERS, "original", "fake")
+FEATURE_SETS = (MEMBERS, HELD_OUT, FAKE)
 
 
 @dataclass(frozen=True)

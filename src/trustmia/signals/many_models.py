@@ -18,6 +18,7 @@ import numpy.typing as npt
 from trustmia import files
 from trustmia.arrays import Bool, Float64, Int64
 from trustmia.errors import UserError
+from trustmia.image_sets import AUDITED, MEMBERS
 from trustmia.signals import confidence
 from trustmia.signals.rounding import Rounding, certain
 from trustmia.signals.scores import (
@@ -36,8 +37,6 @@ NAMES = ("logits", "scores")
 # What Privacy Meter keeps of its models, in the order in which it is looked for.
 PROBABILITIES, LOSSES = "rmia_signals.npy", "loss_signals.npy"
 Conversion = Callable[[Array, Int64], Float64]
-# Image sets whose rows are ranked; all others are further non-member sets.
-AUDITED = ("members", "original")
 
 
 @dataclass(frozen=True)
@@ -292,7 +291,7 @@ def _sets(names: Array, count: int, place: str) -> tuple[slice, dict[str, slice]
     if (names == "").any():
         raise UserError(f"{place}: row {int(np.argmax(names == ''))} is empty")
     check_text(place, np.unique(names))
-    groups = np.where(np.isin(names, AUDITED), AUDITED[0], names)
+    groups = np.where(np.isin(names, AUDITED), MEMBERS, names)
     starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
     ends = [*starts[1:], count]
     found: dict[str, slice] = {}
@@ -304,9 +303,9 @@ def _sets(names: Array, count: int, place: str) -> tuple[slice, dict[str, slice]
                 f"{start}; allowed: {' and '.join(AUDITED)} side by side, each set in one piece"
             )
         found[name] = slice(int(start), int(end))
-    if AUDITED[0] not in found:
+    if MEMBERS not in found:
         raise UserError(f"{place}: has no rows of {' or '.join(AUDITED)}, which are audited")
-    return found.pop(AUDITED[0]), found
+    return found.pop(MEMBERS), found
 
 
 def _signals(values: Array, labels: Array, kind: str, name: str, labels_name: str) -> Signals:

@@ -19,8 +19,8 @@ import pyarrow.parquet
 from trustmia import files
 from trustmia.arrays import Bool, Float32, Float64, Int64
 from trustmia.errors import UserError
+from trustmia.image_sets import MEMBERS
 
-MEMBERS = "members"
 # How far a row's sum may be from 1. Rounding stays within: K probabilities of d digits are off
 # by K/2 · 10^−d at most, those of bfloat16 by 2^−8. Beyond the second bound people are told.
 SUM_TOLERANCE = 0.05

@@ -5,11 +5,12 @@ import torch
 
 from trustmia.arrays import Int64
 from trustmia.calibration import METHODS, Calibration, FitInputs, LllaSettings
-from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.architectures import Classifier
 from trustmia.classifiers.inference import Prediction, predict
+from trustmia.classifiers.inputs import prepare
+from trustmia.image_sets import HELD_OUT, IMAGE_SETS
 from trustmia.images.base import Dataset, Images
-from trustmia.params import Params
+from trustmia.params import Params, PredictParams
 from trustmia.seeding import derive_seed, numpy_generator
 
 
@@ -37,7 +38,7 @@ def fit_calibration(
     chosen, noise = params.calibration, None
     if chosen.method == "llla" and chosen.llla.prior == "paper":
         shown = noise_images(dataset, len(validation_labels), params.seed)
-        noise = show(params, dataset, model, shown)
+        noise = show(model, dataset, HELD_OUT, shown, params.predict)
     return METHODS[chosen.method].fit(
         FitInputs(
             train=train,
@@ -52,11 +53,12 @@ def fit_calibration(
 
 
 def show(
-    params: Params, dataset: Dataset, model: Classifier, images: Images, image_set: str = "original"
+    model: Classifier, dataset: Dataset, name: str, images: Images, settings: PredictParams
 ) -> Prediction:
-    """Show images to a model as all later stages do: in that precision and batches as large."""
-    inputs = classifiers.prepare(dataset, images, image_set)
-    return predict(model, inputs, params.predict.batch_size, params.predict.precision)
+    """Show images of a set to a model as all stages do: in one precision, in batches as large."""
+    image_set = IMAGE_SETS.get(name, IMAGE_SETS[HELD_OUT])
+    inputs = prepare(dataset, images, image_set.normalised, image_set.scale)
+    return predict(model, inputs, settings.batch_size, settings.precision)
 
 
 def noise_images(dataset: Dataset, count: int, seed: int) -> Images:

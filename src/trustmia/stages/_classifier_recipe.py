@@ -1,6 +1,6 @@
 """How `params.yaml` says that classifiers are trained."""
 
-from trustmia import paths as layout
+from trustmia import paths
 from trustmia.classifiers.initial_weights import read_initial_weights
 from trustmia.classifiers.recipe import Recipe
 from trustmia.classifiers.training import TrainConfig
@@ -25,7 +25,7 @@ def classifier_recipe(train: TrainParams, seed: int, scratch: bool) -> Recipe:
     values["precision"] = resolved(train.precision, pick_device())
     initial = None
     if train.initial_weights is not None and scratch:
-        initial = read_initial_weights(layout.INITIAL_WEIGHTS / train.initial_weights)
+        initial = read_initial_weights(paths.INITIAL_WEIGHTS / train.initial_weights)
     return Recipe(
         arch=train.arch,
         config=TrainConfig(**{key: values[key] for key in TrainConfig.__dataclass_fields__}),

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.arrays import Float32, Int64
 from trustmia.errors import UserError
 
@@ -27,7 +26,7 @@ def read_split(owner: str) -> dict[str, Int64]:
     Raises:
         UserError: The stage `split` has not run, or its file is not readable.
     """
-    path = layout.SPLIT / f"{owner}.npz"
+    path = paths.SPLIT / f"{owner}.npz"
     try:
         return files.read_arrays(path)
     except FileNotFoundError as error:
@@ -57,7 +56,7 @@ def read_target_logits() -> TargetLogits:
     Raises:
         UserError: The stage `predict@target` has not run, or its file is not readable.
     """
-    path = layout.SCORES / "target.npz"
+    path = paths.SCORES / "target.npz"
     try:
         arrays = files.read_arrays(path)
         return TargetLogits(arrays["logits"], arrays["labels"], arrays["set"])

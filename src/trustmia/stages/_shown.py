@@ -1,14 +1,15 @@
-"""The images that a model is shown, in the order of its score file."""
+"""What models are shown, in the order of the score file."""
 
 from collections.abc import Iterator
 
-from trustmia import paths as layout
+from trustmia import paths
 from trustmia.generators.fakes import load_fakes
-from trustmia.image_sets.derived import DERIVED_SETS, ImageSetInputs
+from trustmia.image_sets import HELD_OUT, IMAGE_SETS, MEMBERS
+from trustmia.image_sets.derived import ShownInputs
 from trustmia.images.base import Images
 from trustmia.images.prepared import read_images
 from trustmia.params import Params
-from trustmia.signals.scores import MEMBERS
+from trustmia.registry import resolve
 from trustmia.stages._inputs import read_split
 
 
@@ -19,14 +20,14 @@ def image_sets(params: Params, images: Images, role: str) -> Iterator[tuple[str,
     """
     index = read_split(role)
     yield MEMBERS, images.take(index["members"])
-    inputs = ImageSetInputs(
-        non_members=images.take(index["non_members"]),
-        fakes=lambda: load_fakes(layout.FAKES),
+    inputs = ShownInputs(
+        held_out=images.take(index["non_members"]),
+        fakes=lambda: load_fakes(paths.FAKES),
         max_fakes=params.predict.max_fakes,
         seed=params.seed,
     )
-    for name in params.predict.nonmember_sets if role == "target" else ["original"]:
-        if name in DERIVED_SETS:
-            yield name, DERIVED_SETS[name](inputs)
+    for name in params.predict.nonmember_sets if role == "target" else [HELD_OUT]:
+        if IMAGE_SETS[name].ahead:
+            yield name, read_images(paths.IMAGE_SETS / name)
         else:
-            yield name, read_images(layout.IMAGE_SETS / name)
+            yield name, resolve(IMAGE_SETS[name].made_by)(inputs)

@@ -5,21 +5,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.attacks.reference import FAMILIES, ReferenceSettings
 from trustmia.attacks.run_on_scores import AuditResult, run_audit
 from trustmia.attacks.run_on_signals import ReferenceScores, run_reference_attacks
 from trustmia.attacks.salem import check_k
+from trustmia.image_sets import HELD_OUT, MEMBERS
 from trustmia.measures.decisions import Roc, roc_of_scores, thin_roc
-from trustmia.measures.ranking import NONMEMBERS
 from trustmia.measures.ranking_results import rankings
 from trustmia.measures.results import as_csv, as_metrics, as_summary, roc_table
 from trustmia.params import AttackParams, load_params
 from trustmia.signals.decisions import Decisions, write_decisions
 from trustmia.signals.many_models import read_signals
-from trustmia.signals.scores import MEMBERS, ScoreSet, read_scores
+from trustmia.signals.scores import ScoreSet, read_scores
 from trustmia.stages._runner import run_stage
 
 HISTOGRAM_BINS = 25
@@ -30,8 +29,8 @@ TARGET = 0
 def main() -> None:
     """Write `metrics/attack*`, `metrics/ranking*`, the decisions, and the plots' points."""
     params = load_params()
-    shadow = read_scores(layout.SCORES / "shadow.npz", needs_sets=False)
-    target = read_scores(layout.SCORES / "target.npz", needs_sets=True)
+    shadow = read_scores(paths.SCORES / "shadow.npz", needs_sets=False)
+    target = read_scores(paths.SCORES / "target.npz", needs_sets=True)
     if "salem" in params.attack.methods:
         check_k(params.attack.salem_k, shadow.scores.shape[1], "params.yaml: attack.salem_k")
     result = run_audit(
@@ -62,7 +61,7 @@ def reference_scores(params: AttackParams) -> ReferenceScores | None:
     families = [name for name in params.methods if name in FAMILIES]
     if not families:
         return None
-    signals = read_signals(layout.SIGNALS)
+    signals = read_signals(paths.SIGNALS)
     tune = params.rmia.a == "tune" and "rmia" in families and len(signals.member) > 1
     settings = ReferenceSettings(
         lira_variance=params.lira.variance,
@@ -74,19 +73,19 @@ def reference_scores(params: AttackParams) -> ReferenceScores | None:
 
 def write(result: AuditResult, target: ScoreSet, ranking: dict[str, dict[str, Any]]) -> None:
     """Write metrics for people and DVC, the decisions, and the points of the histograms."""
-    files.write_json(layout.METRICS / "attack.json", as_summary(result, ranking))
-    files.write_json(layout.METRICS / "attack_results.json", as_metrics(result))
-    files.write_table(layout.METRICS / "attack_results.csv", as_csv(result.sets), "%.6f")
-    files.write_json(layout.METRICS / "ranking.json", ranking)
+    files.write_json(paths.METRICS / "attack.json", as_summary(result, ranking))
+    files.write_json(paths.METRICS / "attack_results.json", as_metrics(result))
+    files.write_table(paths.METRICS / "attack_results.csv", as_csv(result.sets), "%.6f")
+    files.write_json(paths.METRICS / "ranking.json", ranking)
     decisions = np.stack(list(result.decisions.values()))
-    write_decisions(layout.DECISIONS, Decisions(tuple(result.decisions), decisions))
-    files.write_table(layout.PLOTS / "score_histograms.csv", histograms(target), "%.6f")
+    write_decisions(paths.DECISIONS, Decisions(tuple(result.decisions), decisions))
+    files.write_table(paths.PLOTS / "score_histograms.csv", histograms(target), "%.6f")
 
 
 def write_rocs(result: AuditResult, said: ReferenceScores | None) -> None:
     """Write the ROC curves of all attacks."""
     curves = dict(result.rocs) if said is None else result.rocs | reference_rocs(said)
-    with files.atomic_folder(layout.PLOTS / "roc") as fresh:
+    with files.atomic_folder(paths.PLOTS / "roc") as fresh:
         for attack, rocs in curves.items():
             files.write_table(fresh / f"{attack}.csv", roc_table(rocs), "%.7f")
 
@@ -96,7 +95,7 @@ def reference_rocs(said: ReferenceScores) -> dict[str, dict[str, Roc]]:
     curves = {}
     for form, scores in said.forms.items():
         ranking, member, others = scores.ranked(said.member)
-        sets = {NONMEMBERS: ranking[~member], **others}
+        sets = {HELD_OUT: ranking[~member], **others}
         curves[form] = {
             k: thin_roc(roc_of_scores(ranking[member], other)) for k, other in sets.items()
         }

@@ -3,8 +3,7 @@
 import pandas as pd
 import torch
 
-from trustmia import checkpoints, files
-from trustmia import paths as layout
+from trustmia import checkpoints, files, paths
 from trustmia.arrays import Int64
 from trustmia.calibration import Calibration
 from trustmia.calibration import files as calibrated
@@ -12,6 +11,7 @@ from trustmia.calibration.metrics import calibration_metrics, reliability_table
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.inference import Prediction
 from trustmia.compute import pick_device
+from trustmia.image_sets import MEMBERS
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.stages._calibration import fit_calibration, show
@@ -22,21 +22,21 @@ from trustmia.stages._runner import run_stage
 def main(role: str) -> None:
     """Write the calibration, `metrics/calibration_{role}.json`, the reliability diagram."""
     params = load_params()
-    prepared = read_prepared(layout.DATASET)
+    prepared = read_prepared(paths.DATASET)
     dataset, images = prepared.dataset, prepared.images
     index = read_split(role)
-    model = classifiers.restore(dataset, checkpoints.load(layout.CLASSIFIERS / role / "model"))
+    model = classifiers.restore(dataset, checkpoints.load(paths.CLASSIFIERS / role / "model"))
     model.to(pick_device())
     seen: dict[str, Prediction] = {}
     labels: dict[str, Int64] = {}
     for part in ("train", "validation", "test"):
         shown = images.take(index[part])
-        seen[part] = show(params, dataset, model, shown)
+        seen[part] = show(model, dataset, MEMBERS, shown, params.predict)
         labels[part] = shown.labels
     calibration = fit_calibration(
         params, dataset, model, seen["train"], seen["validation"], labels["validation"]
     )
-    calibrated.save(layout.CALIBRATED / role, params.calibration.method, calibration)
+    calibrated.save(paths.CALIBRATED / role, params.calibration.method, calibration)
     report(role, calibration, seen["test"], labels["test"])
 
 
@@ -48,13 +48,13 @@ def report(role: str, calibration: Calibration, test: Prediction, labels: Int64)
     }
     metrics = {name: calibration_metrics(s, labels) for name, s in scores.items()}
     files.write_json(
-        layout.METRICS / f"calibration_{role}.json", metrics | calibrated.fitted_values(calibration)
+        paths.METRICS / f"calibration_{role}.json", metrics | calibrated.fitted_values(calibration)
     )
     tables = []
     for name, values in scores.items():
         table = pd.DataFrame(reliability_table(values, labels))
         tables.append(table[table["count"] > 0].assign(calibration=name))
-    files.write_table(layout.PLOTS / f"reliability_{role}.csv", pd.concat(tables), "%.6f")
+    files.write_table(paths.PLOTS / f"reliability_{role}.csv", pd.concat(tables), "%.6f")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.exhibits.embedding import tsne
 from trustmia.images.prepared import read_dataset
 from trustmia.params import load_params
@@ -15,11 +14,11 @@ from trustmia.stages._runner import run_stage
 def main() -> None:
     """Write `plots/tsne.csv`."""
     params = load_params()
-    sample = read_features(layout.FEATURES / "target.npz")
-    classes = np.asarray(read_dataset(layout.DATASET).classes)
+    sample = read_features(paths.FEATURES / "target.npz")
+    classes = np.asarray(read_dataset(paths.DATASET).classes)
     x, y = tsne(sample.features, params.seed).T
     table = pd.DataFrame({"x": x, "y": y, "set": sample.sets, "label": classes[sample.labels]})
-    files.write_table(layout.PLOTS / "tsne.csv", table, "%.4f")
+    files.write_table(paths.PLOTS / "tsne.csv", table, "%.4f")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from trustmia import checkpoints, files
-from trustmia import paths as layout
+from trustmia import checkpoints, files, paths
 from trustmia.checkpoints import Checkpoint
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.architectures import Classifier
@@ -24,20 +23,20 @@ def main() -> None:
     the distance grows when there are fewer images, both sides have the same number.
     Without a judge all numbers are null.
     """
-    checkpoint = checkpoints.load(layout.JUDGE / "model")
+    checkpoint = checkpoints.load(paths.JUDGE / "model")
     if checkpoint.card["kind"] == "none":
         metrics = {"fake": unknown_quality(), "held_out": unknown_quality()}
     else:
         metrics = judged(checkpoint)
-    files.write_json(layout.METRICS / "generator.json", metrics)
+    files.write_json(paths.METRICS / "generator.json", metrics)
 
 
 def judged(checkpoint: Checkpoint) -> dict[str, dict[str, float | None]]:
     """Return what the judge says of fakes and held-out images."""
-    prepared = read_prepared(layout.DATASET)
+    prepared = read_prepared(paths.DATASET)
     dataset, images = prepared.dataset, prepared.images
     index = read_split("generator")["holdout"]
-    fakes = load_fakes(layout.FAKES)
+    fakes = load_fakes(paths.FAKES)
     count = min(len(index) // 2, len(fakes))
     judge = classifiers.restore(dataset, checkpoint)
     first, second, drawn = (

@@ -5,14 +5,14 @@ from dataclasses import asdict
 import pyarrow as pa
 from pyarrow import parquet
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.errors import UserError
 from trustmia.exhibits.gallery import Exhibit, exhibit, select
+from trustmia.image_sets import MEMBERS
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.signals.decisions import read_decisions
-from trustmia.signals.scores import MEMBERS, read_scores
+from trustmia.signals.scores import read_scores
 from trustmia.stages._runner import run_stage
 from trustmia.stages._shown import image_sets
 
@@ -31,11 +31,11 @@ SCHEMA = pa.schema(
 def main() -> None:
     """Write `outputs/gallery/gallery.parquet`."""
     params = load_params()
-    scores_path = layout.SCORES / "target.npz"
+    scores_path = paths.SCORES / "target.npz"
     target = read_scores(scores_path, needs_sets=True)
-    decisions = read_decisions(layout.DECISIONS, len(target.labels))
+    decisions = read_decisions(paths.DECISIONS, len(target.labels))
     chosen = select(target, decisions.unanimous())
-    prepared = read_prepared(layout.DATASET)
+    prepared = read_prepared(paths.DATASET)
     exhibits: list[Exhibit] = []
     for name, images in image_sets(params, prepared.images, "target"):
         if name == MEMBERS:
@@ -47,7 +47,7 @@ def main() -> None:
                 f"{scores_path}: not of the images of set {name}; run `dvc repro predict`"
             ) from error
     table = pa.Table.from_pylist([asdict(each) for each in exhibits], schema=SCHEMA)
-    with files.atomic_file(layout.GALLERY / "gallery.parquet") as temporary:
+    with files.atomic_file(paths.GALLERY / "gallery.parquet") as temporary:
         parquet.write_table(table, temporary)
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from torch import nn
 from tqdm import tqdm
 
-from trustmia import checkpoints, files
-from trustmia import paths as layout
+from trustmia import checkpoints, files, paths
 from trustmia.compute import pick_device, place
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada
@@ -19,7 +18,7 @@ from trustmia.params import Params, load_params
 from trustmia.seeding import derive_seed
 from trustmia.stages._runner import run_stage
 
-STEM = layout.GENERATOR / "model"
+STEM = paths.GENERATOR / "model"
 PREVIEW_ROWS = 10
 PREVIEW_SIDE = 64
 
@@ -27,16 +26,16 @@ PREVIEW_SIDE = 64
 def main() -> None:
     """Write the images, their labels and manifest to `outputs/fakes`, and a preview."""
     params = load_params()
-    dataset = read_dataset(layout.DATASET)
+    dataset = read_dataset(paths.DATASET)
     card = checkpoints.load_card(STEM)
     if card["kind"] == stylegan2_ada.KIND:
         fakes, digest = from_stylegan2_ada(params, dataset), card["sha256"]
     else:
         fakes, digest = from_gan(params, dataset), files.sha256(checkpoints.paths(STEM)[0])
     origin = {"generator": digest, "seed": derive_seed(params.seed, "generate")}
-    save_fakes(layout.FAKES, fakes, origin)
+    save_fakes(paths.FAKES, fakes, origin)
     rows = min(len(dataset.classes), PREVIEW_ROWS)
-    files.write_image(layout.PLOTS / "fakes.png", preview(fakes, rows, PREVIEW_SIDE))
+    files.write_image(paths.PLOTS / "fakes.png", preview(fakes, rows, PREVIEW_SIDE))
 
 
 def from_gan(params: Params, dataset: Dataset) -> Images:
@@ -65,7 +64,7 @@ def from_stylegan2_ada(params: Params, dataset: Dataset) -> Images:
     device = pick_device()
     with stylegan2_ada.importable(repository):
         own = params.generator.stylegan2_ada_sha256
-        drawable = stylegan2_ada.load(layout.GENERATOR, repository, own)
+        drawable = stylegan2_ada.load(paths.GENERATOR, repository, own)
         classes, channels = drawable.num_classes, drawable.channels
         if classes not in (0, len(dataset.classes)) or channels != dataset.channels:
             raise UserError(

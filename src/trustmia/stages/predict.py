@@ -3,19 +3,16 @@
 import numpy as np
 from tqdm import tqdm
 
-from trustmia import checkpoints
-from trustmia import paths as layout
+from trustmia import checkpoints, paths
 from trustmia.arrays import Float32, Int64
 from trustmia.calibration import files as calibrated
 from trustmia.classifiers import inputs as classifiers
-from trustmia.classifiers.architectures import Classifier
-from trustmia.classifiers.inference import Prediction, predict
 from trustmia.compute import pick_device
-from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
-from trustmia.params import Params, load_params
+from trustmia.params import load_params
 from trustmia.signals.features import FEATURE_SETS, sample_features, write_features
 from trustmia.signals.scores import ScoreSet, write_scores
+from trustmia.stages._calibration import show
 from trustmia.stages._runner import run_stage
 from trustmia.stages._shown import image_sets
 
@@ -23,10 +20,10 @@ from trustmia.stages._shown import image_sets
 def main(role: str) -> None:
     """Write `outputs/scores/{role}.npz` and `outputs/features/{role}.npz`."""
     params = load_params()
-    prepared = read_prepared(layout.DATASET)
+    prepared = read_prepared(paths.DATASET)
     dataset = prepared.dataset
-    model = classifiers.restore(dataset, checkpoints.load(layout.CLASSIFIERS / role / "model"))
-    calibration = calibrated.load(layout.CALIBRATED / role)
+    model = classifiers.restore(dataset, checkpoints.load(paths.CLASSIFIERS / role / "model"))
+    calibration = calibrated.load(paths.CALIBRATED / role)
     model.to(pick_device())
     names, labels, scores, logits, features = [], [], [], [], []
     sets = image_sets(params, prepared.images, role)
@@ -34,23 +31,15 @@ def main(role: str) -> None:
     for name, images in tqdm(sets, desc=f"predict {role}", unit="set", total=total):
         names.append(name)
         labels.append(images.labels)
-        seen = show(model, dataset, name, images, params)
+        seen = show(model, dataset, name, images, params.predict)
         scores.append(calibration.scores(seen.features, seen.logits).numpy())
         logits.append(calibration.logits(seen.features, seen.logits).numpy())
         if name in FEATURE_SETS:
             limit = params.predict.feature_images
             sample = sample_features(name, seen.features.numpy(), images.labels, limit, params.seed)
             features.append(sample)
-    write_scores(layout.SCORES / f"{role}.npz", collect(names, labels, scores, logits))
-    write_features(layout.FEATURES / f"{role}.npz", features)
-
-
-def show(
-    model: Classifier, dataset: Dataset, name: str, images: Images, params: Params
-) -> Prediction:
-    """Return what the model makes of an image set."""
-    inputs = classifiers.prepare(dataset, images, name)
-    return predict(model, inputs, params.predict.batch_size, params.predict.precision)
+    write_scores(paths.SCORES / f"{role}.npz", collect(names, labels, scores, logits))
+    write_features(paths.FEATURES / f"{role}.npz", features)
 
 
 def collect(

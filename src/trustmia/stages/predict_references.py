@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from trustmia import checkpoints, files
-from trustmia import paths as layout
+from trustmia import checkpoints, files, paths
 from trustmia.arrays import Bool, Float32, Int64
 from trustmia.calibration import Calibration
 from trustmia.calibration import files as calibrated
@@ -19,13 +18,13 @@ from trustmia.classifiers.architectures import Classifier
 from trustmia.classifiers.inference import Prediction
 from trustmia.compute import pick_device
 from trustmia.errors import UserError
+from trustmia.image_sets import AUDITED, MEMBERS
 from trustmia.image_sets.views import QUERIES
 from trustmia.images.base import Images
 from trustmia.images.prepared import Prepared, read_prepared
 from trustmia.params import Params, load_params
 from trustmia.references.rows import SignalRows, arrange
 from trustmia.references.store import read_assignment, stem_of
-from trustmia.signals.many_models import AUDITED
 from trustmia.stages._calibration import fit_calibration, show
 from trustmia.stages._inputs import read_audited, read_split, read_target_logits
 from trustmia.stages._runner import run_stage
@@ -52,7 +51,7 @@ class Shown:
 
     def sets(self) -> Iterator[tuple[str, Images]]:
         """Yield all image sets, the audited images first and in one piece."""
-        yield AUDITED[0], self.audited
+        yield MEMBERS, self.audited
         for name, images in image_sets(self.params, self.prepared.images, "target"):
             if name not in AUDITED:
                 yield name, images
@@ -81,7 +80,7 @@ def main() -> None:
     held-out ones.
     """
     params = load_params()
-    prepared = read_prepared(layout.DATASET)
+    prepared = read_prepared(paths.DATASET)
     shown = Shown(
         params=params,
         prepared=prepared,
@@ -89,10 +88,10 @@ def main() -> None:
         validation=prepared.images.take(read_split("target")["validation"]),
         population=prepared.images.take(read_split("shadow")["test"]),
     )
-    member = read_assignment(layout.REFERENCES).member
+    member = read_assignment(paths.REFERENCES).member
     target = read_target_logits()
     rows = arrange(target.sets, target.labels, target.logits, member)
-    with files.atomic_folder(layout.SIGNALS) as fresh:
+    with files.atomic_folder(paths.SIGNALS) as fresh:
         write_descriptions(fresh, rows, shown)
         speakers = all_speakers(shown, target.logits[rows.order], member)
         write_logits(fresh, rows, shown, speakers)
@@ -109,11 +108,11 @@ def write_descriptions(folder: Path, rows: SignalRows, shown: Shown) -> None:
 def all_speakers(shown: Shown, known: Float32, member: Bool) -> Iterator[Speaker]:
     """Yield the target, then the reference models, one in memory at a time."""
     dataset = shown.prepared.dataset
-    trained = checkpoints.load(layout.CLASSIFIERS / "target" / "model")
+    trained = checkpoints.load(paths.CLASSIFIERS / "target" / "model")
     target = classifiers.restore(dataset, trained).to(pick_device())
-    yield Speaker(target, calibrated.load(layout.CALIBRATED / "target"), known)
+    yield Speaker(target, calibrated.load(paths.CALIBRATED / "target"), known)
     for number, trained_on in enumerate(member):
-        stem = stem_of(layout.REFERENCES, number)
+        stem = stem_of(paths.REFERENCES, number)
         checkpoint = checkpoints.load(stem)
         require_same_precision(stem, checkpoint.card, trained.card)
         yield calibrated_reference(
@@ -144,8 +143,8 @@ def calibrated_reference(model: Classifier, trained_on: Int64, shown: Shown) -> 
         shown: The images.
     """
     model.to(pick_device())
-    audited = ask(model, AUDITED[0], shown.audited, shown)
-    validation = ask(model, AUDITED[0], shown.validation, shown)
+    audited = ask(model, MEMBERS, shown.audited, shown)
+    validation = ask(model, MEMBERS, shown.validation, shown)
     train = Prediction(audited.features[trained_on], audited.logits[trained_on])
     calibration = fit_calibration(
         shown.params, shown.prepared.dataset, model, train, validation, shown.validation.labels
@@ -155,7 +154,7 @@ def calibrated_reference(model: Classifier, trained_on: Int64, shown: Shown) -> 
 
 def ask(model: Classifier, name: str, images: Images, shown: Shown) -> Prediction:
     """Show an image set to a model."""
-    return show(shown.params, shown.prepared.dataset, model, images, name)
+    return show(model, shown.prepared.dataset, name, images, shown.params.predict)
 
 
 def write_logits(folder: Path, rows: SignalRows, shown: Shown, speakers: Iterator[Speaker]) -> None:
@@ -173,7 +172,7 @@ def write_logits(folder: Path, rows: SignalRows, shown: Shown, speakers: Iterato
             known = speaker.known[start:stop]
             logits[number, start:stop] = views(speaker, name, images, shown, known)
             start = stop
-        population[number] = views(speaker, AUDITED[0], shown.population, shown, nothing)
+        population[number] = views(speaker, MEMBERS, shown.population, shown, nothing)
     logits.flush()
     population.flush()
 

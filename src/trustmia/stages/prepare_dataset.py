@@ -1,10 +1,9 @@
 """Stage `prepare_dataset`: the target's data set as arrays."""
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.datasets import DATASETS
 from trustmia.datasets.preparing import require, write_dataset
-from trustmia.image_sets.foreign import PUBLISHED_SETS
+from trustmia.image_sets import IMAGE_SETS
 from trustmia.params import load_params
 from trustmia.stages._runner import run_stage
 
@@ -16,13 +15,13 @@ def main() -> None:
     than after the training.
     """
     params = load_params()
-    shown = [PUBLISHED_SETS[n] for n in params.predict.nonmember_sets if n in PUBLISHED_SETS]
+    shown = [IMAGE_SETS[name].dataset for name in params.predict.nonmember_sets]
     source = DATASETS[params.dataset.name]
-    require([source, *(DATASETS[image_set.dataset] for image_set in shown)], layout.DATA)
+    require([source, *(DATASETS[name] for name in shown if name)], paths.DATA)
     augmented = params.train.augmentation != "none"
-    with files.atomic_folder(layout.DATASET) as fresh:
+    with files.atomic_folder(paths.DATASET) as fresh:
         size, fit = params.dataset.size, params.dataset.fit
-        write_dataset(fresh, source, layout.DATA, size, fit, augmented)
+        write_dataset(fresh, source, paths.DATA, size, fit, augmented)
 
 
 if __name__ == "__main__":

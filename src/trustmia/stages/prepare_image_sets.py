@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.datasets import DATASETS
 from trustmia.datasets.preparing import Shape, write_images
-from trustmia.image_sets.foreign import BUNDLED_SETS, PUBLISHED_SETS, BundledSetInputs
-from trustmia.images.sampling import draw_at_most
+from trustmia.image_sets import IMAGE_SETS
+from trustmia.image_sets.foreign import ForeignInputs
 from trustmia.params import Params, load_params
+from trustmia.registry import resolve
 from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
     """Write a folder per image set to `outputs/images/sets`, and their sizes."""
     params = load_params()
-    foreign = [n for n in params.predict.nonmember_sets if n in {**BUNDLED_SETS, **PUBLISHED_SETS}]
-    with files.atomic_folder(layout.IMAGE_SETS) as fresh:
+    foreign = [name for name in params.predict.nonmember_sets if IMAGE_SETS[name].ahead]
+    with files.atomic_folder(paths.IMAGE_SETS) as fresh:
         sizes = {name: prepare(params, name, fresh / name) for name in foreign}
         files.write_json(fresh / "sizes.json", sizes)
 
@@ -24,16 +24,19 @@ def main() -> None:
 def prepare(params: Params, name: str, folder: Path) -> int:
     """Write one image set in the form of `images.prepared`; return its size."""
     folder.mkdir()
-    channels = DATASETS[params.dataset.name].channels
-    shape = Shape(channels, params.dataset.size, params.dataset.fit)
-    if name in PUBLISHED_SETS:
-        everything = PUBLISHED_SETS[name].read(layout.DATA)
-        limit = params.predict.max_images
-        pictures = everything.take(draw_at_most(len(everything), limit, params.seed, name))
-    else:
-        num_patches = params.predict.num_patches
-        inputs = BundledSetInputs(channels, params.dataset.size, num_patches, params.seed)
-        pictures = BUNDLED_SETS[name](inputs)
+    image_set, dataset = IMAGE_SETS[name], params.dataset
+    shape = Shape(DATASETS[dataset.name].channels, dataset.size, dataset.fit)
+    inputs = ForeignInputs(
+        name=name,
+        image_set=image_set,
+        data=paths.DATA,
+        channels=shape.channels,
+        size=dataset.size,
+        max_images=params.predict.max_images,
+        num_patches=params.predict.num_patches,
+        seed=params.seed,
+    )
+    pictures = resolve(image_set.made_by)(inputs)
     write_images(folder, pictures, shape, labelled=False, name=name)
     return len(pictures)
 

@@ -1,7 +1,6 @@
 """Stage `report`: what was found, as figures and as one page."""
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.params import Params, load_params
 from trustmia.report.frames import frames
 from trustmia.report.page import render
@@ -19,8 +18,8 @@ def main() -> None:
     summary = summarise(tables)
     drawn = frames(summary)
     page = render(summary, drawn, read_provenance(tables.get("experiments")))
-    write_pictures(layout.FIGURES, summary, drawn)
-    files.write_text(layout.REPORT, page)
+    write_pictures(paths.FIGURES, summary, drawn)
+    files.write_text(paths.REPORT, page)
 
 
 def read_tables(params: Params) -> RunTables:

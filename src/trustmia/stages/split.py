@@ -1,7 +1,6 @@
 """Stage `split`: which image belongs to whom."""
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.splits.published import published_split
@@ -12,14 +11,14 @@ from trustmia.stages._runner import run_stage
 def main() -> None:
     """Write `outputs/split/{target,shadow,generator}.npz`."""
     params = load_params()
-    labels = read_prepared(layout.DATASET).images.labels
+    labels = read_prepared(paths.DATASET).images.labels
     sizes, pool_seed, seed = params.split.sizes(), params.split.pool_seed, params.seed
     if params.split.method == "published":
         split = published_split(params.dataset.name, labels, sizes, pool_seed, seed)
     else:
         split = split_indices(labels, sizes, pool_seed, seed)
     for owner, parts in split.items():
-        files.write_arrays(layout.SPLIT / f"{owner}.npz", parts)
+        files.write_arrays(paths.SPLIT / f"{owner}.npz", parts)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ from pathlib import Path
 from dvclive.live import Live
 from tqdm import tqdm
 
-from trustmia import checkpoints, files
-from trustmia import paths as layout
+from trustmia import checkpoints, files, paths
 from trustmia.checkpoints import Card, Checkpoint
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.recipe import Recipe, TrainingData
@@ -28,7 +27,7 @@ CURVES = ("train_loss", "train_accuracy", "test_accuracy")
 def main(role: str) -> None:
     """Write the checkpoint, `metrics/train_{role}.json` and the curves of training."""
     params = load_params()
-    prepared = read_prepared(layout.DATASET)
+    prepared = read_prepared(paths.DATASET)
     index = read_split(role)
     data = TrainingData(
         train=prepared.images.take(index["train"]),
@@ -36,7 +35,7 @@ def main(role: str) -> None:
         uncropped=prepared.uncropped and prepared.uncropped.take(index["train"]),
     )
     checkpoint = obtain(params, role, prepared.dataset, data)
-    checkpoints.save(layout.CLASSIFIERS / role / "model", checkpoint)
+    checkpoints.save(paths.CLASSIFIERS / role / "model", checkpoint)
     log_with_dvclive(role, checkpoint.card)
 
 
@@ -45,7 +44,7 @@ def obtain(params: Params, role: str, dataset: Dataset, data: TrainingData) -> C
     recipe = recipe_of(params, role)
     if params.train.source == "pretrained":
         stems = sorted(
-            p.with_suffix("") for p in layout.PRETRAINED_CLASSIFIERS.glob(f"*/{role}.json")
+            p.with_suffix("") for p in paths.PRETRAINED_CLASSIFIERS.glob(f"*/{role}.json")
         )
         card = checkpoints.data_card(dataset.name, data.train)
         card["split"] = {
@@ -86,9 +85,9 @@ def log_with_dvclive(role: str, card: Card) -> None:
                 live.step = epoch["epoch"]
                 for curve in CURVES:
                     live.log_metric(curve, epoch[curve])
-        with files.atomic_folder(layout.PLOTS / "training" / role) as fresh:
+        with files.atomic_folder(paths.PLOTS / "training" / role) as fresh:
             shutil.copytree(Path(scratch) / "plots" / "metrics", fresh, dirs_exist_ok=True)
-    files.write_json(layout.METRICS / f"train_{role}.json", card["metrics"])
+    files.write_json(paths.METRICS / f"train_{role}.json", card["metrics"])
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ from dataclasses import asdict
 import torch
 from tqdm import tqdm
 
-from trustmia import checkpoints
-from trustmia import paths as layout
+from trustmia import checkpoints, paths
 from trustmia.checkpoints import Checkpoint
 from trustmia.compute import pick_device, resolved
 from trustmia.errors import UserError
@@ -26,17 +25,17 @@ def main() -> None:
     if params.generator.source == "stylegan2_ada":
         keep_stylegan2_ada(params.generator)
         return
-    prepared = read_prepared(layout.DATASET)
+    prepared = read_prepared(paths.DATASET)
     images = prepared.images.take(read_split("generator")["train"])
     checkpoint = obtain(params, prepared.dataset, images)
-    checkpoints.save(layout.GENERATOR / "model", checkpoint)
+    checkpoints.save(paths.GENERATOR / "model", checkpoint)
 
 
 def keep_stylegan2_ada(params: GeneratorParams) -> None:
     """Keep NVIDIA's pickle as the generator, once its checksum is right."""
     name, own = str(params.stylegan2_ada_pickle), params.stylegan2_ada_sha256
     chosen = {"generator.stylegan2_ada_pickle": name}
-    stylegan2_ada.save(layout.GENERATOR, layout.STYLEGAN2_ADA / name, own, chosen)
+    stylegan2_ada.save(paths.GENERATOR, paths.STYLEGAN2_ADA / name, own, chosen)
 
 
 def obtain(params: Params, dataset: Dataset, images: Images) -> Checkpoint:
@@ -47,7 +46,7 @@ def obtain(params: Params, dataset: Dataset, images: Images) -> Checkpoint:
     decisive = {f"generator.{key}": value for key, value in asdict(config).items()}
     data = checkpoints.data_card(dataset.name, images)
     if params.generator.source == "pretrained":
-        stems = [p.with_suffix("") for p in layout.PRETRAINED_GENERATOR.glob("model.json")]
+        stems = [p.with_suffix("") for p in paths.PRETRAINED_GENERATOR.glob("model.json")]
         return checkpoints.load_fitting(stems, "generator", decisive, data, "generator.source")
     history: list[GanEpoch] = []
     generator = train(dataset, images, config, params.seed, history)

@@ -2,8 +2,7 @@
 
 from tqdm import tqdm
 
-from trustmia import checkpoints
-from trustmia import paths as layout
+from trustmia import checkpoints, paths
 from trustmia.checkpoints import Checkpoint
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.recipe import Recipe, TrainingData
@@ -27,9 +26,9 @@ def main() -> None:
     """
     params = load_params()
     if not params.generator.judge_epochs:
-        checkpoints.save(layout.JUDGE / "model", Checkpoint({}, {"kind": "none"}))
+        checkpoints.save(paths.JUDGE / "model", Checkpoint({}, {"kind": "none"}))
         return
-    prepared = read_prepared(layout.DATASET)
+    prepared = read_prepared(paths.DATASET)
     index = read_split("generator")
     if not len(index["train"]) or not len(index["holdout"]):
         raise UserError(
@@ -38,14 +37,14 @@ def main() -> None:
         )
     train, holdout = (prepared.images.take(index[part]) for part in ("train", "holdout"))
     checkpoint = obtain(params, prepared.dataset, TrainingData(train, holdout))
-    checkpoints.save(layout.JUDGE / "model", checkpoint)
+    checkpoints.save(paths.JUDGE / "model", checkpoint)
 
 
 def obtain(params: Params, dataset: Dataset, data: TrainingData) -> Checkpoint:
     """Train the judge, or take the pretrained one that this training would give."""
     recipe = recipe_of(params)
     if params.generator.source == "pretrained":
-        stems = [p.with_suffix("") for p in layout.PRETRAINED_JUDGE.glob("model.json")]
+        stems = [p.with_suffix("") for p in paths.PRETRAINED_JUDGE.glob("model.json")]
         card = checkpoints.data_card(dataset.name, data.train)
         return checkpoints.load_fitting(stems, "judge", recipe.params, card, "generator.source")
     with tqdm(total=recipe.config.epochs, desc="train judge", unit="epoch") as bar:

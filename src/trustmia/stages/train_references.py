@@ -2,8 +2,7 @@
 
 from tqdm import tqdm
 
-from trustmia import files
-from trustmia import paths as layout
+from trustmia import files, paths
 from trustmia.arrays import Int64
 from trustmia.checkpoints import Checkpoint
 from trustmia.images.prepared import read_prepared
@@ -29,18 +28,18 @@ def main() -> None:
     params = load_params()
     index = read_audited()
     member = complementary_halves(len(index), params.references.count, params.seed)
-    with files.atomic_folder(layout.REFERENCES) as fresh:
+    with files.atomic_folder(paths.REFERENCES) as fresh:
         write_assignment(fresh, Assignment(member, index))
         if len(member):
             job, wanted = job_of(params, index), tasks(member, params.seed)
-            unfinished = Unfinished(layout.UNFINISHED_REFERENCES, job, wanted)
+            unfinished = Unfinished(paths.UNFINISHED_REFERENCES, job, wanted)
             train(job, wanted, unfinished, executor_of(params.references))
             unfinished.move_to(fresh)
 
 
 def job_of(params: Params, index: Int64) -> Job:
     """Return what is trained: classifiers like the target, on the audited images."""
-    prepared = read_prepared(layout.DATASET)
+    prepared = read_prepared(paths.DATASET)
     changes = {} if params.references.epochs is None else {"epochs": params.references.epochs}
     recipe = classifier_recipe(
         params.train.model_copy(update=changes),

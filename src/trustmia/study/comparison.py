@@ -12,8 +12,9 @@ from scipy.special import stdtrit
 from tabulate import tabulate
 
 from trustmia.full_keys import changes
+from trustmia.image_sets import HELD_OUT
 from trustmia.study.repository import ExperimentRepository, Finished
-from trustmia.study.tables import ATTACK_METRICS, HELD_OUT, attacks_table, models_table
+from trustmia.study.tables import ATTACK_METRICS, attacks_table, models_table
 
 CONFIDENCE = 0.95
 # Shown where an experiment trained the target and did not calibrate it.

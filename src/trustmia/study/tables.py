@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trustmia import paths as layout
+from trustmia import paths
+from trustmia.image_sets import FAKE, HELD_OUT
 
 RunTables = dict[str, pd.DataFrame]
 Read = Callable[[str], bytes]
@@ -48,9 +49,7 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 ATTACK_METRICS = ("precision", "recall", "fpr", "advantage", "auroc")
 MODEL_METRICS = ("accuracy", "nll", "ece", "overconfidence_error", "mmps")
-# The set of held-out images, which rankings are judged against.
-HELD_OUT = "original"
-ROC_SETS = (HELD_OUT, "fake")
+ROC_SETS = (HELD_OUT, FAKE)
 ROC_POINTS = 300
 
 
@@ -65,10 +64,10 @@ def run_tables(read: Read) -> RunTables:
         "models": models_table(read),
         "attacks": attacks_table(read),
         "roc": _roc_table(read),
-        "density": _csv_table("density", read, f"{layout.PLOTS}/score_density.csv"),
+        "density": _csv_table("density", read, f"{paths.PLOTS}/score_density.csv"),
         "distances": _distances_table(read),
-        "reliability": _csv_table("reliability", read, f"{layout.PLOTS}/reliability_target.csv"),
-        "embedding": _csv_table("embedding", read, f"{layout.PLOTS}/tsne.csv"),
+        "reliability": _csv_table("reliability", read, f"{paths.PLOTS}/reliability_target.csv"),
+        "embedding": _csv_table("embedding", read, f"{paths.PLOTS}/tsne.csv"),
         "gallery": _gallery_table(read),
     }
 
@@ -81,18 +80,18 @@ def workspace_tables() -> RunTables:
 def models_table(read: Read) -> pd.DataFrame:
     """Return how good the target is: as trained (`test_accuracy`), and after calibration."""
     rows: list[tuple[str, float]] = []
-    trained = _read_json(read, f"{layout.METRICS}/train_target.json")
+    trained = _read_json(read, f"{paths.METRICS}/train_target.json")
     if trained:
         rows += [(f"{part}_accuracy", trained[part]["accuracy"]) for part in ("train", "test")]
-    calibrated = _read_json(read, f"{layout.METRICS}/calibration_target.json").get("after", {})
+    calibrated = _read_json(read, f"{paths.METRICS}/calibration_target.json").get("after", {})
     rows += [(name, calibrated[name]) for name in MODEL_METRICS if name in calibrated]
     return _typed("models", rows)
 
 
 def attacks_table(read: Read) -> pd.DataFrame:
     """Return what every attack reaches, with intervals where the run has them."""
-    decided = _read_json(read, f"{layout.METRICS}/attack_results.json").get("sets", {})
-    ranked = _read_json(read, f"{layout.METRICS}/ranking.json")
+    decided = _read_json(read, f"{paths.METRICS}/attack_results.json").get("sets", {})
+    ranked = _read_json(read, f"{paths.METRICS}/ranking.json")
     rows = [*_decision_rows(decided, set(ranked)), *_ranking_rows(ranked)]
     return _typed("attacks", rows)
 
@@ -138,11 +137,11 @@ def _attacks_of(sets: dict[str, Any]) -> dict[str, None]:
 
 
 def _roc_table(read: Read) -> pd.DataFrame:
-    decided = _read_json(read, f"{layout.METRICS}/attack_results.json").get("sets", {})
-    ranked = _read_json(read, f"{layout.METRICS}/ranking.json")
+    decided = _read_json(read, f"{paths.METRICS}/attack_results.json").get("sets", {})
+    ranked = _read_json(read, f"{paths.METRICS}/ranking.json")
     parts = []
     for attack in _attacks_of(decided) | dict.fromkeys(ranked):
-        curves = _read_csv(read, f"{layout.PLOTS}/roc/{attack}.csv")
+        curves = _read_csv(read, f"{paths.PLOTS}/roc/{attack}.csv")
         if curves is None:
             continue
         for name in ROC_SETS:
@@ -158,13 +157,13 @@ def thinned(curve: pd.DataFrame, points: int) -> pd.DataFrame:
 
 
 def _distances_table(read: Read) -> pd.DataFrame:
-    distances = _read_json(read, f"{layout.METRICS}/score_distances.json")
+    distances = _read_json(read, f"{paths.METRICS}/score_distances.json")
     return _typed("distances", [(a, b, d) for a, row in distances.items() for b, d in row.items()])
 
 
 def _gallery_table(read: Read) -> pd.DataFrame:
     try:
-        content = read(f"{layout.OUTPUTS}/gallery/gallery.parquet")
+        content = read(f"{paths.OUTPUTS}/gallery/gallery.parquet")
     except FileNotFoundError:
         return _typed("gallery", None)
     return _typed("gallery", pd.read_parquet(io.BytesIO(content)))
