@@ -13,7 +13,7 @@ from PIL import Image
 from trustmia.arrays import UInt8
 from trustmia.classifiers import augmentation
 from trustmia.classifiers.inference import as_inputs
-from trustmia.datasets import bundled
+from trustmia.image_sets import bundled
 from trustmia.datasets.base import DatasetSource, ImageFiles
 from trustmia.datasets.preparing import Shape, require, write_dataset, write_images
 from trustmia.errors import UserError

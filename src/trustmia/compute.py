@@ -7,7 +7,8 @@ from typing import Literal, TypeVar
 
 import torch
 
-Precision = Literal["auto", "fp32", "bf16"]
+from trustmia.settings import Precision
+
 Resolved = Literal["fp32", "bf16"]
 ModuleT = TypeVar("ModuleT", bound=torch.nn.Module)
 

@@ -4,28 +4,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from trustmia.attacks import ATTACKS
 from trustmia.attacks.reference import FAMILIES
 from trustmia.calibration import METHODS
+from trustmia.classifiers import AUGMENTATIONS
 from trustmia.classifiers.architectures import ARCHITECTURES
-from trustmia.classifiers.augmentation import AUGMENTATIONS
-from trustmia.compute import Precision
 from trustmia.datasets import DATASETS
 from trustmia.errors import UserError
 from trustmia.image_sets import HELD_OUT, IMAGE_SETS
 from trustmia.image_sets.views import QUERIES
 from trustmia.images.resizing import Fit
-from trustmia.references.local import Parallel
-from trustmia.splits.published import PUBLISHED_SPLITS
+from trustmia.references import Parallel
+from trustmia.settings import Count, Precision, Rate, Section
+from trustmia.splits import PUBLISHED_SPLITS
 from trustmia.splits.stratified import SplitSizes
 from trustmia.yaml_files import read_yaml
 
-Count = Annotated[int, Field(ge=1, le=10**9)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
-Rate = Annotated[float, Field(gt=0, le=1)]
 Source = Literal["pretrained", "scratch"]
 
 
@@ -64,12 +62,6 @@ def _four_decimals(value: float) -> float:
 FourDecimals = AfterValidator(_four_decimals)
 FileName = Annotated[str, AfterValidator(_plain_name)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Section(BaseModel):
-    """A part of `params.yaml`: no unknown keys, no silent conversions."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class DatasetParams(Section):

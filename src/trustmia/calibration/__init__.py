@@ -1,13 +1,16 @@
 """Registry of calibration methods."""
 
-from trustmia.calibration.base import Calibration, FitInputs, LllaSettings, Method
-from trustmia.calibration.llla import LLLA
-from trustmia.calibration.temperature import NONE, TEMPERATURE
+from typing import TYPE_CHECKING
 
-METHODS: dict[str, Method] = {
-    "none": NONE,
-    "temperature": TEMPERATURE,
-    "llla": LLLA,
-}
+from trustmia.registry import Registry
 
-__all__ = ["METHODS", "Calibration", "FitInputs", "LllaSettings", "Method"]
+if TYPE_CHECKING:
+    from trustmia.calibration.base import Method
+
+METHODS: "Registry[Method]" = Registry(
+    {
+        "none": "trustmia.calibration.temperature:NONE",
+        "temperature": "trustmia.calibration.temperature:TEMPERATURE",
+        "llla": "trustmia.calibration.llla:LLLA",
+    }
+)

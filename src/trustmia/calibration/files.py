@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from trustmia import checkpoints
-from trustmia.calibration import METHODS, Calibration
+from trustmia.calibration import METHODS
+from trustmia.calibration.base import Calibration
 from trustmia.checkpoints import Checkpoint
 
 

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from trustmia.arrays import UInt8
 
-AUGMENTATIONS = ("none", "rotate_crop_flip")
 MAX_DEGREES = 20.0
 # The paper resizes the shorter side to 230 pixels before it crops 224.
 UNCROPPED, CROPPED = 230, 224

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from trustmia.arrays import Float32, UInt8
-from trustmia.classifiers.architectures import Classifier
-from trustmia.compute import Precision, autocast
+from trustmia.classifiers.architectures.base import Classifier
+from trustmia.compute import autocast
+from trustmia.settings import Precision
 
 
 @dataclass(frozen=True)

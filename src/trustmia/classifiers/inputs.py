@@ -4,7 +4,8 @@ import numpy as np
 
 from trustmia.arrays import Float32
 from trustmia.checkpoints import Checkpoint
-from trustmia.classifiers.architectures import ARCHITECTURES, Classifier
+from trustmia.classifiers.architectures import ARCHITECTURES
+from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import Inputs, as_inputs
 from trustmia.images.base import Dataset, Images
 

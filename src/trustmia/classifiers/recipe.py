@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trustmia.checkpoints import Card, Checkpoint, data_card, versions
-from trustmia.classifiers.architectures import Classifier
+from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.augmented import AugmentedInputs
 from trustmia.classifiers.inference import Inputs, predict
 from trustmia.classifiers.inputs import build, prepare, restore

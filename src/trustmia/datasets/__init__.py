@@ -1,11 +1,20 @@
 """Registry of published data sets."""
 
-from trustmia.datasets import afhq, cifar10, cifar100, fashion_mnist, stanford_dogs, stl10, svhn
-from trustmia.datasets.base import DatasetSource
+from typing import TYPE_CHECKING
 
-DATASETS: dict[str, DatasetSource] = {
-    module.SOURCE.name: module.SOURCE
-    for module in (fashion_mnist, cifar10, cifar100, stl10, svhn, stanford_dogs, afhq)
-}
+from trustmia.registry import Registry
 
-__all__ = ["DATASETS", "DatasetSource"]
+if TYPE_CHECKING:
+    from trustmia.datasets.base import DatasetSource
+
+DATASETS: "Registry[DatasetSource]" = Registry(
+    {
+        "fashion_mnist": "trustmia.datasets.fashion_mnist:SOURCE",
+        "cifar10": "trustmia.datasets.cifar10:SOURCE",
+        "cifar100": "trustmia.datasets.cifar100:SOURCE",
+        "stl10": "trustmia.datasets.stl10:SOURCE",
+        "svhn": "trustmia.datasets.svhn:SOURCE",
+        "stanford_dogs": "trustmia.datasets.stanford_dogs:SOURCE",
+        "afhq": "trustmia.datasets.afhq:SOURCE",
+    }
+)

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from trustmia.arrays import UInt8
-from trustmia.compute import Precision, autocast
+from trustmia.compute import autocast
 from trustmia.images.base import Images
 from trustmia.images.resizing import as_picture, as_pixels, fit_square
+from trustmia.settings import Precision
 
 PREVIEW_COLUMNS = 12
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trustmia import checkpoints, files
 from trustmia.checkpoints import Card, Checkpoint
-from trustmia.classifiers.architectures import Classifier
+from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inputs import build
 from trustmia.datasets import DATASETS
 from trustmia.errors import UserError

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from trustmia.checkpoints import Checkpoint
 from trustmia.compute import cores, pick_device
 from trustmia.errors import UserError
+from trustmia.references import Parallel
 from trustmia.references.job import Done, Job, Task, train_one
 from trustmia.references.stacked import train_stack
-
-Parallel = Literal["auto", "processes", "stacked", "none"]
 
 
 @dataclass(frozen=True)

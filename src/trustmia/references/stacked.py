@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from trustmia.checkpoints import Checkpoint
 from trustmia.classifiers import recipe as recipes
-from trustmia.classifiers.architectures import Classifier
+from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.augmented import AugmentedInputs
 from trustmia.classifiers.inputs import build, prepare
 from trustmia.classifiers.recipe import Recipe, TrainingData

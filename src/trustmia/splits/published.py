@@ -5,14 +5,13 @@ repository call by call: scikit-learn's `train_test_split` where that is stratif
 PyTorch's `random_split` elsewhere.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
 from trustmia.arrays import Int64
 from trustmia.errors import UserError
 from trustmia.seeding import derive_seed
+from trustmia.splits import PUBLISHED_SPLITS
 from trustmia.splits.stratified import ROLES, Split, SplitSizes, take
 
 # Seed of `get_subsampled_dataset` where the CIFAR-10 experiments give none.
@@ -55,7 +54,8 @@ def published_split(
     return split
 
 
-def _cifar10(labels: Int64, sizes: SplitSizes, seed: int) -> Split:
+def cifar10(labels: Int64, sizes: SplitSizes, seed: int) -> Split:
+    """Divide CIFAR-10 (see `published_split`)."""
     from sklearn.model_selection import train_test_split
 
     boundary = len(labels) * 5 // 6  # five training batches, one test batch
@@ -77,7 +77,8 @@ def _cifar10(labels: Int64, sizes: SplitSizes, seed: int) -> Split:
     }
 
 
-def _stanford_dogs(labels: Int64, sizes: SplitSizes, seed: int) -> Split:
+def stanford_dogs(labels: Int64, sizes: SplitSizes, seed: int) -> Split:
+    """Divide Stanford Dogs (see `published_split`)."""
     everything = np.arange(len(labels), dtype=np.int64)
     train, test = _random_split(everything, int(DOGS_TRAIN_SHARE * len(labels)), seed)
     if (sizes.train, sizes.test) != (len(train) // 2, len(test) // 2):
@@ -111,9 +112,3 @@ def _random_split(index: Int64, size: int, seed: int) -> tuple[Int64, Int64]:
 
 def _does_not_fit(allowed: str) -> UserError:
     return UserError(f"params.yaml: split: method published allows {allowed}")
-
-
-PUBLISHED_SPLITS: dict[str, Callable[[Int64, SplitSizes, int], Split]] = {
-    "cifar10": _cifar10,
-    "stanford_dogs": _stanford_dogs,
-}

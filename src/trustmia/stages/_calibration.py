@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from trustmia.arrays import Int64
-from trustmia.calibration import METHODS, Calibration, FitInputs, LllaSettings
-from trustmia.classifiers.architectures import Classifier
+from trustmia.calibration import METHODS
+from trustmia.calibration.base import Calibration, FitInputs, LllaSettings
+from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import Prediction, predict
 from trustmia.classifiers.inputs import prepare
 from trustmia.image_sets import HELD_OUT, IMAGE_SETS

@@ -5,8 +5,8 @@ import torch
 
 from trustmia import checkpoints, files, paths
 from trustmia.arrays import Int64
-from trustmia.calibration import Calibration
 from trustmia.calibration import files as calibrated
+from trustmia.calibration.base import Calibration
 from trustmia.calibration.metrics import calibration_metrics, reliability_table
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.inference import Prediction

@@ -5,7 +5,7 @@ import numpy as np
 from trustmia import checkpoints, files, paths
 from trustmia.checkpoints import Checkpoint
 from trustmia.classifiers import inputs as classifiers
-from trustmia.classifiers.architectures import Classifier
+from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import predict
 from trustmia.generators.fakes import load_fakes
 from trustmia.generators.quality import Seen, quality, unknown_quality

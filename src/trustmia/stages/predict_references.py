@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from trustmia import checkpoints, files, paths
 from trustmia.arrays import Bool, Float32, Int64
-from trustmia.calibration import Calibration
 from trustmia.calibration import files as calibrated
+from trustmia.calibration.base import Calibration
 from trustmia.checkpoints import Card
 from trustmia.classifiers import inputs as classifiers
-from trustmia.classifiers.architectures import Classifier
+from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import Prediction
 from trustmia.compute import pick_device
 from trustmia.errors import UserError

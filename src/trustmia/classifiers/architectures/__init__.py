@@ -1,16 +1,17 @@
 """Registry of classifier architectures."""
 
-from trustmia.classifiers.architectures.base import Architecture, Classifier
-from trustmia.classifiers.architectures.efficientnet_b0 import EfficientNetB0
-from trustmia.classifiers.architectures.resnet18 import ResNet18
-from trustmia.classifiers.architectures.resnet50 import ResNet50
-from trustmia.classifiers.architectures.salem_cnn import SalemCNN
+from typing import TYPE_CHECKING
 
-ARCHITECTURES: dict[str, Architecture] = {
-    "salem_cnn": SalemCNN,
-    "resnet18": ResNet18,
-    "efficientnet_b0": EfficientNetB0,
-    "resnet50": ResNet50,
-}
+from trustmia.registry import Registry
 
-__all__ = ["ARCHITECTURES", "Architecture", "Classifier"]
+if TYPE_CHECKING:
+    from trustmia.classifiers.architectures.base import Architecture
+
+ARCHITECTURES: "Registry[Architecture]" = Registry(
+    {
+        "salem_cnn": "trustmia.classifiers.architectures.salem_cnn:SalemCNN",
+        "resnet18": "trustmia.classifiers.architectures.resnet18:ResNet18",
+        "efficientnet_b0": "trustmia.classifiers.architectures.efficientnet_b0:EfficientNetB0",
+        "resnet50": "trustmia.classifiers.architectures.resnet50:ResNet50",
+    }
+)
