@@ -11,8 +11,8 @@ from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.attacks.run_on_scores import run_audit
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.classifiers.inference import as_inputs, predict
+from trustmia.classifiers.inputs import normalization
 from trustmia.compute import place
-from trustmia.image_sets.corruptions import normalization
 from trustmia.signals.scores import ScoreSet
 from trustmia.torchvision_compat import declare_missing_operators
 
@@ -20,7 +20,7 @@ IMAGES = 2500
 SETS = 7
 PASSES = 6  # decisions, attack scores and the maximum scores of four groups
 BATCH = 128
-FACTOR, OFFSET = normalization((0.2860,), (0.3530,), "original")
+FACTOR, OFFSET = normalization((0.2860,), (0.3530,))
 
 
 class PerImage(Dataset[tuple[Tensor, int]]):

@@ -7,9 +7,9 @@ from torch.nn import functional as F
 from benchmarks.timing import side_by_side
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.classifiers.inference import as_inputs
+from trustmia.classifiers.inputs import normalization
 from trustmia.classifiers.training import Labelled, TrainConfig, make_optimizer, train_epoch
 from trustmia.compute import autocast, pick_device, place
-from trustmia.image_sets.corruptions import normalization
 
 IMAGES = 2500
 ROUNDS = 15
@@ -21,7 +21,7 @@ def report() -> str:
     device = pick_device()
     torch.manual_seed(0)
     pixels = np.random.default_rng(0).integers(256, size=(IMAGES, 1, 28, 28), dtype=np.uint8)
-    inputs = as_inputs(pixels, *normalization((0.2860,), (0.3530,), "original"))
+    inputs = as_inputs(pixels, *normalization((0.2860,), (0.3530,)))
     data = Labelled(inputs, torch.randint(10, (IMAGES,))).to(device)
     model = place(ARCHITECTURES["salem_cnn"](1, 28, 10), device)
     optimizer = make_optimizer(model, config)

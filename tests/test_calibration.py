@@ -20,8 +20,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from tests.helpers import REFERENCE, ROOT
 from trustmia import checkpoints
-from trustmia.calibration import METHODS, Calibration, FitInputs, LllaSettings, Method
+from trustmia.calibration import METHODS
 from trustmia.calibration import files as calibrated
+from trustmia.calibration.base import Calibration, FitInputs, LllaSettings, Method
 from trustmia.calibration.llla import Llla, exact_hessian, published_hessian, smallest
 from trustmia.calibration.metrics import BINS, calibration_metrics, reliability_table
 from trustmia.calibration.temperature import fit_temperature

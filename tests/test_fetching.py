@@ -35,7 +35,8 @@ from trustmia.datasets.fetching import (
     obtain,
 )
 from trustmia.errors import UserError
-from trustmia.image_sets.foreign import PUBLISHED_SETS
+from trustmia.image_sets import IMAGE_SETS
+from trustmia.image_sets.foreign import all_published
 from trustmia.paper.configurations import FOLDER, configurations
 from trustmia.params import load_params
 from trustmia.torchvision_compat import declare_missing_operators
@@ -406,9 +407,10 @@ def test_foreign_sets_show_some_classes_alone(
     name: str, miniature: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    image_set = PUBLISHED_SETS[name]
+    image_set = IMAGE_SETS[name]
+    assert image_set.dataset
     fetch([image_set.dataset], request_to(miniature, tmp_path))
-    shown = set(image_set.read(Path("data")).labels.tolist())
+    shown = set(all_published(image_set, Path("data")).labels.tolist())
     classes = {DATASETS[image_set.dataset].classes[label] for label in shown}
     assert classes == set(image_set.classes or ())
     assert "monkey" not in classes

@@ -21,6 +21,7 @@ from trustmia.classifiers.inference import predict
 from trustmia.errors import UserError
 from trustmia.exhibits.gallery import MAX_PER_SET, MIN_SIDE, enlarged_png, exhibit, select
 from trustmia.generators.fakes import save_fakes
+from trustmia.image_sets import IMAGE_SETS
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import DESCRIPTION, LABELS, PIXELS, describe, read_dataset
 from trustmia.signals.decisions import Decisions, read_decisions, write_decisions
@@ -239,7 +240,9 @@ def test_target_says_of_an_exhibit_what_the_gallery_says(small: Path) -> None:
     for name, rows in table.groupby("set"):
         pixels = np.stack([opened(png)[::2, ::2][None] for png in rows["png"]])
         images = Images(pixels, np.zeros(len(rows), dtype=np.int64))
-        logits = predict(model, classifiers.prepare(dataset, images, str(name))).logits
+        known = IMAGE_SETS[str(name)]
+        shown = classifiers.prepare(dataset, images, known.normalised, known.scale)
+        logits = predict(model, shown).logits
         scores = logits.softmax(dim=1).numpy()
         assert np.allclose(scores.max(axis=1), rows["score"], atol=1e-3)
         assert [dataset.classes[k] for k in scores.argmax(axis=1)] == rows["predicted"].tolist()

@@ -13,17 +13,18 @@ from PIL import Image
 from trustmia.arrays import UInt8
 from trustmia.classifiers import augmentation
 from trustmia.classifiers.inference import as_inputs
-from trustmia.image_sets import bundled
+from trustmia.classifiers.inputs import normalization
 from trustmia.datasets.base import DatasetSource, ImageFiles
 from trustmia.datasets.preparing import Shape, require, write_dataset, write_images
 from trustmia.errors import UserError
-from trustmia.image_sets.corruptions import normalization, permute_pixels
-from trustmia.image_sets.derived import DERIVED_SETS, ImageSetInputs
-from trustmia.image_sets.foreign import BUNDLED_SETS, BundledSetInputs
+from trustmia.image_sets import IMAGE_SETS, bundled
+from trustmia.image_sets.derived import ShownInputs, permute_pixels
+from trustmia.image_sets.foreign import ForeignInputs
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_dataset, read_images, read_prepared
 from trustmia.images.resizing import as_picture, as_pixels, fit_square
 from trustmia.images.sampling import draw_at_most
+from trustmia.registry import resolve
 from trustmia.torchvision_compat import declare_missing_operators
 
 
@@ -54,14 +55,15 @@ def test_every_image_has_a_permutation_of_its_own() -> None:
 
 def inputs_of(image_set: str) -> torch.Tensor:
     mean, std = (0.3, 0.4, 0.5), (0.2, 0.3, 0.4)
-    inputs = as_inputs(pictures(), *normalization(mean, std, image_set))
+    known = IMAGE_SETS[image_set]
+    inputs = as_inputs(pictures(), *normalization(mean, std, known.normalised, known.scale))
     return inputs.batch(torch.arange(len(inputs)))
 
 
 def test_ordinary_images_are_normalised_by_channel() -> None:
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ([0.3, 0.4, 0.5], [0.2, 0.3, 0.4]))
     expected = (torch.from_numpy(pictures()).float() / 255 - mean) / std
-    for name in ("members", "original", "permuted", "fake"):
+    for name in ("original", "permuted", "fake"):
         torch.testing.assert_close(inputs_of(name), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -102,14 +104,17 @@ def test_patches_fit_the_model_and_follow_their_generator(
 
 
 def image_set(name: str, seed: int = 0, size: int = 28, channels: int = 1) -> Images:
-    if name in BUNDLED_SETS:
-        return BUNDLED_SETS[name](BundledSetInputs(channels, size, 10, seed))
+    known = IMAGE_SETS[name]
     held_out = Images(pictures(6, channels, size), np.arange(6))
     fakes = Images(pictures(5, channels, size), np.arange(5))
-    return DERIVED_SETS[name](ImageSetInputs(held_out, lambda: fakes, 4, seed))
+    inputs: ShownInputs | ForeignInputs = ShownInputs(held_out, lambda: fakes, 4, seed)
+    if known.ahead:
+        inputs = ForeignInputs(name, known, Path(), channels, size, None, 10, seed)
+    images: Images = resolve(known.made_by)(inputs)
+    return images
 
 
-@pytest.mark.parametrize("name", [*DERIVED_SETS, *BUNDLED_SETS])
+@pytest.mark.parametrize("name", [name for name, known in IMAGE_SETS.items() if not known.dataset])
 @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
 def test_every_image_set_fits_the_model_and_is_the_same_twice(
     name: str, channels: int, size: int

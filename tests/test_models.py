@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trustmia.classifiers.architectures import ARCHITECTURES, Classifier, efficientnet_b0
+from trustmia.classifiers.architectures import ARCHITECTURES, efficientnet_b0
+from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.architectures.salem_cnn import SalemCNN
 
 EXPECTED = Path(__file__).parent / "fixtures" / "reference" / "networks_expected.json"

@@ -18,7 +18,8 @@ from torch.utils.data import Dataset, Subset, random_split
 from tests.helpers import ROOT, run
 from trustmia import checkpoints
 from trustmia.arrays import Int64
-from trustmia.classifiers.architectures import ARCHITECTURES, Classifier
+from trustmia.classifiers.architectures import ARCHITECTURES
+from trustmia.classifiers.architectures.base import Classifier
 from trustmia.datasets import DATASETS
 from trustmia.errors import UserError
 from trustmia.measures.results import COLUMNS

@@ -25,9 +25,10 @@ from trustmia.errors import UserError
 from trustmia.image_sets.views import QUERIES
 from trustmia.images.base import Dataset, Images
 from trustmia.params import load_params
+from trustmia.references import Parallel
 from trustmia.references.assignment import complementary_halves
 from trustmia.references.job import Job, Task, tasks, train_one
-from trustmia.references.local import LocalExecutor, Parallel
+from trustmia.references.local import LocalExecutor
 from trustmia.references.rows import arrange
 from trustmia.references.store import read_assignment
 from trustmia.references.unfinished import Unfinished

@@ -22,12 +22,14 @@ from tests.report_tables import LEARNED, SETS, Tables, run_tables, study_tables
 from trustmia import cli, files, paths
 from trustmia.commands.report import find_report
 from trustmia.errors import UserError
+from trustmia.image_sets import in_order
+from trustmia.image_sets import title as set_title
 from trustmia.params import load_params
 from trustmia.report import figures
 from trustmia.report.answer import answer
 from trustmia.report.frames import Frames, frames
 from trustmia.report.grids import grids
-from trustmia.report.names import attack_title, in_order, palette, set_title
+from trustmia.report.names import attack_title, palette
 from trustmia.report.page import render
 from trustmia.report.pictures import as_png, pictures, score_text, write_pictures
 from trustmia.report.provenance import Provenance, read_provenance

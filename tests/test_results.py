@@ -12,9 +12,10 @@ from trustmia.arrays import Float32
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.attacks.run_on_scores import AuditResult, run_audit
 from trustmia.errors import UserError
+from trustmia.image_sets import IMAGE_SETS, SPARE_COLOURS, colours
 from trustmia.measures.ranking import judge
 from trustmia.measures.ranking_results import as_entry, rankings, rates_table
-from trustmia.measures.results import OTHER_COLOURS, SET_COLOURS, as_metrics, as_summary, colours
+from trustmia.measures.results import as_metrics, as_summary
 from trustmia.report import readme
 from trustmia.signals.scores import ScoreSet
 from trustmia.stages.attack import HISTOGRAM_BINS, histograms
@@ -126,10 +127,11 @@ def test_histograms_are_those_of_a_loop_over_images() -> None:
 
 def test_known_sets_keep_their_colour_and_others_get_one() -> None:
     palette = colours(["fake", "holiday", "original", "pets"])
-    assert palette["fake"] == SET_COLOURS["fake"] and palette["original"] == SET_COLOURS["original"]
-    assert {palette["holiday"], palette["pets"]} <= set(OTHER_COLOURS)
+    own = {name: known.colour for name, known in IMAGE_SETS.items() if known.colour}
+    assert palette["fake"] == own["fake"] and palette["original"] == own["original"]
+    assert {palette["holiday"], palette["pets"]} <= set(SPARE_COLOURS)
     assert palette["holiday"] != palette["pets"]
-    assert len(set(SET_COLOURS.values())) == len(SET_COLOURS)
+    assert len({*own.values(), *colours(["members"]).values()}) == len(own) + 1
 
 
 @pytest.mark.parametrize(

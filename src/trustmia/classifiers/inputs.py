@@ -18,7 +18,7 @@ def prepare(
 
 
 def normalization(
-    mean: tuple[float, ...], std: tuple[float, ...], normalised: bool, scale: float
+    mean: tuple[float, ...], std: tuple[float, ...], normalised: bool = True, scale: float = 1.0
 ) -> tuple[Float32, Float32]:
     """Return the affine map from uint8 pixels to a model's input.
 

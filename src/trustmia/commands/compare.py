@@ -1,5 +1,6 @@
 """`trustmia compare`: experiments side by side."""
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,36 @@ from trustmia.study.comparison import (
     stem,
 )
 from trustmia.study.repository import ExperimentRepository, Finished, open_repository
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.description = (
+        "Mean ± 95% interval (Student's t) over the seeds of experiments that differ in their seed "
+        "alone."
+    )
+    parser.add_argument(
+        "--experiments",
+        metavar="NAME,…",
+        help="experiments, or variants with all their seeds (default: all)",
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="of all commits rather than the current one"
+    )
+    parser.add_argument(
+        "--sort", metavar="METRIC", help="e.g. ece, salem.precision or salem.fpr.fake; rising"
+    )
+    parser.add_argument("--descending", action="store_true", help="falling instead")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write it, in long form")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write its tables")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the comparison."""
+    names = options.experiments
+    wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
+    sorting = Sorting(options.sort, options.descending)
+    print(compare(wanted, options.all, sorting, options.csv, options.markdown))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Keeps a finished run's models as the pretrained checkpoints of `models/`."""
 
+import argparse
 import datetime
 import re
 from pathlib import Path
@@ -10,6 +11,17 @@ from trustmia.errors import UserError
 from trustmia.freshness import require_current
 from trustmia.measures.results import read_metrics
 from trustmia.splits.stratified import ROLES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.add_argument("name", help="name of the classifier pair, e.g. standard")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Export the models and print where they are."""
+    for place in export_models(options.name):
+        print(place)
 
 
 def export_models(name: str) -> list[Path]:

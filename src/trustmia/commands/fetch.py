@@ -1,6 +1,8 @@
 """`trustmia fetch`: published data sets and weights, verified, into data/ and models/."""
 
+import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from trustmia import paths
 from trustmia.datasets import DATASETS
@@ -9,9 +11,34 @@ from trustmia.datasets.fetching import FetchRequest, check_given
 from trustmia.datasets.weights import PRETRAINED
 from trustmia.errors import UserError
 from trustmia.image_sets import IMAGE_SETS
-from trustmia.params import Params
+from trustmia.params import Params, load_params
 
 NAMES = (*DATASETS, *PRETRAINED)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="e.g. cifar10 stl10")
+    parser.add_argument("--all", action="store_true", help="all that params.yaml needs")
+    parser.add_argument(
+        "--mirror", metavar="URL", help="where files have their published names, e.g. a server"
+    )
+    parser.add_argument(
+        "--archive",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="file already downloaded, or a folder of them; may be repeated",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Fetch what the command line names."""
+    if bool(options.names) == options.all:
+        raise UserError(f"fetch: give --all, or names: {', '.join(NAMES)}")
+    names = needed(load_params()) if options.all else options.names
+    fetch(names, FetchRequest(paths.DOWNLOADS, options.mirror, tuple(options.archive)))
 
 
 def needed(params: Params) -> list[str]:

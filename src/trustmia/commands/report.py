@@ -1,5 +1,6 @@
 """`trustmia report`: finds the report that the last run wrote."""
 
+import argparse
 import webbrowser
 from pathlib import Path
 
@@ -9,6 +10,17 @@ from trustmia.freshness import Lock, WorkingTree, remark
 
 LOCK = Path("dvc.lock")
 STAGE = "report"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.add_argument("--open", action="store_true", help="open it in a browser")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also copy it to this file")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print where the report is."""
+    print(find_report(options.open, options.out))
 
 
 def find_report(open_it: bool, out: Path | None) -> str:

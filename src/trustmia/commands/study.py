@@ -1,5 +1,6 @@
 """`trustmia study`: many experiments through DVC's queue, and what they told."""
 
+import argparse
 import shlex
 from pathlib import Path
 
@@ -10,6 +11,44 @@ from trustmia.study.grid import load_grid
 from trustmia.study.repository import open_repository
 from trustmia.study.running import Say, run_study
 from trustmia.study.store import FOLDER, write_study
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.description = (
+        "DVC experiments VARIANT-sSEED through DVC's queue; what ran before on this commit is not "
+        "run again."
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("studies/default.yaml"),
+        metavar="FILE",
+        help="variants, seeds and stages (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="experiments at the same time (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=FOLDER,
+        metavar="DIR",
+        help="where the tables go (default: %(default)s)",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the study, saying how far it is."""
+
+    def say(message: str) -> None:
+        print(message, flush=True)
+
+    study(options.config, options.jobs, options.out, say)
 
 
 def study(config: Path, jobs: int, out: Path, say: Say) -> None:
