@@ -12,7 +12,7 @@ from trustmia.attacks.run_on_scores import run_audit
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.classifiers.inference import as_inputs, predict
 from trustmia.classifiers.inputs import normalization
-from trustmia.compute import place
+from trustmia.runtime.compute import place
 from trustmia.signals.scores import ScoreSet
 from trustmia.torchvision_compat import declare_missing_operators
 

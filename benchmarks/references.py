@@ -3,13 +3,13 @@
 import numpy as np
 
 from benchmarks.timing import side_by_side
-from trustmia.checkpoints import Checkpoint
 from trustmia.classifiers.recipe import Recipe
 from trustmia.classifiers.training import TrainConfig
 from trustmia.images.base import Dataset, Images
 from trustmia.references.assignment import complementary_halves
 from trustmia.references.job import Job, Task, tasks
 from trustmia.references.local import LocalExecutor
+from trustmia.runtime.checkpoints import Checkpoint
 
 MODELS, IMAGES, EPOCHS, ROUNDS = 16, 5000, 2, 2
 

@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from benchmarks.timing import side_by_side
-from trustmia.compute import pick_device, place
 from trustmia.generators.fakes import save_fakes
 from trustmia.generators.gan import Generator
 from trustmia.generators.sampling import SampleConfig, sample
+from trustmia.runtime.compute import pick_device, place
 
 IMAGES = 1000
 BATCH = 125

@@ -9,7 +9,7 @@ from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.classifiers.inference import as_inputs
 from trustmia.classifiers.inputs import normalization
 from trustmia.classifiers.training import Labelled, TrainConfig, make_optimizer, train_epoch
-from trustmia.compute import autocast, pick_device, place
+from trustmia.runtime.compute import autocast, pick_device, place
 
 IMAGES = 2500
 ROUNDS = 15

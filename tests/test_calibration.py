@@ -19,7 +19,6 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from tests.helpers import REFERENCE, ROOT
-from trustmia import checkpoints
 from trustmia.calibration import METHODS
 from trustmia.calibration import files as calibrated
 from trustmia.calibration.base import Calibration, FitInputs, LllaSettings, Method
@@ -33,6 +32,7 @@ from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Prepared
 from trustmia.params import validated
+from trustmia.runtime import checkpoints
 from trustmia.stages import _calibration, calibrate, predict_references
 from trustmia.stages._calibration import fit_calibration, noise_images
 from trustmia.torchvision_compat import declare_missing_operators

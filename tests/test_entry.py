@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from tests.helpers import ROOT, environment
-from trustmia import compute, files
+from trustmia import files
 from trustmia import program as entry
+from trustmia.runtime import compute
 
 PACKAGE_PROGRAMS = (
     ["src/stage.py", "attack"],

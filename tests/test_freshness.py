@@ -17,12 +17,13 @@ from ruamel.yaml import YAML
 
 from tests.helpers import git, run
 from tests.tiny_repository import make_tiny_repository
-from trustmia import checkpoints, cli
-from trustmia.checkpoints import Checkpoint
+from trustmia import cli
 from trustmia.commands.export_models import export_models
 from trustmia.errors import UserError
 from trustmia.freshness import Lock, WorkingTree, parse_lock, require_tracked
 from trustmia.report import readme
+from trustmia.runtime import checkpoints
+from trustmia.runtime.checkpoints import Checkpoint
 from trustmia.study.repository import open_repository
 from trustmia.yaml_files import parse_yaml
 

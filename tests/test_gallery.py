@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.helpers import ROOT, set_params
-from trustmia import checkpoints, files, paths
+from trustmia import files, paths
 from trustmia.arrays import Bool, UInt8
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.classifiers import inputs as classifiers
@@ -24,6 +24,7 @@ from trustmia.generators.fakes import save_fakes
 from trustmia.image_sets import IMAGE_SETS
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import DESCRIPTION, LABELS, PIXELS, describe, read_dataset
+from trustmia.runtime import checkpoints
 from trustmia.signals.decisions import Decisions, read_decisions, write_decisions
 from trustmia.signals.scores import ScoreSet, write_scores
 from trustmia.stages import gallery

@@ -7,8 +7,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from trustmia import checkpoints
-from trustmia.checkpoints import Checkpoint
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.classifiers.augmentation import uncropped_side
@@ -20,6 +18,8 @@ from trustmia.classifiers.training import TrainConfig
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Uncropped, starts_of
+from trustmia.runtime import checkpoints
+from trustmia.runtime.checkpoints import Checkpoint
 
 CPU = torch.device("cpu")
 TOY = Dataset("toy", ("cat", "dog", "bird"), 3, 16, (0.5,) * 3, (0.25,) * 3)

@@ -16,7 +16,6 @@ from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset, random_split
 
 from tests.helpers import ROOT, run
-from trustmia import checkpoints
 from trustmia.arrays import Int64
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.classifiers.architectures.base import Classifier
@@ -28,6 +27,7 @@ from trustmia.paper.checkpoints import PAPER_NAMES, import_checkpoints, parse_na
 from trustmia.paper.comparison import METRICS, compare, published_results
 from trustmia.paper.configurations import FOLDER, configurations, render
 from trustmia.params import Params, load_params
+from trustmia.runtime import checkpoints
 from trustmia.splits.published import published_split
 from trustmia.splits.stratified import SplitSizes
 

@@ -24,7 +24,6 @@ import torch
 from safetensors.torch import save
 
 from tests.helpers import ROOT, documented
-from trustmia.checkpoints import Card, Checkpoint
 from trustmia.classifiers.recipe import Recipe
 from trustmia.classifiers.training import TrainConfig
 from trustmia.errors import UserError
@@ -35,6 +34,7 @@ from trustmia.references.assignment import complementary_halves
 from trustmia.references.job import Job, Task, tasks
 from trustmia.references.local import LocalExecutor
 from trustmia.references.ray_cluster import RayExecutor
+from trustmia.runtime.checkpoints import Card, Checkpoint
 from trustmia.stages.train_references import executor_of
 
 # Ray reads the environment when it is imported, so that looking for it must not import it.

@@ -17,10 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import ROOT, documented, environment, run, set_params, stages_run
-from trustmia.checkpoints import Checkpoint
 from trustmia.classifiers.recipe import Recipe
 from trustmia.classifiers.training import TrainConfig
-from trustmia.compute import resolved, threads
 from trustmia.errors import UserError
 from trustmia.image_sets.views import QUERIES
 from trustmia.images.base import Dataset, Images
@@ -32,6 +30,8 @@ from trustmia.references.local import LocalExecutor
 from trustmia.references.rows import arrange
 from trustmia.references.store import read_assignment
 from trustmia.references.unfinished import Unfinished
+from trustmia.runtime.checkpoints import Checkpoint
+from trustmia.runtime.compute import resolved, threads
 from trustmia.signals.many_models import read_signals
 from trustmia.signals.summaries import summarise
 from trustmia.stages._classifier_recipe import classifier_recipe

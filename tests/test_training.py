@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from trustmia import checkpoints
-from trustmia.checkpoints import Checkpoint
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.architectures.salem_cnn import SalemCNN
 from trustmia.classifiers.inference import Inputs, as_inputs
@@ -18,6 +16,8 @@ from trustmia.classifiers.recipe import Recipe, TrainingData
 from trustmia.classifiers.training import EpochResult, Labelled, TrainConfig, train_classifier
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
+from trustmia.runtime import checkpoints
+from trustmia.runtime.checkpoints import Checkpoint
 
 CPU = torch.device("cpu")
 TOY = Dataset("toy", tuple("0123456789"), 1, 28, (0.5,), (0.25,))

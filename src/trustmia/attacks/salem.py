@@ -12,7 +12,7 @@ from trustmia.arrays import Bool, Float32, Float64
 from trustmia.attacks.base import Attack, AttackSettings
 from trustmia.attacks.logits import Floats, in_blocks, probabilities
 from trustmia.errors import UserError
-from trustmia.seeding import derive_seed
+from trustmia.runtime.seeding import derive_seed
 
 HIDDEN = 64
 WINDOW = 15

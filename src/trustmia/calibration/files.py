@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from trustmia import checkpoints
 from trustmia.calibration import METHODS
 from trustmia.calibration.base import Calibration
-from trustmia.checkpoints import Checkpoint
+from trustmia.runtime import checkpoints
+from trustmia.runtime.checkpoints import Checkpoint
 
 
 def save(folder: Path, method: str, calibration: Calibration) -> None:

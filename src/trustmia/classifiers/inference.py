@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trustmia.arrays import Float32, UInt8
 from trustmia.classifiers.architectures.base import Classifier
-from trustmia.compute import autocast
+from trustmia.runtime.compute import autocast
 from trustmia.settings import Precision
 
 

@@ -6,8 +6,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from trustmia.checkpoints import read_state_dict
 from trustmia.errors import UserError
+from trustmia.runtime.checkpoints import read_state_dict
 
 
 def read_initial_weights(path: Path) -> dict[str, Tensor]:

@@ -3,11 +3,11 @@
 import numpy as np
 
 from trustmia.arrays import Float32
-from trustmia.checkpoints import Checkpoint
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import Inputs, as_inputs
 from trustmia.images.base import Dataset, Images
+from trustmia.runtime.checkpoints import Checkpoint
 
 
 def prepare(

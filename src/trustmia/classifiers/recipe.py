@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trustmia.checkpoints import Card, Checkpoint, data_card, versions
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.augmented import AugmentedInputs
 from trustmia.classifiers.inference import Inputs, predict
@@ -22,6 +21,7 @@ from trustmia.classifiers.training import (
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Uncropped
+from trustmia.runtime.checkpoints import Card, Checkpoint, data_card, versions
 
 
 @dataclass(frozen=True)

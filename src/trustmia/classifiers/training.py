@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import Inputs, predict
 from trustmia.classifiers.memory import keep_freed_memory
-from trustmia.compute import autocast, place, reproducible
+from trustmia.runtime.compute import autocast, place, reproducible
 from trustmia.settings import Precision
 
 ImagesT_co = TypeVar("ImagesT_co", bound="TrainingImages", covariant=True)

@@ -5,11 +5,12 @@ import datetime
 import re
 from pathlib import Path
 
-from trustmia import checkpoints, files, paths
-from trustmia.checkpoints import Card, Checkpoint
+from trustmia import files, paths
 from trustmia.errors import UserError
 from trustmia.freshness import require_current
 from trustmia.measures.results import read_metrics
+from trustmia.runtime import checkpoints
+from trustmia.runtime.checkpoints import Card, Checkpoint
 from trustmia.splits.stratified import ROLES
 
 

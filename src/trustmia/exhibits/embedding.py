@@ -5,7 +5,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from trustmia.arrays import Float32
-from trustmia.seeding import derive_seed
+from trustmia.runtime.seeding import derive_seed
 
 PERPLEXITY = 30.0
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from trustmia.arrays import UInt8
-from trustmia.compute import autocast
 from trustmia.images.base import Images
 from trustmia.images.resizing import as_picture, as_pixels, fit_square
+from trustmia.runtime.compute import autocast
 from trustmia.settings import Precision
 
 PREVIEW_COLUMNS = 12

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from trustmia.compute import autocast, place, reproducible
 from trustmia.generators.gan import Discriminator, Generator
 from trustmia.images.base import Images
-from trustmia.seeding import derive_seed
+from trustmia.runtime.compute import autocast, place, reproducible
+from trustmia.runtime.seeding import derive_seed
 from trustmia.settings import Precision
 
 STANDING_BATCHES = 200

@@ -9,7 +9,7 @@ from trustmia.arrays import UInt8
 from trustmia.image_sets import FAKE
 from trustmia.images.base import Images
 from trustmia.images.sampling import draw_at_most
-from trustmia.seeding import numpy_generator
+from trustmia.runtime.seeding import numpy_generator
 
 
 @dataclass(frozen=True)

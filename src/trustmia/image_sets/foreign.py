@@ -9,7 +9,7 @@ from trustmia.datasets import DATASETS
 from trustmia.datasets.base import Pictures
 from trustmia.image_sets import ImageSet, bundled
 from trustmia.images.sampling import draw_at_most
-from trustmia.seeding import numpy_generator
+from trustmia.runtime.seeding import numpy_generator
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from trustmia.arrays import Int64
-from trustmia.seeding import numpy_generator
+from trustmia.runtime.seeding import numpy_generator
 
 
 def draw_at_most(count: int, max_images: int | None, seed: int, name: str) -> Int64:

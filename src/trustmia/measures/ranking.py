@@ -7,7 +7,7 @@ import numpy as np
 
 from trustmia.arrays import Bool, Float64, Int64
 from trustmia.image_sets import HELD_OUT, MEMBERS
-from trustmia.seeding import numpy_generator
+from trustmia.runtime.seeding import numpy_generator
 
 # FPRs at which the TPR is reported, by the metric's name.
 FPRS = {

@@ -10,14 +10,15 @@ from typing import Any
 
 from torch import Tensor
 
-from trustmia import checkpoints, files
-from trustmia.checkpoints import Card, Checkpoint
+from trustmia import files
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inputs import build
 from trustmia.datasets import DATASETS
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset
 from trustmia.paper.configurations import MODELS
+from trustmia.runtime import checkpoints
+from trustmia.runtime.checkpoints import Card, Checkpoint
 
 # The paper's names of architectures, and its `{arch}_{dataset}` of each of our models.
 PAPER_NAMES = {

@@ -3,7 +3,7 @@
 import numpy as np
 
 from trustmia.arrays import Bool
-from trustmia.seeding import numpy_generator
+from trustmia.runtime.seeding import numpy_generator
 
 
 def complementary_halves(images: int, models: int, seed: int) -> Bool:

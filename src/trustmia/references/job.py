@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from trustmia.arrays import Bool, Int64
-from trustmia.checkpoints import Checkpoint
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.recipe import Recipe, TrainingData
-from trustmia.compute import threads
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Uncropped
-from trustmia.seeding import derive_seed
+from trustmia.runtime.checkpoints import Checkpoint
+from trustmia.runtime.compute import threads
+from trustmia.runtime.seeding import derive_seed
 
 
 @dataclass(frozen=True)

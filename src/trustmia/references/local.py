@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import torch
 
-from trustmia.checkpoints import Checkpoint
-from trustmia.compute import cores, pick_device
 from trustmia.errors import UserError
 from trustmia.references import Parallel
 from trustmia.references.job import Done, Job, Task, train_one
 from trustmia.references.stacked import train_stack
+from trustmia.runtime.checkpoints import Checkpoint
+from trustmia.runtime.compute import cores, pick_device
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from trustmia.checkpoints import Checkpoint
-from trustmia.compute import cores, pick_device
 from trustmia.errors import UserError
 from trustmia.images.base import Images
 from trustmia.images.prepared import Uncropped, starts_of
 from trustmia.references.job import Done, Job, Task, train_one
 from trustmia.references.unfinished import PACKAGE
+from trustmia.runtime.checkpoints import Checkpoint
+from trustmia.runtime.compute import cores, pick_device
 
 RETRIES = 5
 CHECK_SECONDS = 5.0

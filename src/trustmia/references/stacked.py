@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
-from trustmia.checkpoints import Checkpoint
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.augmented import AugmentedInputs
 from trustmia.classifiers.inputs import build, prepare
 from trustmia.classifiers.recipe import Recipe, TrainingData
 from trustmia.classifiers.training import EpochResult, TrainConfig, TrainingImages
-from trustmia.compute import autocast, place, reproducible, threads
 from trustmia.references.job import Job, Task
+from trustmia.runtime.checkpoints import Checkpoint
+from trustmia.runtime.compute import autocast, place, reproducible, threads
 
 NOTHING = -1
 

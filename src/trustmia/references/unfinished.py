@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from trustmia import checkpoints
-from trustmia.checkpoints import Checkpoint
 from trustmia.errors import UserError
 from trustmia.references.job import Job, Task
 from trustmia.references.store import stem_of
+from trustmia.runtime import checkpoints
+from trustmia.runtime.checkpoints import Checkpoint
 
 PACKAGE = Path(__file__).resolve().parent.parent
 

@@ -9,7 +9,7 @@ images finds members by this alone.
 import numpy as np
 
 from trustmia.arrays import Bool, Float64, Int64
-from trustmia.seeding import numpy_generator
+from trustmia.runtime.seeding import numpy_generator
 from trustmia.signals.summaries import blocks
 
 # A correlation of memberships that two halves have if they differ, or agree, in 20% of images.

@@ -10,7 +10,7 @@ import torch
 
 from trustmia.arrays import Int64
 from trustmia.errors import UserError
-from trustmia.seeding import derive_seed
+from trustmia.runtime.seeding import derive_seed
 from trustmia.splits import PUBLISHED_SPLITS
 from trustmia.splits.stratified import ROLES, Split, SplitSizes, take
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from trustmia.arrays import Int64
 from trustmia.errors import UserError
-from trustmia.seeding import derive_seed
+from trustmia.runtime.seeding import derive_seed
 
 ROLES = ("target", "shadow")
 

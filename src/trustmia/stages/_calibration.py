@@ -12,7 +12,7 @@ from trustmia.classifiers.inputs import prepare
 from trustmia.image_sets import HELD_OUT, IMAGE_SETS
 from trustmia.images.base import Dataset, Images
 from trustmia.params import Params, PredictParams
-from trustmia.seeding import derive_seed, numpy_generator
+from trustmia.runtime.seeding import derive_seed, numpy_generator
 
 
 def fit_calibration(

@@ -4,8 +4,8 @@ from trustmia import paths
 from trustmia.classifiers.initial_weights import read_initial_weights
 from trustmia.classifiers.recipe import Recipe
 from trustmia.classifiers.training import TrainConfig
-from trustmia.compute import pick_device, resolved
 from trustmia.params import TrainParams
+from trustmia.runtime.compute import pick_device, resolved
 
 
 def classifier_recipe(train: TrainParams, seed: int, scratch: bool) -> Recipe:

@@ -3,17 +3,18 @@
 import pandas as pd
 import torch
 
-from trustmia import checkpoints, files, paths
+from trustmia import files, paths
 from trustmia.arrays import Int64
 from trustmia.calibration import files as calibrated
 from trustmia.calibration.base import Calibration
 from trustmia.calibration.metrics import calibration_metrics, reliability_table
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.inference import Prediction
-from trustmia.compute import pick_device
 from trustmia.image_sets import MEMBERS
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
+from trustmia.runtime import checkpoints
+from trustmia.runtime.compute import pick_device
 from trustmia.stages._calibration import fit_calibration, show
 from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage

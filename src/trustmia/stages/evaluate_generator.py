@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from trustmia import checkpoints, files, paths
-from trustmia.checkpoints import Checkpoint
+from trustmia import files, paths
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import predict
@@ -11,6 +10,8 @@ from trustmia.generators.fakes import load_fakes
 from trustmia.generators.quality import Seen, quality, unknown_quality
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
+from trustmia.runtime import checkpoints
+from trustmia.runtime.checkpoints import Checkpoint
 from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage
 

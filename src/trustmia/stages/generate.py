@@ -5,8 +5,7 @@ from pathlib import Path
 from torch import nn
 from tqdm import tqdm
 
-from trustmia import checkpoints, files, paths
-from trustmia.compute import pick_device, place
+from trustmia import files, paths
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada
 from trustmia.generators.fakes import save_fakes
@@ -15,7 +14,9 @@ from trustmia.generators.sampling import SampleConfig, preview, sample
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_dataset
 from trustmia.params import Params, load_params
-from trustmia.seeding import derive_seed
+from trustmia.runtime import checkpoints
+from trustmia.runtime.compute import pick_device, place
+from trustmia.runtime.seeding import derive_seed
 from trustmia.stages._runner import run_stage
 
 STEM = paths.GENERATOR / "model"

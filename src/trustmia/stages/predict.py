@@ -3,13 +3,14 @@
 import numpy as np
 from tqdm import tqdm
 
-from trustmia import checkpoints, paths
+from trustmia import paths
 from trustmia.arrays import Float32, Int64
 from trustmia.calibration import files as calibrated
 from trustmia.classifiers import inputs as classifiers
-from trustmia.compute import pick_device
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
+from trustmia.runtime import checkpoints
+from trustmia.runtime.compute import pick_device
 from trustmia.signals.features import FEATURE_SETS, sample_features, write_features
 from trustmia.signals.scores import ScoreSet, write_scores
 from trustmia.stages._calibration import show

@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from trustmia import checkpoints, files, paths
+from trustmia import files, paths
 from trustmia.arrays import Bool, Float32, Int64
 from trustmia.calibration import files as calibrated
 from trustmia.calibration.base import Calibration
-from trustmia.checkpoints import Card
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import Prediction
-from trustmia.compute import pick_device
 from trustmia.errors import UserError
 from trustmia.image_sets import AUDITED, MEMBERS
 from trustmia.image_sets.views import QUERIES
@@ -25,6 +23,9 @@ from trustmia.images.prepared import Prepared, read_prepared
 from trustmia.params import Params, load_params
 from trustmia.references.rows import SignalRows, arrange
 from trustmia.references.store import read_assignment, stem_of
+from trustmia.runtime import checkpoints
+from trustmia.runtime.checkpoints import Card
+from trustmia.runtime.compute import pick_device
 from trustmia.stages._calibration import fit_calibration, show
 from trustmia.stages._inputs import read_audited, read_split, read_target_logits
 from trustmia.stages._runner import run_stage

@@ -7,16 +7,17 @@ from pathlib import Path
 from dvclive.live import Live
 from tqdm import tqdm
 
-from trustmia import checkpoints, files, paths
-from trustmia.checkpoints import Card, Checkpoint
+from trustmia import files, paths
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.recipe import Recipe, TrainingData
 from trustmia.classifiers.training import EpochResult
-from trustmia.compute import pick_device
 from trustmia.images.base import Dataset
 from trustmia.images.prepared import read_prepared
 from trustmia.params import Params, load_params
-from trustmia.seeding import derive_seed
+from trustmia.runtime import checkpoints
+from trustmia.runtime.checkpoints import Card, Checkpoint
+from trustmia.runtime.compute import pick_device
+from trustmia.runtime.seeding import derive_seed
 from trustmia.stages._classifier_recipe import classifier_recipe
 from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage

@@ -5,9 +5,7 @@ from dataclasses import asdict
 import torch
 from tqdm import tqdm
 
-from trustmia import checkpoints, paths
-from trustmia.checkpoints import Checkpoint
-from trustmia.compute import pick_device, resolved
+from trustmia import paths
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada
 from trustmia.generators.gan import Generator
@@ -15,6 +13,9 @@ from trustmia.generators.training import GanConfig, GanEpoch, train_gan
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
 from trustmia.params import GeneratorParams, Params, load_params
+from trustmia.runtime import checkpoints
+from trustmia.runtime.checkpoints import Checkpoint
+from trustmia.runtime.compute import pick_device, resolved
 from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage
 

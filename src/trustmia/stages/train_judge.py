@@ -2,17 +2,18 @@
 
 from tqdm import tqdm
 
-from trustmia import checkpoints, paths
-from trustmia.checkpoints import Checkpoint
+from trustmia import paths
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.recipe import Recipe, TrainingData
 from trustmia.classifiers.training import EpochResult, TrainConfig
-from trustmia.compute import pick_device, resolved
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset
 from trustmia.images.prepared import read_prepared
 from trustmia.params import Params, load_params
-from trustmia.seeding import derive_seed
+from trustmia.runtime import checkpoints
+from trustmia.runtime.checkpoints import Checkpoint
+from trustmia.runtime.compute import pick_device, resolved
+from trustmia.runtime.seeding import derive_seed
 from trustmia.stages._inputs import read_split
 from trustmia.stages._runner import run_stage
 

@@ -4,7 +4,6 @@ from tqdm import tqdm
 
 from trustmia import files, paths
 from trustmia.arrays import Int64
-from trustmia.checkpoints import Checkpoint
 from trustmia.images.prepared import read_prepared
 from trustmia.params import Params, ReferenceParams, load_params
 from trustmia.references.assignment import complementary_halves
@@ -13,7 +12,8 @@ from trustmia.references.local import LocalExecutor
 from trustmia.references.ray_cluster import RayExecutor
 from trustmia.references.store import Assignment, write_assignment
 from trustmia.references.unfinished import Unfinished
-from trustmia.seeding import derive_seed
+from trustmia.runtime.checkpoints import Checkpoint
+from trustmia.runtime.seeding import derive_seed
 from trustmia.stages._classifier_recipe import classifier_recipe
 from trustmia.stages._inputs import read_audited
 from trustmia.stages._runner import run_stage

@@ -1,0 +1,94 @@
+"""What attacks say of images, in the one form that everything behind them reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from trustmia.arrays import Bool, Float32, Float64, Int64
+from trustmia.image_sets import MEMBERS
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What an attack with a learned decision calls members.
+
+    Attributes:
+        called: bool [N], the image is called a member.
+        scores: float32 [N], the attack scores that were decided on.
+        max_scores: float32 [N], the target's maximum prediction scores.
+    """
+
+    called: Bool
+    scores: Float32
+    max_scores: Float32
+
+
+@dataclass(frozen=True)
+class AttackScores:
+    """What one form of an attack says of N images.
+
+    Attributes:
+        title: The form's name for people, e.g. `LiRA offline`.
+        groups: `MEMBERS`, then each non-member set → int64, the rows of its images.
+        scores: float64 [N], higher is more likely a member; NaN of images that lack the
+            reference models for it.
+        ranking: float64 [N], what ranks the images where scores tie, or in finer precision;
+            NaN alike.
+        exact: Whether `ranking` is finer than prediction scores in float32.
+        decisions: float32 scores and decisions; None if the attack learns no decision.
+        learned: What it learned of the shadow model, by name; None where there is no number.
+    """
+
+    title: str
+    groups: Mapping[str, Int64]
+    scores: Float64
+    ranking: Float64
+    exact: bool
+    decisions: Decisions | None
+    learned: Mapping[str, float | None]
+
+    def ranked(self) -> dict[str, Float64]:
+        """Return the ranking of each group's images that have one; groups without are left out."""
+        found = {name: self.ranking[rows] for name, rows in self.groups.items()}
+        found = {name: values[~np.isnan(values)] for name, values in found.items()}
+        return {name: values for name, values in found.items() if name == MEMBERS or len(values)}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the target was compared with reference models.
+
+    Attributes:
+        without_spread: Number of audited images whose IN or OUT models say the same.
+        left_out: Models that are no reference models, as they were mostly trained on the
+            target's images, or on all others.
+        outstanding: Reference models that may tell members, as their membership correlates
+            with the target's unlike the others' does → that correlation.
+        per_side: How many IN and OUT models speak for an image, on average, where their
+            numbers would tell members; None where each image has its own.
+        rmia_a: The a of RMIA's offline form that was used; a tuned one is in it.
+    """
+
+    without_spread: int
+    left_out: tuple[int, ...]
+    outstanding: Mapping[int, float]
+    per_side: tuple[float, float] | None
+    rmia_a: float
+
+
+@dataclass(frozen=True)
+class AttackRun:
+    """What all attacks say.
+
+    Attributes:
+        forms: Form → what it says, in the order in which the attacks were asked for.
+        left_out: Form, or attack → why it was not run.
+        notes: What is unusual about what attacks learned, a sentence each.
+        comparison: How the target was compared; None without reference models' signals.
+    """
+
+    forms: Mapping[str, AttackScores]
+    left_out: Mapping[str, str]
+    notes: tuple[str, ...]
+    comparison: Comparison | None

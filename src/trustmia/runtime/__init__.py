@@ -1,0 +1,1 @@
+"""What every stage's bytes rest on: seeds, threads and precision, checkpoints."""
