@@ -37,7 +37,7 @@ class AttackScores:
             NaN alike.
         exact: Whether `ranking` is finer than prediction scores in float32.
         decisions: float32 scores and decisions; None if the attack learns no decision.
-        learned: What it learned of the shadow model, by name; None where there is no number.
+        learned: What it learned, by name, e.g. a threshold; None where there is no number.
     """
 
     title: str
@@ -67,14 +67,12 @@ class Comparison:
             with the target's unlike the others' does → that correlation.
         per_side: How many IN and OUT models speak for an image, on average, where their
             numbers would tell members; None where each image has its own.
-        rmia_a: The a of RMIA's offline form that was used; a tuned one is in it.
     """
 
     without_spread: int
     left_out: tuple[int, ...]
     outstanding: Mapping[int, float]
     per_side: tuple[float, float] | None
-    rmia_a: float
 
 
 @dataclass(frozen=True)
