@@ -28,8 +28,8 @@ from trustmia.paper.comparison import METRICS, compare, published_results
 from trustmia.paper.configurations import FOLDER, configurations, render
 from trustmia.params import Params, load_params
 from trustmia.runtime import checkpoints
+from trustmia.splits import SplitParams
 from trustmia.splits.published import published_split
-from trustmia.splits.stratified import SplitSizes
 
 TEMPLATE = (ROOT / "params.yaml").read_text(encoding="utf-8")
 
@@ -74,13 +74,11 @@ def test_split_of_every_configuration_can_be_drawn(name: str) -> None:
     params = params_of(name)
     cifar = params.dataset.name == "cifar10"
     labels = np.tile(np.arange(10), 6000) if cifar else np.arange(20580) % 120
-    sizes = params.split.sizes()
-    for split in (
-        published_split(params.dataset.name, labels, sizes, params.split.pool_seed, params.seed),
-    ):
+    sizes = params.split
+    for split in (published_split(params.dataset.name, labels, sizes, params.seed),):
         assert {role: len(split[role]["train"]) for role in ("target", "shadow")} == {
-            "target": sizes.train,
-            "shadow": sizes.train,
+            "target": sizes.train_size,
+            "shadow": sizes.train_size,
         }
 
 
@@ -109,10 +107,26 @@ def seeded_split(data: Any, first: int, seed: int) -> Any:
     return random_split(data, [first, len(data) - first])
 
 
+def sizes_of(
+    holdout: int, train: int, validation: int, test: int, members: int, nonmembers: int
+) -> SplitParams:
+    return SplitParams(
+        method="published",
+        pool_size=1,
+        pool_seed=0,
+        generator_holdout_size=holdout,
+        train_size=train,
+        validation_size=validation,
+        test_size=test,
+        attack_members=members,
+        attack_nonmembers=nonmembers,
+    )
+
+
 def test_cifar10_split_is_that_of_the_published_calls() -> None:
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 600))
-    sizes = SplitSizes(0, 20, 1250, 100, 500, 250, 240)
-    split = published_split("cifar10", labels, sizes, pool_seed=0, seed=42)
+    sizes = sizes_of(20, 1250, 100, 500, 250, 240)
+    split = published_split("cifar10", labels, sizes, seed=42)
     train, test = Numbers(0, 5000), Numbers(5000, 6000)
     taken, _ = train_test_split(
         list(range(5000)), train_size=2500, random_state=42, stratify=labels[:5000]
@@ -134,8 +148,8 @@ def test_cifar10_split_is_that_of_the_published_calls() -> None:
 
 def test_cifar10_split_with_fewer_test_images_subsamples_them_first() -> None:
     labels = np.tile(np.arange(10), 600)
-    sizes = SplitSizes(0, 20, 1250, 100, 300, 250, 240)
-    split = published_split("cifar10", labels, sizes, pool_seed=0, seed=42)
+    sizes = sizes_of(20, 1250, 100, 300, 250, 240)
+    split = published_split("cifar10", labels, sizes, seed=42)
     few = seeded_split(Numbers(5000, 6000), 600, 42)[0]
     target, shadow = seeded_split(few, 300, 42)
     assert split["target"]["test"].tolist() == numbers(target)
@@ -144,8 +158,8 @@ def test_cifar10_split_with_fewer_test_images_subsamples_them_first() -> None:
 
 def test_dogs_split_is_that_of_the_published_calls() -> None:
     labels = np.arange(2058) % 12
-    sizes = SplitSizes(0, 0, 823, 0, 206, 200, 206)
-    split = published_split("stanford_dogs", labels, sizes, pool_seed=0, seed=42)
+    sizes = sizes_of(0, 823, 0, 206, 200, 206)
+    split = published_split("stanford_dogs", labels, sizes, seed=42)
     train, test = seeded_split(Numbers(0, 2058), int(0.8 * 2058), 42)
     trained, tested = seeded_split(train, 823, 42), seeded_split(test, 206, 42)
     for role, half, held_out in zip(("target", "shadow"), trained, tested, strict=True):
@@ -168,17 +182,17 @@ def assert_disjoint(split: dict[str, dict[str, Int64]], count: int) -> None:
 @pytest.mark.parametrize(
     ("dataset", "sizes", "allowed"),
     [
-        ("cifar10", SplitSizes(0, 0, 2500, 0, 500, 9, 9), "train_size below 2500"),
-        ("cifar10", SplitSizes(0, 0, 1000, 0, 501, 9, 9), "test_size up to 500"),
-        ("cifar10", SplitSizes(0, 0, 1000, 0, 500, 1001, 9), "attack_members up to 1000"),
-        ("stanford_dogs", SplitSizes(0, 0, 100, 0, 50, 9, 9), "train_size 2400, test_size 600"),
+        ("cifar10", sizes_of(0, 2500, 0, 500, 9, 9), "train_size below 2500"),
+        ("cifar10", sizes_of(0, 1000, 0, 501, 9, 9), "test_size up to 500"),
+        ("cifar10", sizes_of(0, 1000, 0, 500, 1001, 9), "attack_members up to 1000"),
+        ("stanford_dogs", sizes_of(0, 100, 0, 50, 9, 9), "train_size 2400, test_size 600"),
     ],
 )
 def test_sizes_that_the_published_split_cannot_have_are_told(
-    dataset: str, sizes: SplitSizes, allowed: str
+    dataset: str, sizes: SplitParams, allowed: str
 ) -> None:
     with pytest.raises(UserError, match=f"split: method published allows .*{allowed}"):
-        published_split(dataset, np.tile(np.arange(10), 600), sizes, 0, 42)
+        published_split(dataset, np.tile(np.arange(10), 600), sizes, 42)
 
 
 # Checkpoints

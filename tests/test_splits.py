@@ -1,6 +1,6 @@
 """Properties that every split has, whatever its sizes and seeds."""
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,15 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trustmia.errors import UserError
-from trustmia.splits.stratified import ROLES, Split, SplitSizes, split_indices
+from trustmia.splits import SplitParams
+from trustmia.splits.stratified import ROLES, Split, split_indices
 
 Labels = npt.NDArray[np.int64]
-SIZES = SplitSizes(
-    pool=240,
-    generator_holdout=30,
-    train=60,
-    validation=20,
-    test=40,
+SIZES = SplitParams(
+    method="stratified",
+    pool_seed=0,
+    pool_size=240,
+    generator_holdout_size=30,
+    train_size=60,
+    validation_size=20,
+    test_size=40,
     attack_members=30,
     attack_nonmembers=20,
 )
@@ -26,15 +29,21 @@ part = st.integers(16, 30)
 ROUNDINGS = 5  # one for each draw on the way to a part
 
 
+def with_sizes(sizes: SplitParams, **changes: Any) -> SplitParams:
+    return sizes.model_copy(update=changes)
+
+
 @st.composite
-def possible_sizes(draw: st.DrawFn) -> SplitSizes:
+def possible_sizes(draw: st.DrawFn) -> SplitParams:
     train, validation, test = (draw(part) for _ in range(3))
-    return SplitSizes(
-        pool=2 * (train + validation + test) + draw(st.integers(16, 30)),
-        generator_holdout=draw(part),
-        train=train,
-        validation=validation,
-        test=test,
+    return SplitParams(
+        method="stratified",
+        pool_seed=0,
+        pool_size=2 * (train + validation + test) + draw(st.integers(16, 30)),
+        generator_holdout_size=draw(part),
+        train_size=train,
+        validation_size=validation,
+        test_size=test,
         attack_members=draw(st.integers(8, train - 8)),
         attack_nonmembers=draw(st.integers(8, test - 8)),
     )
@@ -56,23 +65,23 @@ def equal(first: Split, second: Split) -> bool:
 
 
 def test_calibration_may_be_fitted_on_the_test_images() -> None:
-    split = split_indices(LABELS, replace(SIZES, validation=0), 0, 0)
+    split = split_indices(LABELS, with_sizes(SIZES, validation_size=0), 0)
     for role in ROLES:
         assert np.array_equal(split[role]["validation"], split[role]["test"])
-        assert len(split[role]["test"]) == SIZES.test
+        assert len(split[role]["test"]) == SIZES.test_size
 
 
 def test_pool_may_be_everything() -> None:
-    split = split_indices(LABELS, replace(SIZES, pool=400, generator_holdout=0), 0, 0)
+    split = split_indices(LABELS, with_sizes(SIZES, pool_size=400, generator_holdout_size=0), 0)
     assert len(split["generator"]["train"]) == len(split["generator"]["holdout"]) == 0
 
 
 @settings(deadline=None, max_examples=30)
 @given(uneven_labels(), possible_sizes(), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 def test_parts_are_disjoint_and_together_never_more_than_all(
-    labels: Labels, sizes: SplitSizes, pool_seed: int, seed: int
+    labels: Labels, sizes: SplitParams, pool_seed: int, seed: int
 ) -> None:
-    split = split_indices(labels, sizes, pool_seed, seed)
+    split = split_indices(labels, with_sizes(sizes, pool_seed=pool_seed), seed)
     parts = [split["generator"]["train"], split["generator"]["holdout"]]
     parts += [split[role][name] for role in ROLES for name in ("train", "validation", "test")]
     together = np.concatenate(parts)
@@ -83,17 +92,17 @@ def test_parts_are_disjoint_and_together_never_more_than_all(
 @settings(deadline=None, max_examples=30)
 @given(uneven_labels(), possible_sizes(), st.integers(0, 2**32 - 1))
 def test_parts_have_the_wanted_sizes_and_attack_sets_lie_inside(
-    labels: Labels, sizes: SplitSizes, seed: int
+    labels: Labels, sizes: SplitParams, seed: int
 ) -> None:
-    split = split_indices(labels, sizes, 0, seed)
+    split = split_indices(labels, sizes, seed)
     generator = split.pop("generator")
-    assert len(generator["holdout"]) == sizes.generator_holdout
-    assert len(generator["train"]) == len(labels) - sizes.pool - sizes.generator_holdout
+    assert len(generator["holdout"]) == sizes.generator_holdout_size
+    assert len(generator["train"]) == len(labels) - sizes.pool_size - sizes.generator_holdout_size
     for parts in split.values():
         assert {name: len(index) for name, index in parts.items()} == {
-            "train": sizes.train,
-            "validation": sizes.validation,
-            "test": sizes.test,
+            "train": sizes.train_size,
+            "validation": sizes.validation_size,
+            "test": sizes.test_size,
             "members": sizes.attack_members,
             "non_members": sizes.attack_nonmembers,
         }
@@ -104,10 +113,10 @@ def test_parts_have_the_wanted_sizes_and_attack_sets_lie_inside(
 @settings(deadline=None, max_examples=30)
 @given(uneven_labels(), possible_sizes(), st.integers(0, 2**32 - 1))
 def test_every_part_has_the_classes_in_proportion(
-    labels: Labels, sizes: SplitSizes, seed: int
+    labels: Labels, sizes: SplitParams, seed: int
 ) -> None:
     share = np.bincount(labels) / len(labels)
-    for parts in split_indices(labels, sizes, 0, seed).values():
+    for parts in split_indices(labels, sizes, seed).values():
         for index in parts.values():
             counts = np.bincount(labels[index], minlength=len(share))
             assert np.abs(counts - share * len(index)).max() < ROUNDINGS
@@ -116,28 +125,31 @@ def test_every_part_has_the_classes_in_proportion(
 @settings(deadline=None, max_examples=30)
 @given(possible_sizes(), st.integers(0, 2**32 - 1), st.integers(0, 99))
 def test_generator_keeps_its_images_whatever_the_seed_and_sizes_of_models(
-    sizes: SplitSizes, seed: int, pool_seed: int
+    sizes: SplitParams, seed: int, pool_seed: int
 ) -> None:
-    sizes = replace(sizes, pool=SIZES.pool, generator_holdout=SIZES.generator_holdout)
-    changed = split_indices(LABELS, sizes, pool_seed, seed)["generator"]
-    usual = split_indices(LABELS, SIZES, pool_seed, 0)["generator"]
+    pool, holdout = SIZES.pool_size, SIZES.generator_holdout_size
+    sizes = with_sizes(sizes, pool_size=pool, generator_holdout_size=holdout, pool_seed=pool_seed)
+    changed = split_indices(LABELS, sizes, seed)["generator"]
+    usual = split_indices(LABELS, with_sizes(SIZES, pool_seed=pool_seed), 0)["generator"]
     assert equal({"generator": changed}, {"generator": usual})
 
 
 def test_pool_seed_changes_the_images_of_the_generator() -> None:
-    first, second = (split_indices(LABELS, SIZES, seed, 0)["generator"] for seed in (0, 1))
+    first, second = (
+        split_indices(LABELS, with_sizes(SIZES, pool_seed=seed), 0)["generator"] for seed in (0, 1)
+    )
     assert not np.array_equal(first["train"], second["train"])
 
 
 def test_same_seeds_give_the_same_split_and_another_seed_another() -> None:
-    first, again, other = (split_indices(LABELS, SIZES, 0, seed) for seed in (7, 7, 8))
+    first, again, other = (split_indices(LABELS, SIZES, seed) for seed in (7, 7, 8))
     assert equal(first, again)
     for role in ROLES:
         assert not np.array_equal(first[role]["train"], other[role]["train"])
 
 
 def test_indices_are_sorted_int64() -> None:
-    for parts in split_indices(LABELS, SIZES, 0, 0).values():
+    for parts in split_indices(LABELS, SIZES, 0).values():
         for index in parts.values():
             assert index.dtype == np.int64
             assert np.array_equal(index, np.sort(index))
@@ -146,9 +158,9 @@ def test_indices_are_sorted_int64() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"pool": 371}, r"split\.pool_size \+ generator_holdout_size is 401; .* at most 400 "),
+        ({"pool_size": 371}, r"split\.pool_size \+ generator_holdout_size is 401; .* at most 400 "),
         (
-            {"train": 61},
+            {"train_size": 61},
             r"split\.train_size \+ validation_size \+ test_size, twice, is 242; .* 240 \(pool_size",
         ),
         ({"attack_members": 61}, r"split\.attack_members is 61; .* at most 60 \(train_size\)"),
@@ -160,10 +172,10 @@ def test_impossible_sizes_are_named_with_what_is_allowed(
     changes: dict[str, int], complaint: str
 ) -> None:
     with pytest.raises(UserError, match=f"params.yaml: {complaint}"):
-        split_indices(LABELS, replace(SIZES, **changes), 0, 0)
+        split_indices(LABELS, with_sizes(SIZES, **changes), 0)
 
 
 def test_sizes_that_use_up_everything_are_possible() -> None:
-    sizes = replace(SIZES, pool=240, train=60, attack_members=60, attack_nonmembers=40)
-    split = split_indices(LABELS, sizes, 0, 0)
+    sizes = with_sizes(SIZES, pool_size=240, train_size=60, attack_members=60, attack_nonmembers=40)
+    split = split_indices(LABELS, sizes, 0)
     assert equal({"": {"": split["target"]["members"]}}, {"": {"": split["target"]["train"]}})

@@ -19,8 +19,7 @@ from trustmia.image_sets.views import QUERIES
 from trustmia.images.resizing import Fit
 from trustmia.references import Parallel
 from trustmia.settings import Count, Precision, Rate, Section
-from trustmia.splits import PUBLISHED_SPLITS
-from trustmia.splits.stratified import SplitSizes
+from trustmia.splits import PUBLISHED_SPLITS, SplitParams
 from trustmia.yaml_files import read_yaml
 
 Threads = Annotated[int, Field(ge=1, le=1024)]
@@ -70,32 +69,6 @@ class DatasetParams(Section):
     name: Annotated[str, _member_of(lambda: DATASETS)]
     size: Annotated[int, Field(ge=8, le=1024)]
     fit: Fit
-
-
-class SplitParams(Section):
-    """How many images each part of the split gets."""
-
-    method: Literal["stratified", "published"]
-    pool_size: Count
-    pool_seed: Annotated[int, Field(ge=0, lt=2**32)]
-    generator_holdout_size: Annotated[int, Field(ge=0, le=10**9)]
-    train_size: Count
-    validation_size: Annotated[int, Field(ge=0, le=10**9)]
-    test_size: Count
-    attack_members: Count
-    attack_nonmembers: Count
-
-    def sizes(self) -> SplitSizes:
-        """Return the sizes as the split functions take them."""
-        return SplitSizes(
-            pool=self.pool_size,
-            generator_holdout=self.generator_holdout_size,
-            train=self.train_size,
-            validation=self.validation_size,
-            test=self.test_size,
-            attack_members=self.attack_members,
-            attack_nonmembers=self.attack_nonmembers,
-        )
 
 
 class TrainParams(Section):

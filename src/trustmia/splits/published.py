@@ -11,8 +11,8 @@ import torch
 from trustmia.arrays import Int64
 from trustmia.errors import UserError
 from trustmia.runtime.seeding import derive_seed
-from trustmia.splits import PUBLISHED_SPLITS
-from trustmia.splits.stratified import ROLES, Split, SplitSizes, take
+from trustmia.splits import PUBLISHED_SPLITS, SplitParams
+from trustmia.splits.stratified import ROLES, Split, take
 
 # Seed of `get_subsampled_dataset` where the CIFAR-10 experiments give none.
 UNSEEDED = 0
@@ -20,9 +20,7 @@ UNSEEDED = 0
 DOGS_TRAIN_SHARE = 0.8
 
 
-def published_split(
-    dataset: str, labels: Int64, sizes: SplitSizes, pool_seed: int, seed: int
-) -> Split:
+def published_split(dataset: str, labels: Int64, sizes: SplitParams, seed: int) -> Split:
     """Divide a data set as the paper's code does.
 
     What that code leaves over is divided as in `split_indices`: validation images of
@@ -32,8 +30,8 @@ def published_split(
     Args:
         dataset: `cifar10` or `stanford_dogs`.
         labels: int64 [N], the class of every image, training images first.
-        sizes: How many images each part gets; the pool's size is not used.
-        pool_seed: Seed of what is left over.
+        sizes: How many images each part gets; the pool's size is not used,
+            its seed is that of what is left over.
         seed: Seed of the published code's calls; its checkpoints belong to 42.
 
     Raises:
@@ -43,55 +41,55 @@ def published_split(
     used = np.concatenate([split[role][p] for role in split for p in ("train", "test")])
     rest = np.setdiff1d(np.arange(len(labels), dtype=np.int64), used)
     for role, parts in split.items():
-        if sizes.validation:
-            validation_seed = derive_seed(pool_seed, "split", "validation", role)
-            parts["validation"], rest = take(labels, rest, sizes.validation, validation_seed)
+        if sizes.validation_size:
+            validation_seed = derive_seed(sizes.pool_seed, "split", "validation", role)
+            parts["validation"], rest = take(labels, rest, sizes.validation_size, validation_seed)
         else:
             parts["validation"] = parts["test"]
-    holdout_seed = derive_seed(pool_seed, "split", "holdout")
-    holdout, train = take(labels, rest, sizes.generator_holdout, holdout_seed)
+    holdout_seed = derive_seed(sizes.pool_seed, "split", "holdout")
+    holdout, train = take(labels, rest, sizes.generator_holdout_size, holdout_seed)
     split["generator"] = {"train": train, "holdout": holdout}
     return split
 
 
-def cifar10(labels: Int64, sizes: SplitSizes, seed: int) -> Split:
+def cifar10(labels: Int64, sizes: SplitParams, seed: int) -> Split:
     """Divide CIFAR-10 (see `published_split`)."""
     from sklearn.model_selection import train_test_split
 
     boundary = len(labels) * 5 // 6  # five training batches, one test batch
     train, test = np.split(np.arange(len(labels), dtype=np.int64), [boundary])
-    if 2 * sizes.train >= len(train) or 2 * sizes.test > len(test):
+    if 2 * sizes.train_size >= len(train) or 2 * sizes.test_size > len(test):
         raise _does_not_fit(f"train_size below {len(train) // 2}, test_size up to {len(test) // 2}")
     trained, _ = train_test_split(
-        train, train_size=2 * sizes.train, random_state=seed, stratify=labels[train]
+        train, train_size=2 * sizes.train_size, random_state=seed, stratify=labels[train]
     )
     halves = train_test_split(
-        trained, train_size=sizes.train, test_size=sizes.train, random_state=seed
+        trained, train_size=sizes.train_size, test_size=sizes.train_size, random_state=seed
     )
-    if len(test) > 2 * sizes.test:
-        test = _random_split(test, 2 * sizes.test, seed)[0]
-    tested = _random_split(test, sizes.test, seed)
+    if len(test) > 2 * sizes.test_size:
+        test = _random_split(test, 2 * sizes.test_size, seed)[0]
+    tested = _random_split(test, sizes.test_size, seed)
     return {
         role: _parts(halves[number], tested[number], sizes, UNSEEDED)
         for number, role in enumerate(ROLES)
     }
 
 
-def stanford_dogs(labels: Int64, sizes: SplitSizes, seed: int) -> Split:
+def stanford_dogs(labels: Int64, sizes: SplitParams, seed: int) -> Split:
     """Divide Stanford Dogs (see `published_split`)."""
     everything = np.arange(len(labels), dtype=np.int64)
     train, test = _random_split(everything, int(DOGS_TRAIN_SHARE * len(labels)), seed)
-    if (sizes.train, sizes.test) != (len(train) // 2, len(test) // 2):
+    if (sizes.train_size, sizes.test_size) != (len(train) // 2, len(test) // 2):
         raise _does_not_fit(f"train_size {len(train) // 2}, test_size {len(test) // 2}")
-    halves = _random_split(train, sizes.train, seed)
-    tested = _random_split(test, sizes.test, seed)
+    halves = _random_split(train, sizes.train_size, seed)
+    tested = _random_split(test, sizes.test_size, seed)
     return {
         role: _parts(halves[number], tested[number], sizes, seed)
         for number, role in enumerate(ROLES)
     }
 
 
-def _parts(train: Int64, test: Int64, sizes: SplitSizes, seed: int) -> dict[str, Int64]:
+def _parts(train: Int64, test: Int64, sizes: SplitParams, seed: int) -> dict[str, Int64]:
     """Return a model's images and its attack set."""
     if sizes.attack_members > len(train) or sizes.attack_nonmembers > len(test):
         raise _does_not_fit(f"attack_members up to {len(train)}, nonmembers up to {len(test)}")

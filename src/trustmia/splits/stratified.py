@@ -1,44 +1,19 @@
 """Stratified, seeded index sets that never overlap."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from trustmia.arrays import Int64
 from trustmia.errors import UserError
 from trustmia.runtime.seeding import derive_seed
+from trustmia.splits import SplitParams
 
 ROLES = ("target", "shadow")
-
-
-@dataclass(frozen=True)
-class SplitSizes:
-    """Numbers of images; target and shadow each get their own.
-
-    Attributes:
-        pool: Images set aside for target and shadow together.
-        generator_holdout: Images kept from the generator to judge it with.
-        train: Training images of a model.
-        validation: Held-out images of a model that calibration is fitted on; with 0 it
-            is fitted on the test images.
-        test: Held-out images of a model for its accuracy.
-        attack_members: Training images in a model's attack set.
-        attack_nonmembers: Test images in a model's attack set.
-    """
-
-    pool: int
-    generator_holdout: int
-    train: int
-    validation: int
-    test: int
-    attack_members: int
-    attack_nonmembers: int
 
 
 Split = dict[str, dict[str, Int64]]
 
 
-def split_indices(labels: Int64, sizes: SplitSizes, pool_seed: int, seed: int) -> Split:
+def split_indices(labels: Int64, sizes: SplitParams, seed: int) -> Split:
     """Divide a data set between target, shadow and generator.
 
     The pool is drawn first, with a seed of its own. What is left belongs to the
@@ -48,7 +23,6 @@ def split_indices(labels: Int64, sizes: SplitSizes, pool_seed: int, seed: int) -
     Args:
         labels: int64 [N], the class of every image.
         sizes: How many images each part gets.
-        pool_seed: Seed of the pool and of the generator's held-out images.
         seed: Seed of the parts of target and shadow.
 
     Returns:
@@ -64,9 +38,10 @@ def split_indices(labels: Int64, sizes: SplitSizes, pool_seed: int, seed: int) -
     """
     _check_sizes(len(labels), sizes)
     everything = np.arange(len(labels), dtype=np.int64)
-    pool, rest = take(labels, everything, sizes.pool, derive_seed(pool_seed, "split", "pool"))
+    pool_seed = sizes.pool_seed
+    pool, rest = take(labels, everything, sizes.pool_size, derive_seed(pool_seed, "split", "pool"))
     holdout, generator_train = take(
-        labels, rest, sizes.generator_holdout, derive_seed(pool_seed, "split", "holdout")
+        labels, rest, sizes.generator_holdout_size, derive_seed(pool_seed, "split", "holdout")
     )
     split: Split = {"generator": {"train": generator_train, "holdout": holdout}}
     for role in ROLES:
@@ -75,13 +50,14 @@ def split_indices(labels: Int64, sizes: SplitSizes, pool_seed: int, seed: int) -
 
 
 def _take_role(
-    labels: Int64, pool: Int64, sizes: SplitSizes, seed: int
+    labels: Int64, pool: Int64, sizes: SplitParams, seed: int
 ) -> tuple[dict[str, Int64], Int64]:
     """Draw the parts of one model; return them and what is left of the pool."""
     parts: dict[str, Int64] = {}
     for part in ("train", "validation", "test"):
-        parts[part], pool = take(labels, pool, getattr(sizes, part), derive_seed(seed, part))
-    if not sizes.validation:
+        size = getattr(sizes, f"{part}_size")
+        parts[part], pool = take(labels, pool, size, derive_seed(seed, part))
+    if not sizes.validation_size:
         parts["validation"] = parts["test"]
     for name, source, size in (
         ("members", "train", sizes.attack_members),
@@ -122,18 +98,18 @@ def take(labels: Int64, pool: Int64, size: int, seed: int) -> tuple[Int64, Int64
     return np.sort(taken), np.sort(rest)
 
 
-def _check_sizes(available: int, sizes: SplitSizes) -> None:
-    needed = len(ROLES) * (sizes.train + sizes.validation + sizes.test)
+def _check_sizes(available: int, sizes: SplitParams) -> None:
+    needed = len(ROLES) * (sizes.train_size + sizes.validation_size + sizes.test_size)
     for key, wanted, source, size in (
         (
             "pool_size + generator_holdout_size",
-            sizes.pool + sizes.generator_holdout,
+            sizes.pool_size + sizes.generator_holdout_size,
             "the data set's images",
             available,
         ),
-        ("train_size + validation_size + test_size, twice,", needed, "pool_size", sizes.pool),
-        ("attack_members", sizes.attack_members, "train_size", sizes.train),
-        ("attack_nonmembers", sizes.attack_nonmembers, "test_size", sizes.test),
+        ("train_size + validation_size + test_size, twice,", needed, "pool_size", sizes.pool_size),
+        ("attack_members", sizes.attack_members, "train_size", sizes.train_size),
+        ("attack_nonmembers", sizes.attack_nonmembers, "test_size", sizes.test_size),
     ):
         if wanted > size:
             raise UserError(

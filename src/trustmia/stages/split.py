@@ -12,11 +12,10 @@ def main() -> None:
     """Write `outputs/split/{target,shadow,generator}.npz`."""
     params = load_params()
     labels = read_prepared(paths.DATASET).images.labels
-    sizes, pool_seed, seed = params.split.sizes(), params.split.pool_seed, params.seed
     if params.split.method == "published":
-        split = published_split(params.dataset.name, labels, sizes, pool_seed, seed)
+        split = published_split(params.dataset.name, labels, params.split, params.seed)
     else:
-        split = split_indices(labels, sizes, pool_seed, seed)
+        split = split_indices(labels, params.split, params.seed)
     for owner, parts in split.items():
         files.write_arrays(paths.SPLIT / f"{owner}.npz", parts)
 
