@@ -349,7 +349,7 @@ def test_stages_show_images_in_the_precision_and_batches_of_predict(
         return Prediction(torch.zeros(len(shown), 128), torch.zeros(len(shown), 2))
 
     monkeypatch.setattr(_calibration, "predict", note)
-    monkeypatch.setitem(METHODS, "llla", METHODS["none"])
+    monkeypatch.setattr(_calibration, "METHODS", {"llla": METHODS["none"]})
     for name, found in {
         "load_params": lambda: params,
         "read_prepared": lambda _: prepared,

@@ -25,10 +25,8 @@ class PretrainedFile:
 
     def fetch(self, request: FetchRequest) -> str:
         """Get it, verified (see `fetch_archives`)."""
-        wanted = [self.archive.filename]
-        return fetch_archives(
-            self.title, self.folder, request, [self.archive], wanted, copy_as_they_are
-        )
+        archives, names = [self.archive], [self.archive.filename]
+        return fetch_archives(self.title, self.folder, request, archives, names, copy_as_they_are)
 
 
 PRETRAINED: dict[str, PretrainedFile] = {
