@@ -386,7 +386,8 @@ def test_stage_shows_noise_where_the_prior_is_the_papers(
         given.append(inputs)
         return METHODS["none"].fit(inputs)
 
-    monkeypatch.setitem(METHODS, "llla", Method(note, METHODS["llla"].load))
+    method = Method(note, METHODS["llla"].load)
+    monkeypatch.setattr(_calibration, "METHODS", {"llla": method})
     dataset = Dataset("fashion_mnist", ("a", "b"), 1, 28, (0.5,), (0.25,))
     seen = Prediction(torch.zeros(40, 128), torch.zeros(40, 2))
     model, params = build(dataset, "salem_cnn"), validated(values, "params.yaml")

@@ -1,7 +1,16 @@
-"""Which files are results of the present parameters, code and data, as dvc.lock has it.
+"""Which files are current: results of the present parameters, code and data, by dvc.lock.
 
 DVC notes in dvc.lock what every stage read and wrote when it last ran. A stage that was left
 out since, as by `dvc exp run STAGE`, leaves its files as they were, and nothing in them says so.
+A stage is current if its command, parameters and code are as dvc.lock noted, what it read of
+other stages is what these wrote, and these are current, too. Data count by the MD5 in their
+`.dvc` file, a folder in them (`models/initial`) by DVC's list of that folder's files, in the
+cache or the embedded remote; where the list is not at hand, as unchanged. So of data and outputs
+only the file that is asked for is read, and only what was `dvc add`ed counts.
+
+Everything that shows a number asks here, for the working tree or for an experiment's revision:
+`results` and `report` show what there is with a remark, `compare` and `study` leave it out and
+name it, `compare-paper` and `results --update` refuse.
 
 `dvc status` answers for the working tree alone, not for the revisions of experiments, and takes
 ten times as long, as it looks at all outputs.
@@ -35,8 +44,7 @@ SCALARS = {
     "int": "-?[0-9]+",
     "float": r"-?[0-9]+\.?[0-9]*(e[-+]?[0-9]+)?|-?\.inf|\.nan",
 }
-# How many of the reasons are told.
-TOLD = 5
+MOST_REASONS = 5
 MISSING = object()
 NEVER = "the stage did not depend on it"
 
@@ -65,7 +73,7 @@ class WorkingTree:
         """Return the paths of all files in a folder, or that of the file itself."""
         place = Path(path)
         below = [place] if place.is_file() else place.rglob("*")
-        return [found.as_posix() for found in below if found.is_file()]
+        return [file.as_posix() for file in below if file.is_file()]
 
     def md5(self, path: str) -> str:
         """Return the MD5 of a file in hexadecimal."""
@@ -85,9 +93,10 @@ class Outdated:
     stages: tuple[str, ...]
 
     def __str__(self) -> str:
-        more = len(self.reasons) - TOLD
-        told = ", ".join([*self.reasons[:TOLD], *([f"{more} more"] if more > 0 else [])])
-        return f"{told}; not run since: {', '.join(self.stages)}" if self.stages else told
+        more = len(self.reasons) - MOST_REASONS
+        rest = [f"{more} more"] if more > 0 else []
+        reasons = ", ".join([*self.reasons[:MOST_REASONS], *rest])
+        return f"{reasons}; not run since: {', '.join(self.stages)}" if self.stages else reasons
 
 
 def _together(parts: Iterable[Outdated]) -> Outdated:
@@ -119,7 +128,8 @@ class Lock:
             for name, stage in self._noted.items()
             for out in stage.get("outs", [])
         }
-        self._ignored = GitIgnoreSpec.from_lines(self._text(".dvcignore").splitlines())
+        ignored = self._parsed(".dvcignore", bytes.decode) or ""
+        self._ignored = GitIgnoreSpec.from_lines(ignored.splitlines())
         # Stages have most of what they depend on in common.
         self._written = functools.cache(self._find_written)
         self._present = functools.cache(self._find_present)
@@ -139,9 +149,9 @@ class Lock:
         if place is None:
             return Outdated(("dvc.lock does not name it",), tuple(self._declaring(path)))
         stage, out = self._outs[place]
-        found = self._judge(stage)
-        if found.stages:
-            return found
+        verdict = self._judge(stage)
+        if verdict.stages:
+            return verdict
         if "md5" in out and self._tree.files(place) and self._md5(place) != out["md5"]:
             return Outdated((f"dvc.lock names another {place}",), (stage,))
         return None
@@ -157,12 +167,12 @@ class Lock:
         """
         places = [place for path in paths for place in _upwards(path) if place in self._outs]
         waiting = list(dict.fromkeys(self._outs[place][0] for place in places))
-        found: dict[str, str | None] = {}
+        md5s: dict[str, str | None] = {}
         for stage in waiting:
             waiting += [name for name in self._needed(stage) if name not in waiting]
             outside = [path for path in self._dependencies(stage) if not self._written(path)]
-            found |= {path: self._present(path) for path in outside}
-        return found
+            md5s |= {path: self._present(path) for path in outside}
+        return md5s
 
     def noted_md5(self, path: str) -> str | None:
         """Return the MD5 that a file had when its stage ended; None if dvc.lock has none."""
@@ -175,17 +185,11 @@ class Lock:
         return {name: stage for name, stage in named if isinstance(stage, dict)}
 
     def _parsed(self, path: str, parse: Callable[[bytes], Any]) -> Any:
-        """Return a YAML file's content; None if it is missing, not readable or no YAML."""
+        """Return what a file holds; None if it is missing, not readable or no YAML."""
         try:
             return parse(self._tree.read(path))
         except (OSError, ValueError):
             return None
-
-    def _text(self, path: str) -> str:
-        try:
-            return self._tree.read(path).decode()
-        except FileNotFoundError:
-            return ""
 
     def _declaring(self, path: str) -> Iterator[str]:
         """Return the stages of dvc.yaml that are to write a file."""
@@ -209,7 +213,7 @@ class Lock:
         """Return what a stage depends on, and its MD5 when the stage ran."""
         noted = {dep["path"]: dep.get("md5") for dep in self._noted[stage].get("deps", [])}
         declared = self._declaration(stage).get("deps", [])
-        return {path: noted.get(path, NEVER) for path in _wanted(declared, noted)}
+        return {path: noted.get(path, NEVER) for path in _matching(declared, noted)}
 
     def _needed(self, stage: str) -> list[str]:
         outs = [out for path in self._dependencies(stage) for out in self._written(path)]
@@ -225,7 +229,7 @@ class Lock:
         if not _fits(_command(declared), _command(noted)):
             yield f"the command of {stage} has changed"
         for declared_file, keys in _params(declared):
-            for file in _wanted([declared_file], noted.get("params", {})):
+            for file in _matching([declared_file], noted.get("params", {})):
                 yield from self._changed_params(file, keys, noted.get("params", {}).get(file, {}))
         for path, md5 in self._dependencies(stage).items():
             if None not in (md5, self._present(path)) and md5 != self._present(path):
@@ -234,7 +238,7 @@ class Lock:
     def _changed_params(self, file: str, keys: list[str] | None, noted: Entry) -> Iterator[str]:
         content = self._yaml(file)
         if isinstance(content, dict):
-            for key in {**noted, **content} if keys is None else _wanted(keys, noted):
+            for key in {**noted, **content} if keys is None else _matching(keys, noted):
                 yield from _differences(key, noted.get(key, MISSING), _value(content, key))
         # DVC reads other formats, too.
         elif file.endswith((".yaml", ".yml", ".json")):
@@ -248,8 +252,9 @@ class Lock:
             tracked = self._yaml(f"{place}.dvc")
             if isinstance(tracked, dict) and tracked.get("outs"):
                 return _tracked_md5(tracked["outs"][0], path[len(place) + 1 :])
+        elsewhere = path.startswith(("/", "../")) or "://" in path
         holds_data = any(name.endswith(".dvc") for name in self._tree.files(path))
-        return None if holds_data or _is_elsewhere(path) else self._md5(path)
+        return None if holds_data or elsewhere else self._md5(path)
 
     def _md5(self, path: str) -> str:
         """Return what DVC calls the MD5 of a file or a folder."""
@@ -309,7 +314,7 @@ def _fits(declared: str, text: str) -> bool:
     return re.fullmatch(".*".join(parts), text, re.DOTALL) is not None
 
 
-def _wanted(declared: Iterable[str], noted: Collection[str]) -> Iterator[str]:
+def _matching(declared: Iterable[str], noted: Collection[str]) -> Iterator[str]:
     """Return what dvc.yaml declares; where it has `${…}`, what of dvc.lock fits that."""
     for name in declared:
         yield from (n for n in noted if _fits(name, n)) if "${" in name else [name]
@@ -347,10 +352,6 @@ def _differences(key: str, before: Any, after: Any) -> Iterator[str]:
         yield f"{key} was {before} and is {after}" if short else f"{key} has changed"
 
 
-def _is_elsewhere(path: str) -> bool:
-    return path.startswith(("/", "../")) or "://" in path
-
-
 def _tracked_md5(tracked: Entry, path: str) -> str | None:
     """Return the MD5 of something in a folder that DVC tracks, or of all of it.
 
@@ -367,20 +368,20 @@ def _tracked_md5(tracked: Entry, path: str) -> str | None:
         return None
     if not path:
         return str(md5)
-    found = [place / md5[:2] / md5[2:] for place in LISTS]
-    content = next((file.read_bytes() for file in found if file.is_file()), None)
+    lists = [place / md5[:2] / md5[2:] for place in LISTS]
+    content = next((file.read_bytes() for file in lists if file.is_file()), b"")
     try:
-        listed = {entry["relpath"]: entry["md5"] for entry in json.loads(content or b"")}
+        md5s = {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
     except (ValueError, LookupError, TypeError):
         return None
-    below = {n[len(path) + 1 :]: listed[n] for n in listed if n.startswith(f"{path}/")}
-    return listed.get(path) or _folder_md5(below)
+    below = {n[len(path) + 1 :]: md5s[n] for n in md5s if n.startswith(f"{path}/")}
+    return md5s.get(path) or _folder_md5(below)
 
 
 def _folder_md5(below: dict[str, str]) -> str:
     """Return what DVC calls the MD5 of a folder: that of a list of its files."""
-    listed = [{"md5": below[name], "relpath": name} for name in sorted(below)]
-    text = json.dumps(listed, sort_keys=True)
+    entries = [{"md5": below[name], "relpath": name} for name in sorted(below)]
+    text = json.dumps(entries, sort_keys=True)
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
@@ -394,7 +395,7 @@ class CurrentFiles:
     def __init__(self, lock: Lock, read: Read):
         self._lock = lock
         self._read = read
-        self._asked: set[str] = set()
+        self._paths: set[str] = set()
         self.outdated: dict[str, Outdated] = {}
 
     def __call__(self, path: str) -> bytes:
@@ -404,7 +405,7 @@ class CurrentFiles:
             FileNotFoundError: There is no such file, or it is not current.
         """
         content = self._read(path)
-        self._asked.add(path)
+        self._paths.add(path)
         why = self._lock.outdated(path)
         if why is not None:
             self.outdated[path] = why
@@ -413,7 +414,7 @@ class CurrentFiles:
 
     def inputs(self) -> dict[str, str | None]:
         """Return the MD5s of the present code and data that the files come from, by path."""
-        return self._lock.inputs(self._asked)
+        return self._lock.inputs(self._paths)
 
     def not_run(self) -> tuple[str, ...]:
         """Return the stages whose files were asked for and are not current."""
@@ -425,10 +426,7 @@ def by_stages(not_run: Mapping[str, tuple[str, ...]]) -> str:
     alike: dict[tuple[str, ...], list[str]] = {}
     for name, stages in not_run.items():
         alike.setdefault(stages, []).append(name)
-    parts = [
-        f"{', '.join(names)} ({', '.join(stages)})" for stages, names in alike.items() if stages
-    ]
-    return "; ".join(parts)
+    return "; ".join(f"{', '.join(names)} ({', '.join(s)})" for s, names in alike.items() if s)
 
 
 def complaint(paths: Iterable[Path]) -> str | None:
@@ -441,8 +439,8 @@ def complaint(paths: Iterable[Path]) -> str | None:
         None if all are results of the present parameters, code and data.
     """
     lock = Lock(WorkingTree())
-    found = {path.as_posix(): lock.outdated(path.as_posix()) for path in paths if path.exists()}
-    old = {path: why for path, why in found.items() if why is not None}
+    names = [path.as_posix() for path in paths if path.exists()]
+    old = {name: why for name in names if (why := lock.outdated(name)) is not None}
     if not old:
         return None
     return (
@@ -453,9 +451,8 @@ def complaint(paths: Iterable[Path]) -> str | None:
 
 def remark(paths: Iterable[Path]) -> None:
     """Print to standard error which files are older than what made them, if any are."""
-    found = complaint(paths)
-    if found is not None:
-        print(f"trustmia: {found}", file=sys.stderr)
+    if (message := complaint(paths)) is not None:
+        print(f"trustmia: {message}", file=sys.stderr)
 
 
 def require_tracked(folder: Path) -> None:
@@ -483,6 +480,5 @@ def require_current(paths: Iterable[Path]) -> None:
     Raises:
         UserError: Some are.
     """
-    found = complaint(paths)
-    if found is not None:
-        raise UserError(found)
+    if (message := complaint(paths)) is not None:
+        raise UserError(message)
