@@ -11,8 +11,7 @@ STAGE = re.compile(r"^(?:Running stage|Stage) '(.+?)'", flags=re.MULTILINE)
 
 def current_stage(log: Path | None) -> str | None:
     """Return the stage that an experiment is at, by its log."""
-    text = _read(log)
-    stages = STAGE.findall(text)
+    stages = STAGE.findall(_read(log))
     return stages[-1] if stages else None
 
 

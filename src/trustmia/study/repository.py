@@ -67,8 +67,8 @@ class _Revision:
         return bytes(self._tree.cat_file(path))
 
     def files(self, path: str) -> list[str]:
-        found: list[str] = self._tree.find(path)
-        return found
+        paths: list[str] = self._tree.find(path)
+        return paths
 
     def md5(self, path: str) -> str:
         blob = self._tree.info(path)["sha"]
@@ -83,7 +83,7 @@ class ExperimentRepository:
 
     def __init__(self, repo: Any):
         self._repo = repo
-        # Of every blob that was asked for: revisions have most of theirs in common.
+        # By blob: revisions have most of theirs in common.
         self._md5s: dict[str, str] = {}
 
     def head(self) -> str:
@@ -97,11 +97,9 @@ class ExperimentRepository:
 
         scm = self._repo.scm
         # `Repo.experiments.ls` would wait for everyone who has locked the repository.
-        references = [
-            reference for reference in exp_refs(scm) if baseline in (None, reference.baseline_sha)
-        ]
-        found = [Finished(r.name, scm.get_ref(str(r)), r.baseline_sha) for r in references]
-        return sorted(found, key=lambda experiment: experiment.name)
+        references = [r for r in exp_refs(scm) if baseline in (None, r.baseline_sha)]
+        experiments = [Finished(r.name, scm.get_ref(str(r)), r.baseline_sha) for r in references]
+        return sorted(experiments, key=lambda experiment: experiment.name)
 
     def tasks(self) -> list[Task]:
         """Return what failed, what runs, and what waits, the latter in its order."""
@@ -131,8 +129,8 @@ class ExperimentRepository:
 
     def date(self, revision: str) -> str:
         """Return when a revision was made, in ISO 8601, UTC."""
-        made = self._repo.scm.resolve_commit(revision).commit_time
-        return datetime.fromtimestamp(made, UTC).isoformat()
+        seconds = self._repo.scm.resolve_commit(revision).commit_time
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
 
     def _revision(self, revision: str) -> _Revision:
         return _Revision(self._repo.scm.get_fs(revision), self._md5s)
