@@ -1,4 +1,8 @@
-"""The paper's published checkpoints as this project's, with model cards."""
+"""The paper's published checkpoints as this project's, with model cards.
+
+Whether a pretrained classifier fits is decided by the SHA-256 of its training images. The
+authors' checkpoints come without it; theirs are known by the published split that drew them.
+"""
 
 import io
 import re
