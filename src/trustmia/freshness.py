@@ -179,10 +179,9 @@ class Lock:
         return self._outs[path][1].get("md5") if path in self._outs else None
 
     def _stages(self, path: str, parse: Callable[[bytes], Any]) -> dict[str, Entry]:
-        content = self._parsed(path, parse)
-        stages = content.get("stages") if isinstance(content, dict) else None
-        named = stages.items() if isinstance(stages, dict) else []
-        return {name: stage for name, stage in named if isinstance(stage, dict)}
+        stages = _value(self._parsed(path, parse), "stages")
+        entries = stages.items() if isinstance(stages, dict) else []
+        return {name: stage for name, stage in entries if isinstance(stage, dict)}
 
     def _parsed(self, path: str, parse: Callable[[bytes], Any]) -> Any:
         """Return what a file holds; None if it is missing, not readable or no YAML."""

@@ -158,7 +158,8 @@ def exact_hessian(features: Tensor, logits: Tensor) -> Hessian:
     inputs, probabilities = features.double(), logits.double().softmax(1)
     outer = probabilities.T @ probabilities
     classes = (torch.diag(probabilities.sum(0)) - outer) / len(inputs)
-    return _decomposed(len(inputs), classes, inputs.T @ inputs / len(inputs), damped=False)
+    of_features = inputs.T @ inputs / len(inputs)
+    return Hessian(len(inputs), *_eigen(classes), *_eigen(of_features), damped=False)
 
 
 def published_hessian(features: Tensor, logits: Tensor, drawn: Tensor) -> Hessian:
@@ -182,21 +183,14 @@ def published_hessian(features: Tensor, logits: Tensor, drawn: Tensor) -> Hessia
     inputs, probabilities = features.double(), logits.double().softmax(1)
     gradients = probabilities - F.one_hot(drawn, logits.shape[1])
     classes = gradients.T @ (weight[:, None] * gradients)
-    return _decomposed(len(inputs), classes, inputs.T @ (weight[:, None] * inputs), damped=True)
+    of_features = inputs.T @ (weight[:, None] * inputs)
+    return Hessian(len(inputs), *_eigen(classes), *_eigen(of_features), damped=True)
 
 
-def _decomposed(images: int, classes: Tensor, features: Tensor, damped: bool) -> Hessian:
-    (class_values, class_basis), (feature_values, feature_basis) = map(
-        torch.linalg.eigh, (classes, features)
-    )
-    return Hessian(
-        images,
-        class_values.clamp(min=0),
-        class_basis.contiguous(),
-        feature_values.clamp(min=0),
-        feature_basis.contiguous(),
-        damped,
-    )
+def _eigen(factor: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues, at least 0, and eigenvectors as columns."""
+    values, basis = torch.linalg.eigh(factor)
+    return values.clamp(min=0), basis.contiguous()
 
 
 def smallest(loss: Loss, log10_range: tuple[float, float], step: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from trustmia.errors import UserError
 from trustmia.full_keys import flat_keys
 from trustmia.study import queue
-from trustmia.study.grid import Experiment, Grid, trainings, waiting
+from trustmia.study.grid import Experiment, Grid, leaders, trainings, waiting
 from trustmia.study.progress import Clock, current_stage, duration, log_end
 from trustmia.study.repository import ExperimentRepository, Finished, Task
 
@@ -80,7 +80,9 @@ class _StudyRun:
         self._missed: set[str] = set()
         self._workers_called = float("-inf")
         self._alive_at = time.monotonic()
-        self._clock = Clock(_trains(grid.experiments), jobs, time.monotonic)
+        first = leaders(grid.experiments, trainings)
+        trains = {name: leader == name for name, leader in first.items()}
+        self._clock = Clock(trains, jobs, time.monotonic)
 
     def prepare(self) -> None:
         """Find out what is missing, and forget earlier failures of it."""
@@ -221,12 +223,6 @@ class _StudyRun:
         done = self._finished()
         pairs = [(e, done[name]) for name, e in self._experiments.items() if name in done]
         return Outcome(tuple(pairs), tuple(self._failed))
-
-
-def _trains(experiments: Iterable[Experiment]) -> dict[str, bool]:
-    """Say which experiments train, rather than find the trainings done."""
-    first: dict[str, str] = {}
-    return {e.name: first.setdefault(trainings(e), e.name) == e.name for e in experiments}
 
 
 def _check_same_params(
