@@ -99,7 +99,7 @@ class Outdated:
         return f"{reasons}; not run since: {', '.join(self.stages)}" if self.stages else reasons
 
 
-def _together(parts: Iterable[Outdated]) -> Outdated:
+def _joined(parts: Iterable[Outdated]) -> Outdated:
     parts = list(parts)
     reasons = dict.fromkeys(reason for part in parts for reason in part.reasons)
     stages = dict.fromkeys(stage for part in parts for stage in part.stages)
@@ -118,23 +118,23 @@ class Lock:
         self._declared: dict[str, Entry] = {
             name: stage.get("do", stage) for name, stage in self._stages("dvc.yaml", _parse).items()
         }
-        self._noted = {
+        self._stages_run = {
             name: stage
             for name, stage in self._stages("dvc.lock", parse_lock).items()
             if name.partition("@")[0] in self._declared
         }
         self._outs: dict[str, tuple[str, Entry]] = {
             out["path"]: (name, out)
-            for name, stage in self._noted.items()
+            for name, stage in self._stages_run.items()
             for out in stage.get("outs", [])
         }
-        ignored = self._parsed(".dvcignore", bytes.decode) or ""
+        ignored = self._content(".dvcignore", bytes.decode) or ""
         self._ignored = GitIgnoreSpec.from_lines(ignored.splitlines())
         # Stages have most of what they depend on in common.
-        self._written = functools.cache(self._find_written)
-        self._present = functools.cache(self._find_present)
-        self._judge = functools.cache(self._find_judgement)
-        self._yaml = functools.cache(functools.partial(self._parsed, parse=_parse))
+        self._outs_at = functools.cache(self._find_outs)
+        self._present_md5 = functools.cache(self._find_present_md5)
+        self._judgement = functools.cache(self._find_judgement)
+        self._yaml = functools.cache(functools.partial(self._content, parse=_parse))
 
     def outdated(self, path: str) -> Outdated | None:
         """Say why a file is no result of the present parameters, code and data.
@@ -147,11 +147,11 @@ class Lock:
         """
         place = next((name for name in _upwards(path) if name in self._outs), None)
         if place is None:
-            return Outdated(("dvc.lock does not name it",), tuple(self._declaring(path)))
+            return Outdated(("dvc.lock does not name it",), tuple(self._declaring_stages(path)))
         stage, out = self._outs[place]
-        verdict = self._judge(stage)
-        if verdict.stages:
-            return verdict
+        judgement = self._judgement(stage)
+        if judgement.stages:
+            return judgement
         if "md5" in out and self._tree.files(place) and self._md5(place) != out["md5"]:
             return Outdated((f"dvc.lock names another {place}",), (stage,))
         return None
@@ -169,9 +169,9 @@ class Lock:
         waiting = list(dict.fromkeys(self._outs[place][0] for place in places))
         md5s: dict[str, str | None] = {}
         for stage in waiting:
-            waiting += [name for name in self._needed(stage) if name not in waiting]
-            outside = [path for path in self._dependencies(stage) if not self._written(path)]
-            md5s |= {path: self._present(path) for path in outside}
+            waiting += [name for name in self._stages_before(stage) if name not in waiting]
+            outside = [path for path in self._dependencies(stage) if not self._outs_at(path)]
+            md5s |= {path: self._present_md5(path) for path in outside}
         return md5s
 
     def noted_md5(self, path: str) -> str | None:
@@ -179,18 +179,18 @@ class Lock:
         return self._outs[path][1].get("md5") if path in self._outs else None
 
     def _stages(self, path: str, parse: Callable[[bytes], Any]) -> dict[str, Entry]:
-        stages = _value(self._parsed(path, parse), "stages")
+        stages = _value(self._content(path, parse), "stages")
         entries = stages.items() if isinstance(stages, dict) else []
         return {name: stage for name, stage in entries if isinstance(stage, dict)}
 
-    def _parsed(self, path: str, parse: Callable[[bytes], Any]) -> Any:
+    def _content(self, path: str, parse: Callable[[bytes], Any]) -> Any:
         """Return what a file holds; None if it is missing, not readable or no YAML."""
         try:
             return parse(self._tree.read(path))
         except (OSError, ValueError):
             return None
 
-    def _declaring(self, path: str) -> Iterator[str]:
+    def _declaring_stages(self, path: str) -> Iterator[str]:
         """Return the stages of dvc.yaml that are to write a file."""
         for name, stage in self._declared.items():
             outs = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
@@ -200,9 +200,9 @@ class Lock:
 
     def _find_judgement(self, stage: str) -> Outdated:
         """Say why a stage has to run; without stages if it has not."""
-        before = _together(map(self._judge, self._needed(stage)))
+        before = _joined(map(self._judgement, self._stages_before(stage)))
         reasons = (*before.reasons, *self._changes(stage))
-        return _together([Outdated(reasons, (*before.stages, stage))] if reasons else [])
+        return _joined([Outdated(reasons, (*before.stages, stage))] if reasons else [])
 
     def _declaration(self, stage: str) -> Entry:
         """Return what dvc.yaml has for a stage of dvc.lock, which may be one of several."""
@@ -210,28 +210,28 @@ class Lock:
 
     def _dependencies(self, stage: str) -> dict[str, str | None]:
         """Return what a stage depends on, and its MD5 when the stage ran."""
-        noted = {dep["path"]: dep.get("md5") for dep in self._noted[stage].get("deps", [])}
+        noted = {dep["path"]: dep.get("md5") for dep in self._stages_run[stage].get("deps", [])}
         declared = self._declaration(stage).get("deps", [])
         return {path: noted.get(path, NEVER) for path in _matching(declared, noted)}
 
-    def _needed(self, stage: str) -> list[str]:
-        outs = [out for path in self._dependencies(stage) for out in self._written(path)]
+    def _stages_before(self, stage: str) -> list[str]:
+        outs = [out for path in self._dependencies(stage) for out in self._outs_at(path)]
         return list(dict.fromkeys(self._outs[out][0] for out in outs))
 
-    def _find_written(self, path: str) -> list[str]:
+    def _find_outs(self, path: str) -> list[str]:
         """Return what stages wrote that is a path, holds it or lies in it."""
-        return [out for out in self._outs if _overlap(out, path)]
+        return [out for out in self._outs if _share_files(out, path)]
 
     def _changes(self, stage: str) -> Iterator[str]:
         """Say what a stage depends on that is not as it was when it ran."""
-        declared, noted = self._declaration(stage), self._noted[stage]
+        declared, noted = self._declaration(stage), self._stages_run[stage]
         if not _fits(_command(declared), _command(noted)):
             yield f"the command of {stage} has changed"
-        for declared_file, keys in _params(declared):
+        for declared_file, keys in _params_by_file(declared):
             for file in _matching([declared_file], noted.get("params", {})):
                 yield from self._changed_params(file, keys, noted.get("params", {}).get(file, {}))
         for path, md5 in self._dependencies(stage).items():
-            if None not in (md5, self._present(path)) and md5 != self._present(path):
+            if None not in (md5, self._present_md5(path)) and md5 != self._present_md5(path):
                 yield f"{path} has changed"
 
     def _changed_params(self, file: str, keys: list[str] | None, noted: Entry) -> Iterator[str]:
@@ -243,9 +243,9 @@ class Lock:
         elif file.endswith((".yaml", ".yml", ".json")):
             yield f"{file} cannot be read"
 
-    def _find_present(self, path: str) -> str | None:
+    def _find_present_md5(self, path: str) -> str | None:
         """Return the MD5 of what is at a path now; None if nothing tells it."""
-        if self._written(path):
+        if self._outs_at(path):
             return self._outs[path][1].get("md5") if path in self._outs else None
         for place in _upwards(path):
             tracked = self._yaml(f"{place}.dvc")
@@ -303,7 +303,7 @@ def _upwards(path: str) -> list[str]:
     return [str(place) for place in (pure, *pure.parents) if place.name]
 
 
-def _overlap(one: str, other: str) -> bool:
+def _share_files(one: str, other: str) -> bool:
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
@@ -324,7 +324,7 @@ def _command(stage: Entry) -> str:
     return "\n".join(command) if isinstance(command, list) else str(command)
 
 
-def _params(stage: Entry) -> Iterator[tuple[str, list[str] | None]]:
+def _params_by_file(stage: Entry) -> Iterator[tuple[str, list[str] | None]]:
     """Return the parameters that a stage declares, by file; None for all of a file."""
     for item in stage.get("params", []):
         yield from item.items() if isinstance(item, dict) else [("params.yaml", [item])]
@@ -444,7 +444,7 @@ def complaint(paths: Iterable[Path]) -> str | None:
         return None
     return (
         f"{', '.join(old)}: older than the present params.yaml, code or data "
-        f"({_together(old.values())}); run `dvc repro`"
+        f"({_joined(old.values())}); run `dvc repro`"
     )
 
 

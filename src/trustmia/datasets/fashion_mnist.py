@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 from trustmia.datasets import fetching
 from trustmia.datasets.base import DatasetSource, Part
 from trustmia.datasets.fetching import FetchRequest, one_line_errors, replace
-from trustmia.datasets.torchvision_files import FLAGS, read_splits, torchvision_class
+from trustmia.datasets.torchvision_files import FLAGS, Arrays, read_splits, torchvision_class
 from trustmia.errors import UserError
 from trustmia.images.base import Images
 
@@ -82,14 +83,12 @@ def read(data: Path, part: Part) -> Images:
         f"Fashion-MNIST is not complete in {data}/FashionMNIST/raw: run `dvc pull data.dvc` or "
         "`trustmia fetch fashion_mnist`"
     )
-    return read_splits(
-        torchvision_class("FashionMNIST"),
-        data,
-        part,
-        FLAGS,
-        lambda split: (split.data.numpy()[:, None], split.targets.numpy()),
-        complaint,
-    )
+
+    def arrays(split: Any) -> Arrays:
+        return split.data.numpy()[:, None], split.targets.numpy()
+
+    kind = torchvision_class("FashionMNIST")
+    return read_splits(kind, data, part, FLAGS, arrays, complaint)
 
 
 def fetch(data: Path, request: FetchRequest) -> str:

@@ -87,7 +87,7 @@ def obtain(archive: Archive, request: FetchRequest) -> Path:
     Raises:
         UserError: The given file or the download has another one, or the download fails.
     """
-    given = _given(archive, request.archives)
+    given = _given_file(archive, request.archives)
     if given is not None:
         fault = archive.fault(given)
         if fault:
@@ -103,7 +103,7 @@ def obtain(archive: Archive, request: FetchRequest) -> Path:
     return path
 
 
-def _given(archive: Archive, places: Sequence[Path]) -> Path | None:
+def _given_file(archive: Archive, places: Sequence[Path]) -> Path | None:
     """Find an archive among the files and folders that the user gave."""
     for place in places:
         path = place / archive.filename if place.is_dir() else place
@@ -164,7 +164,7 @@ def download(url: str, path: Path, fault: Callable[[Path], str | None]) -> None:
 def _download_with_retries(url: str, part: Path) -> None:
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _go_on(url, part)
+            _append_rest(url, part)
             return
         except (MissingSchema, InvalidSchema, InvalidURL) as error:
             raise UserError(f"{url}: not an address; allowed: http://… or https://…") from error
@@ -193,7 +193,7 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
-def _go_on(url: str, part: Path) -> None:
+def _append_rest(url: str, part: Path) -> None:
     """Append to `part` what is missing; start again where the server cannot go on."""
     start = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"}

@@ -11,17 +11,17 @@ STAGE = re.compile(r"^(?:Running stage|Stage) '(.+?)'", flags=re.MULTILINE)
 
 def current_stage(log: Path | None) -> str | None:
     """Return the stage that an experiment is at, by its log."""
-    stages = STAGE.findall(_read(log))
+    stages = STAGE.findall(_log_text(log))
     return stages[-1] if stages else None
 
 
 def log_end(log: Path | None) -> str:
     """Return the last lines of a log, indented."""
-    lines = _read(log).splitlines() or ["(no output; it failed before its first stage)"]
+    lines = _log_text(log).splitlines() or ["(no output; it failed before its first stage)"]
     return "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
 
 
-def _read(log: Path | None) -> str:
+def _log_text(log: Path | None) -> str:
     if log is None or not log.exists():
         return ""
     return log.read_text(encoding="utf-8", errors="replace")

@@ -56,7 +56,7 @@ class Task:
     alive: bool
 
 
-class _Revision:
+class _GitTree:
     """The files that git has at a revision: a `freshness.Tree`."""
 
     def __init__(self, tree: Any, md5s: dict[str, str]):
@@ -132,12 +132,12 @@ class ExperimentRepository:
         seconds = self._repo.scm.resolve_commit(revision).commit_time
         return datetime.fromtimestamp(seconds, UTC).isoformat()
 
-    def _revision(self, revision: str) -> _Revision:
-        return _Revision(self._repo.scm.get_fs(revision), self._md5s)
+    def _tree_at(self, revision: str) -> _GitTree:
+        return _GitTree(self._repo.scm.get_fs(revision), self._md5s)
 
     def current_files(self, revision: str) -> CurrentFiles:
         """Return what reads files that git has at a revision, if they are current there."""
-        tree = self._revision(revision)
+        tree = self._tree_at(revision)
         return CurrentFiles(Lock(tree), tree.read)
 
     @contextlib.contextmanager
@@ -145,7 +145,7 @@ class ExperimentRepository:
         """Yield such a reader that also reads what DVC has, from cache or remote."""
         from dvc.exceptions import DvcException
 
-        tree = self._revision(revision)
+        tree = self._tree_at(revision)
 
         def read(path: str) -> bytes:
             try:
@@ -163,7 +163,7 @@ class ExperimentRepository:
     def params(self, revision: str) -> dict[str, Any]:
         """Return the content of `params.yaml` at a revision; empty if there is none."""
         try:
-            content = parse_yaml(self._revision(revision).read("params.yaml"))
+            content = parse_yaml(self._tree_at(revision).read("params.yaml"))
         except (FileNotFoundError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
