@@ -78,7 +78,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
+    """Read a JSON object; raises ValueError for other text."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
 

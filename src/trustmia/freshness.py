@@ -1,7 +1,16 @@
-"""Which files are results of the present parameters, code and data, as dvc.lock has it.
+"""Which files are current: results of the present parameters, code and data, by dvc.lock.
 
 DVC notes in dvc.lock what every stage read and wrote when it last ran. A stage that was left
 out since, as by `dvc exp run STAGE`, leaves its files as they were, and nothing in them says so.
+A stage is current if its command, parameters and code are as dvc.lock noted, what it read of
+other stages is what these wrote, and these are current, too. Data count by the MD5 in their
+`.dvc` file, a folder in them (`models/initial`) by DVC's list of that folder's files, in the
+cache or the embedded remote; where the list is not at hand, as unchanged. So of data and outputs
+only the file that is asked for is read, and only what was `dvc add`ed counts.
+
+Everything that shows a number asks here, for the working tree or for an experiment's revision:
+`results` and `report` show what there is with a remark, `compare` and `study` leave it out and
+name it, `compare-paper` and `results --update` refuse.
 
 `dvc status` answers for the working tree alone, not for the revisions of experiments, and takes
 ten times as long, as it looks at all outputs.
@@ -35,8 +44,7 @@ SCALARS = {
     "int": "-?[0-9]+",
     "float": r"-?[0-9]+\.?[0-9]*(e[-+]?[0-9]+)?|-?\.inf|\.nan",
 }
-# How many of the reasons are told.
-TOLD = 5
+MOST_REASONS = 5
 MISSING = object()
 NEVER = "the stage did not depend on it"
 
@@ -65,7 +73,7 @@ class WorkingTree:
         """Return the paths of all files in a folder, or that of the file itself."""
         place = Path(path)
         below = [place] if place.is_file() else place.rglob("*")
-        return [found.as_posix() for found in below if found.is_file()]
+        return [file.as_posix() for file in below if file.is_file()]
 
     def md5(self, path: str) -> str:
         """Return the MD5 of a file in hexadecimal."""
@@ -85,12 +93,13 @@ class Outdated:
     stages: tuple[str, ...]
 
     def __str__(self) -> str:
-        more = len(self.reasons) - TOLD
-        told = ", ".join([*self.reasons[:TOLD], *([f"{more} more"] if more > 0 else [])])
-        return f"{told}; not run since: {', '.join(self.stages)}" if self.stages else told
+        more = len(self.reasons) - MOST_REASONS
+        rest = [f"{more} more"] if more > 0 else []
+        reasons = ", ".join([*self.reasons[:MOST_REASONS], *rest])
+        return f"{reasons}; not run since: {', '.join(self.stages)}" if self.stages else reasons
 
 
-def _together(parts: Iterable[Outdated]) -> Outdated:
+def _joined(parts: Iterable[Outdated]) -> Outdated:
     parts = list(parts)
     reasons = dict.fromkeys(reason for part in parts for reason in part.reasons)
     stages = dict.fromkeys(stage for part in parts for stage in part.stages)
@@ -109,22 +118,23 @@ class Lock:
         self._declared: dict[str, Entry] = {
             name: stage.get("do", stage) for name, stage in self._stages("dvc.yaml", _parse).items()
         }
-        self._noted = {
+        self._stages_run = {
             name: stage
             for name, stage in self._stages("dvc.lock", parse_lock).items()
             if name.partition("@")[0] in self._declared
         }
         self._outs: dict[str, tuple[str, Entry]] = {
             out["path"]: (name, out)
-            for name, stage in self._noted.items()
+            for name, stage in self._stages_run.items()
             for out in stage.get("outs", [])
         }
-        self._ignored = GitIgnoreSpec.from_lines(self._text(".dvcignore").splitlines())
+        ignored = self._content(".dvcignore", bytes.decode) or ""
+        self._ignored = GitIgnoreSpec.from_lines(ignored.splitlines())
         # Stages have most of what they depend on in common.
-        self._written = functools.cache(self._find_written)
-        self._present = functools.cache(self._find_present)
-        self._judge = functools.cache(self._find_judgement)
-        self._yaml = functools.cache(functools.partial(self._parsed, parse=_parse))
+        self._outs_at = functools.cache(self._find_outs)
+        self._present_md5 = functools.cache(self._find_present_md5)
+        self._judgement = functools.cache(self._find_judgement)
+        self._yaml = functools.cache(functools.partial(self._content, parse=_parse))
 
     def outdated(self, path: str) -> Outdated | None:
         """Say why a file is no result of the present parameters, code and data.
@@ -137,11 +147,11 @@ class Lock:
         """
         place = next((name for name in _upwards(path) if name in self._outs), None)
         if place is None:
-            return Outdated(("dvc.lock does not name it",), tuple(self._declaring(path)))
+            return Outdated(("dvc.lock does not name it",), tuple(self._declaring_stages(path)))
         stage, out = self._outs[place]
-        found = self._judge(stage)
-        if found.stages:
-            return found
+        judgement = self._judgement(stage)
+        if judgement.stages:
+            return judgement
         if "md5" in out and self._tree.files(place) and self._md5(place) != out["md5"]:
             return Outdated((f"dvc.lock names another {place}",), (stage,))
         return None
@@ -157,37 +167,30 @@ class Lock:
         """
         places = [place for path in paths for place in _upwards(path) if place in self._outs]
         waiting = list(dict.fromkeys(self._outs[place][0] for place in places))
-        found: dict[str, str | None] = {}
+        md5s: dict[str, str | None] = {}
         for stage in waiting:
-            waiting += [name for name in self._needed(stage) if name not in waiting]
-            outside = [path for path in self._dependencies(stage) if not self._written(path)]
-            found |= {path: self._present(path) for path in outside}
-        return found
+            waiting += [name for name in self._stages_before(stage) if name not in waiting]
+            outside = [path for path in self._dependencies(stage) if not self._outs_at(path)]
+            md5s |= {path: self._present_md5(path) for path in outside}
+        return md5s
 
     def noted_md5(self, path: str) -> str | None:
         """Return the MD5 that a file had when its stage ended; None if dvc.lock has none."""
         return self._outs[path][1].get("md5") if path in self._outs else None
 
     def _stages(self, path: str, parse: Callable[[bytes], Any]) -> dict[str, Entry]:
-        content = self._parsed(path, parse)
-        stages = content.get("stages") if isinstance(content, dict) else None
-        named = stages.items() if isinstance(stages, dict) else []
-        return {name: stage for name, stage in named if isinstance(stage, dict)}
+        stages = _value(self._content(path, parse), "stages")
+        entries = stages.items() if isinstance(stages, dict) else []
+        return {name: stage for name, stage in entries if isinstance(stage, dict)}
 
-    def _parsed(self, path: str, parse: Callable[[bytes], Any]) -> Any:
-        """Return a YAML file's content; None if it is missing, not readable or no YAML."""
+    def _content(self, path: str, parse: Callable[[bytes], Any]) -> Any:
+        """Return what a file holds; None if it is missing, not readable or no YAML."""
         try:
             return parse(self._tree.read(path))
         except (OSError, ValueError):
             return None
 
-    def _text(self, path: str) -> str:
-        try:
-            return self._tree.read(path).decode()
-        except FileNotFoundError:
-            return ""
-
-    def _declaring(self, path: str) -> Iterator[str]:
+    def _declaring_stages(self, path: str) -> Iterator[str]:
         """Return the stages of dvc.yaml that are to write a file."""
         for name, stage in self._declared.items():
             outs = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
@@ -197,9 +200,9 @@ class Lock:
 
     def _find_judgement(self, stage: str) -> Outdated:
         """Say why a stage has to run; without stages if it has not."""
-        before = _together(map(self._judge, self._needed(stage)))
+        before = _joined(map(self._judgement, self._stages_before(stage)))
         reasons = (*before.reasons, *self._changes(stage))
-        return _together([Outdated(reasons, (*before.stages, stage))] if reasons else [])
+        return _joined([Outdated(reasons, (*before.stages, stage))] if reasons else [])
 
     def _declaration(self, stage: str) -> Entry:
         """Return what dvc.yaml has for a stage of dvc.lock, which may be one of several."""
@@ -207,49 +210,50 @@ class Lock:
 
     def _dependencies(self, stage: str) -> dict[str, str | None]:
         """Return what a stage depends on, and its MD5 when the stage ran."""
-        noted = {dep["path"]: dep.get("md5") for dep in self._noted[stage].get("deps", [])}
+        noted = {dep["path"]: dep.get("md5") for dep in self._stages_run[stage].get("deps", [])}
         declared = self._declaration(stage).get("deps", [])
-        return {path: noted.get(path, NEVER) for path in _wanted(declared, noted)}
+        return {path: noted.get(path, NEVER) for path in _matching(declared, noted)}
 
-    def _needed(self, stage: str) -> list[str]:
-        outs = [out for path in self._dependencies(stage) for out in self._written(path)]
+    def _stages_before(self, stage: str) -> list[str]:
+        outs = [out for path in self._dependencies(stage) for out in self._outs_at(path)]
         return list(dict.fromkeys(self._outs[out][0] for out in outs))
 
-    def _find_written(self, path: str) -> list[str]:
+    def _find_outs(self, path: str) -> list[str]:
         """Return what stages wrote that is a path, holds it or lies in it."""
-        return [out for out in self._outs if _overlap(out, path)]
+        return [out for out in self._outs if _share_files(out, path)]
 
     def _changes(self, stage: str) -> Iterator[str]:
         """Say what a stage depends on that is not as it was when it ran."""
-        declared, noted = self._declaration(stage), self._noted[stage]
+        declared, noted = self._declaration(stage), self._stages_run[stage]
         if not _fits(_command(declared), _command(noted)):
             yield f"the command of {stage} has changed"
-        for declared_file, keys in _params(declared):
-            for file in _wanted([declared_file], noted.get("params", {})):
+        for declared_file, keys in _params_by_file(declared):
+            for file in _matching([declared_file], noted.get("params", {})):
                 yield from self._changed_params(file, keys, noted.get("params", {}).get(file, {}))
         for path, md5 in self._dependencies(stage).items():
-            if None not in (md5, self._present(path)) and md5 != self._present(path):
+            if None not in (md5, self._present_md5(path)) and md5 != self._present_md5(path):
                 yield f"{path} has changed"
 
     def _changed_params(self, file: str, keys: list[str] | None, noted: Entry) -> Iterator[str]:
         content = self._yaml(file)
         if isinstance(content, dict):
-            for key in {**noted, **content} if keys is None else _wanted(keys, noted):
+            for key in {**noted, **content} if keys is None else _matching(keys, noted):
                 yield from _differences(key, noted.get(key, MISSING), _value(content, key))
         # DVC reads other formats, too.
         elif file.endswith((".yaml", ".yml", ".json")):
             yield f"{file} cannot be read"
 
-    def _find_present(self, path: str) -> str | None:
+    def _find_present_md5(self, path: str) -> str | None:
         """Return the MD5 of what is at a path now; None if nothing tells it."""
-        if self._written(path):
+        if self._outs_at(path):
             return self._outs[path][1].get("md5") if path in self._outs else None
         for place in _upwards(path):
             tracked = self._yaml(f"{place}.dvc")
             if isinstance(tracked, dict) and tracked.get("outs"):
                 return _tracked_md5(tracked["outs"][0], path[len(place) + 1 :])
+        elsewhere = path.startswith(("/", "../")) or "://" in path
         holds_data = any(name.endswith(".dvc") for name in self._tree.files(path))
-        return None if holds_data or _is_elsewhere(path) else self._md5(path)
+        return None if holds_data or elsewhere else self._md5(path)
 
     def _md5(self, path: str) -> str:
         """Return what DVC calls the MD5 of a file or a folder."""
@@ -299,7 +303,7 @@ def _upwards(path: str) -> list[str]:
     return [str(place) for place in (pure, *pure.parents) if place.name]
 
 
-def _overlap(one: str, other: str) -> bool:
+def _share_files(one: str, other: str) -> bool:
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
@@ -309,7 +313,7 @@ def _fits(declared: str, text: str) -> bool:
     return re.fullmatch(".*".join(parts), text, re.DOTALL) is not None
 
 
-def _wanted(declared: Iterable[str], noted: Collection[str]) -> Iterator[str]:
+def _matching(declared: Iterable[str], noted: Collection[str]) -> Iterator[str]:
     """Return what dvc.yaml declares; where it has `${…}`, what of dvc.lock fits that."""
     for name in declared:
         yield from (n for n in noted if _fits(name, n)) if "${" in name else [name]
@@ -320,7 +324,7 @@ def _command(stage: Entry) -> str:
     return "\n".join(command) if isinstance(command, list) else str(command)
 
 
-def _params(stage: Entry) -> Iterator[tuple[str, list[str] | None]]:
+def _params_by_file(stage: Entry) -> Iterator[tuple[str, list[str] | None]]:
     """Return the parameters that a stage declares, by file; None for all of a file."""
     for item in stage.get("params", []):
         yield from item.items() if isinstance(item, dict) else [("params.yaml", [item])]
@@ -347,10 +351,6 @@ def _differences(key: str, before: Any, after: Any) -> Iterator[str]:
         yield f"{key} was {before} and is {after}" if short else f"{key} has changed"
 
 
-def _is_elsewhere(path: str) -> bool:
-    return path.startswith(("/", "../")) or "://" in path
-
-
 def _tracked_md5(tracked: Entry, path: str) -> str | None:
     """Return the MD5 of something in a folder that DVC tracks, or of all of it.
 
@@ -367,20 +367,20 @@ def _tracked_md5(tracked: Entry, path: str) -> str | None:
         return None
     if not path:
         return str(md5)
-    found = [place / md5[:2] / md5[2:] for place in LISTS]
-    content = next((file.read_bytes() for file in found if file.is_file()), None)
+    lists = [place / md5[:2] / md5[2:] for place in LISTS]
+    content = next((file.read_bytes() for file in lists if file.is_file()), b"")
     try:
-        listed = {entry["relpath"]: entry["md5"] for entry in json.loads(content or b"")}
+        md5s = {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
     except (ValueError, LookupError, TypeError):
         return None
-    below = {n[len(path) + 1 :]: listed[n] for n in listed if n.startswith(f"{path}/")}
-    return listed.get(path) or _folder_md5(below)
+    below = {n[len(path) + 1 :]: md5s[n] for n in md5s if n.startswith(f"{path}/")}
+    return md5s.get(path) or _folder_md5(below)
 
 
 def _folder_md5(below: dict[str, str]) -> str:
     """Return what DVC calls the MD5 of a folder: that of a list of its files."""
-    listed = [{"md5": below[name], "relpath": name} for name in sorted(below)]
-    text = json.dumps(listed, sort_keys=True)
+    entries = [{"md5": below[name], "relpath": name} for name in sorted(below)]
+    text = json.dumps(entries, sort_keys=True)
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
@@ -394,7 +394,7 @@ class CurrentFiles:
     def __init__(self, lock: Lock, read: Read):
         self._lock = lock
         self._read = read
-        self._asked: set[str] = set()
+        self._paths: set[str] = set()
         self.outdated: dict[str, Outdated] = {}
 
     def __call__(self, path: str) -> bytes:
@@ -404,7 +404,7 @@ class CurrentFiles:
             FileNotFoundError: There is no such file, or it is not current.
         """
         content = self._read(path)
-        self._asked.add(path)
+        self._paths.add(path)
         why = self._lock.outdated(path)
         if why is not None:
             self.outdated[path] = why
@@ -413,7 +413,7 @@ class CurrentFiles:
 
     def inputs(self) -> dict[str, str | None]:
         """Return the MD5s of the present code and data that the files come from, by path."""
-        return self._lock.inputs(self._asked)
+        return self._lock.inputs(self._paths)
 
     def not_run(self) -> tuple[str, ...]:
         """Return the stages whose files were asked for and are not current."""
@@ -425,10 +425,7 @@ def by_stages(not_run: Mapping[str, tuple[str, ...]]) -> str:
     alike: dict[tuple[str, ...], list[str]] = {}
     for name, stages in not_run.items():
         alike.setdefault(stages, []).append(name)
-    parts = [
-        f"{', '.join(names)} ({', '.join(stages)})" for stages, names in alike.items() if stages
-    ]
-    return "; ".join(parts)
+    return "; ".join(f"{', '.join(names)} ({', '.join(s)})" for s, names in alike.items() if s)
 
 
 def complaint(paths: Iterable[Path]) -> str | None:
@@ -441,21 +438,20 @@ def complaint(paths: Iterable[Path]) -> str | None:
         None if all are results of the present parameters, code and data.
     """
     lock = Lock(WorkingTree())
-    found = {path.as_posix(): lock.outdated(path.as_posix()) for path in paths if path.exists()}
-    old = {path: why for path, why in found.items() if why is not None}
+    names = [path.as_posix() for path in paths if path.exists()]
+    old = {name: why for name in names if (why := lock.outdated(name)) is not None}
     if not old:
         return None
     return (
         f"{', '.join(old)}: older than the present params.yaml, code or data "
-        f"({_together(old.values())}); run `dvc repro`"
+        f"({_joined(old.values())}); run `dvc repro`"
     )
 
 
 def remark(paths: Iterable[Path]) -> None:
     """Print to standard error which files are older than what made them, if any are."""
-    found = complaint(paths)
-    if found is not None:
-        print(f"trustmia: {found}", file=sys.stderr)
+    if (message := complaint(paths)) is not None:
+        print(f"trustmia: {message}", file=sys.stderr)
 
 
 def require_tracked(folder: Path) -> None:
@@ -483,6 +479,5 @@ def require_current(paths: Iterable[Path]) -> None:
     Raises:
         UserError: Some are.
     """
-    found = complaint(paths)
-    if found is not None:
-        raise UserError(found)
+    if (message := complaint(paths)) is not None:
+        raise UserError(message)

@@ -17,9 +17,5 @@ def flat_keys(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def changes(before: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that are not as before, by their full keys."""
-    known = flat_keys(before)
-    return {
-        key: value
-        for key, value in flat_keys(params).items()
-        if key not in known or known[key] != value
-    }
+    old = flat_keys(before)
+    return {k: new for k, new in flat_keys(params).items() if k not in old or old[k] != new}

@@ -12,8 +12,6 @@ from typing import NoReturn, TextIO
 
 from trustmia.errors import UserError
 
-FAILED, INTERRUPTED = 1, 130
-
 
 class OneLineParser(argparse.ArgumentParser):
     """Says what is wrong in one line, as every other error of this program."""
@@ -39,28 +37,27 @@ def run(name: str, main: Callable[[], None]) -> None:
         try:
             main()
         finally:
-            _flush(sys.stdout)
+            if sys.stdout is not None:
+                _flush(sys.stdout)
     except UserError as error:
-        sys.exit(_complain(f"{name}: {error}", 2))
+        _exit(2, f"{name}: {error}")
     except BrokenPipeError:
         sys.exit(0)
     except KeyboardInterrupt:
-        sys.exit(_complain(f"{name}: interrupted", INTERRUPTED))
+        _exit(130, f"{name}: interrupted")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        sys.exit(_complain(f"{name}: {place}{error.strerror or error}", FAILED))
+        _exit(1, f"{name}: {place}{error.strerror or error}")
 
 
-def _complain(message: str, code: int) -> int:
+def _exit(code: int, message: str) -> NoReturn:
     with contextlib.suppress(OSError):
         print(" ".join(message.split()), file=sys.stderr)
-    return code
+    sys.exit(code)
 
 
-def _flush(stream: TextIO | None) -> None:
+def _flush(stream: TextIO) -> None:
     """Write what was printed; where that fails, the interpreter is not to try it again."""
-    if stream is None:
-        return
     try:
         stream.flush()
     except OSError:

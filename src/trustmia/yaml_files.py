@@ -1,4 +1,4 @@
-"""YAML as DVC reads it, by the library that DVC uses: version 1.2, where `1e-05` is a number.
+"""YAML as DVC reads it, by `ruamel.yaml` as DVC does: version 1.2, where `1e-05` is a number.
 
 DVC writes `-S train.lr=0.00001` as `1e-05` and notes in dvc.lock what this reader makes of
 it. For a reader of version 1.1, such as PyYAML, that is text, `010` is 8 and `on` is true.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from trustmia.classifiers.inference import Prediction
@@ -12,26 +13,26 @@ from trustmia.classifiers.inference import Prediction
 class Calibration(Protocol):
     """A fitted calibration."""
 
-    def scores(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return prediction scores.
+    def logits(self, features: Tensor, logits: Tensor) -> Tensor:
+        """Return calibrated logits.
+
+        Attacks with reference models read these, since float32 scores near 1 are equal
+        where logits still differ.
 
         Args:
             features: float32 [N, F], penultimate features.
             logits: float32 [N, K].
 
         Returns:
-            float32 [N, K] in [0, 1]; rows sum to 1.
-        """
-
-    def logits(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return calibrated logits, float32 [N, K]: their softmax is `scores`.
-
-        Attacks with reference models read these, since float32 scores near 1 are equal
-        where logits still differ.
+            float32 [N, K].
         """
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that `Method.load` needs."""
+
+    def scores(self, features: Tensor, logits: Tensor) -> Tensor:
+        """Return prediction scores, float32 [N, K] in [0, 1]: the softmax of calibrated logits."""
+        return torch.softmax(self.logits(features, logits), dim=1)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trustmia.calibration.base import FitInputs, Method
+from trustmia.calibration.base import Calibration, FitInputs, Method
 from trustmia.errors import UserError
 
 Loss = Callable[[float], float]
@@ -77,7 +77,7 @@ class Hessian:
 
 
 @dataclass(frozen=True)
-class Llla:
+class Llla(Calibration):
     """A fitted posterior.
 
     Attributes:
@@ -88,7 +88,7 @@ class Llla:
         bias_variance: float64 [K], in the basis of the classes.
         draws: float64 [S, K], what `_draws` returned, of the link `mc`; None: `probit`.
             All images share them, so that an image's scores depend on nothing but the
-            image: not on its row, nor on the images beside it, nor on how many are shown.
+            image: not on its row, nor on the images beside it, nor on their number.
     """
 
     prior_precision: Tensor
@@ -96,11 +96,7 @@ class Llla:
     feature_basis: Tensor
     weight_variance: Tensor
     bias_variance: Tensor
-    draws: Tensor | None
-
-    def scores(self, features: Tensor, logits: Tensor) -> Tensor:
-        """See `Calibration.scores`."""
-        return torch.softmax(self.logits(features, logits), dim=1)
+    draws: Tensor | None = None
 
     def logits(self, features: Tensor, logits: Tensor) -> Tensor:
         """See `Calibration.logits`: scaled logits (`probit`) or logarithms of scores (`mc`)."""
@@ -162,7 +158,8 @@ def exact_hessian(features: Tensor, logits: Tensor) -> Hessian:
     inputs, probabilities = features.double(), logits.double().softmax(1)
     outer = probabilities.T @ probabilities
     classes = (torch.diag(probabilities.sum(0)) - outer) / len(inputs)
-    return _decomposed(len(inputs), classes, inputs.T @ inputs / len(inputs), damped=False)
+    of_features = inputs.T @ inputs / len(inputs)
+    return Hessian(len(inputs), *_eigen(classes), *_eigen(of_features), damped=False)
 
 
 def published_hessian(features: Tensor, logits: Tensor, drawn: Tensor) -> Hessian:
@@ -186,21 +183,14 @@ def published_hessian(features: Tensor, logits: Tensor, drawn: Tensor) -> Hessia
     inputs, probabilities = features.double(), logits.double().softmax(1)
     gradients = probabilities - F.one_hot(drawn, logits.shape[1])
     classes = gradients.T @ (weight[:, None] * gradients)
-    return _decomposed(len(inputs), classes, inputs.T @ (weight[:, None] * inputs), damped=True)
+    of_features = inputs.T @ (weight[:, None] * inputs)
+    return Hessian(len(inputs), *_eigen(classes), *_eigen(of_features), damped=True)
 
 
-def _decomposed(images: int, classes: Tensor, features: Tensor, damped: bool) -> Hessian:
-    (class_values, class_basis), (feature_values, feature_basis) = map(
-        torch.linalg.eigh, (classes, features)
-    )
-    return Hessian(
-        images,
-        class_values.clamp(min=0),
-        class_basis.contiguous(),
-        feature_values.clamp(min=0),
-        feature_basis.contiguous(),
-        damped,
-    )
+def _eigen(factor: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues, at least 0, and eigenvectors as columns."""
+    values, basis = torch.linalg.eigh(factor)
+    return values.clamp(min=0), basis.contiguous()
 
 
 def smallest(loss: Loss, log10_range: tuple[float, float], step: float) -> float:
@@ -240,19 +230,19 @@ def _no_minimum(log10_precision: float) -> str:
     )
 
 
-def validation_nll(found: Hessian, inputs: FitInputs, draws: Tensor | None) -> Loss:
+def validation_nll(hessian: Hessian, inputs: FitInputs, draws: Tensor | None) -> Loss:
     """Return the NLL of the validation images as a function of the prior precision."""
-    squared = _squared(inputs.validation.features, found.feature_basis)
+    squared = _squared(inputs.validation.features, hessian.feature_basis)
     logits = inputs.validation.logits.double()
 
     def loss(prior_precision: float) -> float:
-        linked = found.posterior(prior_precision, draws).linked(squared, logits)
+        linked = hessian.posterior(prior_precision, draws).linked(squared, logits)
         return float(F.cross_entropy(linked, inputs.validation_labels))
 
     return loss
 
 
-def published_loss(found: Hessian, inputs: FitInputs, generator: torch.Generator) -> Loss:
+def published_loss(hessian: Hessian, inputs: FitInputs, generator: torch.Generator) -> Loss:
     """Return the published code's loss as a function of the prior precision.
 
     It is the NLL of the validation images plus 0.25 times the mean −log probability of all
@@ -261,18 +251,16 @@ def published_loss(found: Hessian, inputs: FitInputs, generator: torch.Generator
     in the published code, where chance gives a flat loss its minimum.
     """
     assert inputs.noise is not None
-    shown = inputs.validation, inputs.noise
-    squared = [_squared(part.features, found.feature_basis) for part in shown]
-    draws = [
-        _draws((len(part.logits), PUBLISHED_SAMPLES, part.logits.shape[1]), generator)
-        for part in shown
-    ]
+    predictions = inputs.validation, inputs.noise
+    squared = [_squared(each.features, hessian.feature_basis) for each in predictions]
+    shapes = [each.logits.shape for each in predictions]
+    draws = [_draws((images, PUBLISHED_SAMPLES, k), generator) for images, k in shapes]
 
     def loss(prior_precision: float) -> float:
-        posterior = found.posterior(prior_precision, None)
+        posterior = hessian.posterior(prior_precision, None)
         logarithms = []
-        for part, squares, samples in zip(shown, squared, draws, strict=True):
-            linked = posterior.sampled(squares, part.logits.double(), samples)
+        for each, squares, samples in zip(predictions, squared, draws, strict=True):
+            linked = posterior.sampled(squares, each.logits.double(), samples)
             logarithms.append((linked.softmax(1) + SMALLEST).log())
         validation, noise = logarithms
         nll = F.nll_loss(validation, inputs.validation_labels)
@@ -301,21 +289,17 @@ def _fit(inputs: FitInputs) -> Llla:
     if settings.link == "mc":
         draws = _draws((settings.samples, train.logits.shape[1]), generator)
     if settings.prior == "nll":
-        found = exact_hessian(train.features, train.logits)
-        chosen = smallest(validation_nll(found, inputs, draws), LOG10_PRECISION, STEP)
+        hessian = exact_hessian(train.features, train.logits)
+        chosen = smallest(validation_nll(hessian, inputs, draws), LOG10_PRECISION, STEP)
     else:
         # The running average weighs the last images most; the published order is a random one.
         order = torch.randperm(len(train.logits), generator=generator)
         features, logits = train.features[order], train.logits[order]
         drawn = torch.multinomial(logits.double().softmax(1), 1, generator=generator)[:, 0]
-        found = published_hessian(features, logits, drawn)
-        loss = published_loss(found, inputs, generator)
+        hessian = published_hessian(features, logits, drawn)
+        loss = published_loss(hessian, inputs, generator)
         chosen = smallest(loss, PUBLISHED_LOG10_PRECISION, PUBLISHED_STEP)
-    return found.posterior(chosen, draws)
+    return hessian.posterior(chosen, draws)
 
 
-def _load(tensors: dict[str, Tensor]) -> Llla:
-    return Llla(draws=tensors.get("draws"), **{k: v for k, v in tensors.items() if k != "draws"})
-
-
-LLLA = Method(fit=_fit, load=_load)
+LLLA = Method(fit=_fit, load=lambda tensors: Llla(**tensors))

@@ -7,20 +7,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trustmia.calibration.base import FitInputs, Method
+from trustmia.calibration.base import Calibration, FitInputs, Method
 
 LOG_BOUNDS = (np.log(1e-3), np.log(1e3))
 
 
 @dataclass(frozen=True)
-class Temperature:
+class Temperature(Calibration):
     """Divides the logits by a temperature above 0 before the softmax."""
 
     temperature: float
-
-    def scores(self, features: Tensor, logits: Tensor) -> Tensor:
-        """See `Calibration.scores`."""
-        return torch.softmax(self.logits(features, logits), dim=1)
 
     def logits(self, features: Tensor, logits: Tensor) -> Tensor:
         """See `Calibration.logits`."""

@@ -1,4 +1,9 @@
-"""Keeps a finished run's models as the pretrained checkpoints of `models/`."""
+"""`trustmia export-models`: a finished run's models as the pretrained ones of `models/`.
+
+`train.source` and `generator.source` take a checkpoint of `models/` only if its card names the
+same parameters and the same SHA-256 of its training images. Git keeps every version of
+`dvc-remote/`: export, then `make publish`, once per finished piece of work.
+"""
 
 import argparse
 import datetime
@@ -47,10 +52,8 @@ def export_models(name: str) -> list[Path]:
     ours = checkpoints.load_card(paths.GENERATOR / "model")["kind"] == "generator"
     if ours:
         require_current([paths.METRICS / "generator.json"])
-    written = []
-    for role in ROLES:
-        stem = paths.PRETRAINED_CLASSIFIERS / name / role
-        written.append(_export(paths.CLASSIFIERS / role / "model", stem, {}))
+    pair = paths.PRETRAINED_CLASSIFIERS / name
+    written = [_export(paths.CLASSIFIERS / role / "model", pair / role, {}) for role in ROLES]
     if ours:
         quality = {"metrics": read_metrics("generator")}
         generator = paths.PRETRAINED_GENERATOR / "model"

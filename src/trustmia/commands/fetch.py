@@ -46,21 +46,13 @@ def needed(params: Params) -> list[str]:
 
     A file of weights that is none of the published ones is the user's own.
     """
-    names = [params.dataset.name]
-    shown = (IMAGE_SETS[name].dataset for name in params.predict.nonmember_sets)
-    names += [name for name in shown if name]
+    datasets = (IMAGE_SETS[name].dataset for name in params.predict.nonmember_sets)
+    names = [params.dataset.name, *filter(None, datasets)]
     weights = {params.train.initial_weights} if params.train.source == "scratch" else set()
     if params.generator.source == "stylegan2_ada":
         weights.add(params.generator.stylegan2_ada_pickle)
     names += [name for name, file in PRETRAINED.items() if file.archive.filename in weights]
     return list(dict.fromkeys(names))
-
-
-def archive_names(name: str) -> list[str]:
-    """Return the names of the files that a data set or weights are published as."""
-    if name in PRETRAINED:
-        return [PRETRAINED[name].archive.filename]
-    return [archive.filename for archive in DATASETS[name].archives]
 
 
 def fetch(names: Sequence[str], request: FetchRequest) -> None:
@@ -73,7 +65,11 @@ def fetch(names: Sequence[str], request: FetchRequest) -> None:
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise UserError(f"fetch: {unknown[0]!r} is unknown; allowed: {', '.join(NAMES)}")
-    check_given(request.archives, [file for name in names for file in archive_names(name)])
+    archives = (
+        DATASETS[name].archives if name in DATASETS else [PRETRAINED[name].archive]
+        for name in names
+    )
+    check_given(request.archives, [archive.filename for part in archives for archive in part])
     for name in names:
         if name in DATASETS:
             place, source = paths.DATA, fetch_dataset(DATASETS[name], paths.DATA, request)

@@ -1,6 +1,7 @@
 """`trustmia study`: many experiments through DVC's queue, and what they told."""
 
 import argparse
+import functools
 import shlex
 from pathlib import Path
 
@@ -44,11 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the study, saying how far it is."""
-
-    def say(message: str) -> None:
-        print(message, flush=True)
-
-    study(options.config, options.jobs, options.out, say)
+    study(options.config, options.jobs, options.out, functools.partial(print, flush=True))
 
 
 def study(config: Path, jobs: int, out: Path, say: Say) -> None:

@@ -1,4 +1,10 @@
-"""Registry of published data sets."""
+"""Published data sets and weights: fetched, verified, decoded, written as prepared arrays.
+
+Raw formats end at the stages `prepare_dataset` and `prepare_image_sets`: these two alone depend
+on `data/` and on this room. What they write, arrays and a description (`images.prepared`), is
+what all other stages depend on, so that a new data set, in `data/` or in this registry, trains
+nothing again.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What is known about a published data set: how to get, find and read it."""
+"""A published data set: how to get, find and read it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,10 +11,11 @@ from PIL import Image
 from trustmia.arrays import Int64
 from trustmia.datasets.fetching import Archive, FetchRequest, Unpack, extract_into, fetch_archives
 from trustmia.errors import UserError
-from trustmia.images.base import Images
+from trustmia.images.base import Dataset, Images
 from trustmia.images.resizing import as_picture
 
 Part = Literal["train", "all"]
+SUFFIXES = {".jpg", ".jpeg", ".png", ".JPEG"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class DatasetSource:
         unpack: Turns the archives into `files`.
         fetch: Gets it in another way than downloading and unpacking the archives.
         plain_files: Files whose bytes, after so many, are all pixels of the data set in
-            the order of `read`, so that they need not be stored a second time.
+            the order of `read`. They are copied as they are instead of written as an array:
+            DVC stores the same content once, so that `outputs/images` costs the remote nothing.
     """
 
     name: str
@@ -99,6 +101,10 @@ class DatasetSource:
         """Say whether all its files are in the data folder, without reading them."""
         return all((data / name).exists() for name in self.files)
 
+    def dataset(self, size: int) -> Dataset:
+        """Return it as models are shown it, at a height and width in pixels."""
+        return Dataset(self.name, self.classes, self.channels, size, self.mean, self.std)
+
 
 def fetch(source: DatasetSource, data: Path, request: FetchRequest) -> str:
     """Get a data set from its publisher, verified, into the data folder.
@@ -112,8 +118,7 @@ def fetch(source: DatasetSource, data: Path, request: FetchRequest) -> str:
     """
     if source.fetch is not None:
         return source.fetch(data, request)
-    archives, files = source.archives, source.files
-    return fetch_archives(source.title, data, request, archives, files, source.unpack)
+    return fetch_archives(source.title, data, request, source.archives, source.files, source.unpack)
 
 
 def incomplete(title: str, name: str, place: Path) -> UserError:
@@ -132,11 +137,8 @@ def image_folders(root: Path, classes: int) -> ImageFiles:
         FileNotFoundError: There is another number of classes, or one is empty.
     """
     folders = sorted(path for path in root.iterdir() if path.is_dir())
-    found = [sorted(p for p in f.iterdir() if p.suffix in SUFFIXES) for f in folders]
-    if len(folders) != classes or not all(found):
+    images = [sorted(p for p in f.iterdir() if p.suffix in SUFFIXES) for f in folders]
+    if len(folders) != classes or not all(images):
         raise FileNotFoundError(f"{root}: {len(folders)} of {classes} classes")
-    labels = np.repeat(np.arange(classes), [len(paths) for paths in found])
-    return ImageFiles(tuple(p for paths in found for p in paths), labels.astype(np.int64))
-
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".JPEG"}
+    labels = np.repeat(np.arange(classes), [len(paths) for paths in images])
+    return ImageFiles(tuple(p for paths in images for p in paths), labels.astype(np.int64))

@@ -17,30 +17,19 @@ TRAIN = {
 }
 TEST = {"test_batch": "40351d587109b95175f43aff81a1287e"}
 META = {"batches.meta": "5ff9c542aee3614f3951f8cda6e48888"}
+CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
 
 
 def read(data: Path, part: Part) -> Images:
     """Read the 50,000 training images and, for `all`, the 10,000 test images after them."""
     complaint = incomplete("CIFAR-10", "cifar10", data / FOLDER)
-    splits = [True] if part == "train" else [True, False]
-    return read_cifar("CIFAR10", data, splits, (TRAIN, TEST, META), complaint)
+    return read_cifar("CIFAR10", data, part, (TRAIN, TEST, META), complaint)
 
 
 SOURCE = DatasetSource(
     name="cifar10",
     title="CIFAR-10",
-    classes=(
-        "airplane",
-        "automobile",
-        "bird",
-        "cat",
-        "deer",
-        "dog",
-        "frog",
-        "horse",
-        "ship",
-        "truck",
-    ),
+    classes=tuple(CLASSES.split()),
     channels=3,
     mean=(0.4914, 0.4822, 0.4465),
     std=(0.2470, 0.2435, 0.2616),

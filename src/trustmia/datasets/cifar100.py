@@ -26,8 +26,7 @@ train trout tulip turtle wardrobe whale willow_tree wolf woman worm
 def read(data: Path, part: Part) -> Images:
     """Read the 50,000 training images and, for `all`, the 10,000 test images after them."""
     complaint = incomplete("CIFAR-100", "cifar100", data / FOLDER)
-    splits = [True] if part == "train" else [True, False]
-    return read_cifar("CIFAR100", data, splits, (TRAIN, TEST, META), complaint)
+    return read_cifar("CIFAR100", data, part, (TRAIN, TEST, META), complaint)
 
 
 SOURCE = DatasetSource(

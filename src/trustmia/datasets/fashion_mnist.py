@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
-from trustmia.arrays import Int64, UInt8
 from trustmia.datasets import fetching
 from trustmia.datasets.base import DatasetSource, Part
 from trustmia.datasets.fetching import FetchRequest, one_line_errors, replace
-from trustmia.datasets.torchvision_files import read_parts, torchvision_class
+from trustmia.datasets.torchvision_files import FLAGS, Arrays, read_splits, torchvision_class
 from trustmia.errors import UserError
 from trustmia.images.base import Images
 
@@ -39,7 +39,7 @@ ARCHIVES = {
     "t10k-images-idx3-ubyte": Archive("bef4ecab320f06d8554ea6380940ec79", 1504176627),
     "t10k-labels-idx1-ubyte": Archive("bb300cfdad3c16e7a12a480ee83cd310", 1504176627),
 }
-
+CLASSES = "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
 LICENCE = """\
 The MIT License (MIT)
 
@@ -79,18 +79,16 @@ def read(data: Path, part: Part) -> Images:
     Raises:
         UserError: The data set is not in the folder.
     """
-    fashion_mnist = torchvision_class("FashionMNIST")
-
-    def split(train: bool) -> tuple[UInt8, Int64]:
-        content = fashion_mnist(str(data), train=train)
-        return content.data.numpy()[:, None], content.targets.numpy()
-
     complaint = UserError(
         f"Fashion-MNIST is not complete in {data}/FashionMNIST/raw: run `dvc pull data.dvc` or "
         "`trustmia fetch fashion_mnist`"
     )
-    splits = [True] if part == "train" else [True, False]
-    return read_parts(complaint, [lambda t=train: split(t) for train in splits])  # type: ignore[misc]
+
+    def arrays(split: Any) -> Arrays:
+        return split.data.numpy()[:, None], split.targets.numpy()
+
+    kind = torchvision_class("FashionMNIST")
+    return read_splits(kind, data, part, FLAGS, arrays, complaint)
 
 
 def fetch(data: Path, request: FetchRequest) -> str:
@@ -163,10 +161,10 @@ def unpack(archives: Path, raw: Path) -> None:
         if not archive.is_file():
             raise UserError(f"Fashion-MNIST: {archive.name} is missing from its source")
         content = archive.read_bytes()
-        found = md5(content)
-        if found != published.md5 and md5(published_form(name, content)) != published.md5:
+        checksum = md5(content)
+        if checksum != published.md5 and md5(published_form(name, content)) != published.md5:
             raise UserError(
-                f"Fashion-MNIST: {archive.name} has MD5 {found}, published is {published.md5}; "
+                f"Fashion-MNIST: {archive.name} has MD5 {checksum}, published is {published.md5}; "
                 "nothing was changed. Run `trustmia fetch fashion_mnist` again"
             )
         (raw / name).write_bytes(gzip.decompress(content))
@@ -231,18 +229,7 @@ SOURCES: dict[str, Callable[[Path], Path]] = {
 SOURCE = DatasetSource(
     name="fashion_mnist",
     title="Fashion-MNIST",
-    classes=(
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
+    classes=tuple(CLASSES.split(", ")),
     channels=1,
     mean=(0.2860,),
     std=(0.3530,),

@@ -50,16 +50,18 @@ class Archive:
     def fault(self, path: Path) -> str | None:
         """Say in what the checksum of a file differs from the published one."""
         if self.md5 is not None:
-            found = files.md5(path)
-            return None if found == self.md5 else f"has MD5 {found}, published is {self.md5}"
-        found, published = files.sha256(path), str(self.sha256)
-        if found.startswith(published):
+            kind, checksum, published = "MD5", files.md5(path), self.md5
+        else:
+            kind, checksum, published = "SHA-256", files.sha256(path), str(self.sha256)
+        if checksum.startswith(published):
             return None
-        return f"has SHA-256 {found}, published is {published}"
+        return f"has {kind} {checksum}, published is {published}"
 
 
 # Turns archives, by their file names, into files in an empty folder.
 Unpack: TypeAlias = Callable[[Mapping[str, Path], Path], None]
+# Name and content of the files in an archive.
+Members: TypeAlias = Iterator[tuple[str, IO[bytes]]]
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def obtain(archive: Archive, request: FetchRequest) -> Path:
     Raises:
         UserError: The given file or the download has another one, or the download fails.
     """
-    given = _given(archive, request.archives)
+    given = _given_file(archive, request.archives)
     if given is not None:
         fault = archive.fault(given)
         if fault:
@@ -101,7 +103,7 @@ def obtain(archive: Archive, request: FetchRequest) -> Path:
     return path
 
 
-def _given(archive: Archive, places: Sequence[Path]) -> Path | None:
+def _given_file(archive: Archive, places: Sequence[Path]) -> Path | None:
     """Find an archive among the files and folders that the user gave."""
     for place in places:
         path = place / archive.filename if place.is_dir() else place
@@ -115,7 +117,7 @@ def check_given(places: Sequence[Path], archives: Sequence[str]) -> None:
 
     Args:
         places: Files and folders.
-        archives: Names of the files that are wanted.
+        archives: Names of the files to be fetched.
 
     Raises:
         UserError: A place does not exist, or holds none of the archives.
@@ -125,8 +127,7 @@ def check_given(places: Sequence[Path], archives: Sequence[str]) -> None:
             raise UserError(f"--archive: {place} does not exist")
         names = {path.name for path in place.iterdir()} if place.is_dir() else {place.name}
         if not names & set(archives):
-            wanted = ", ".join(archives)
-            raise UserError(f"--archive: {place}: none of {wanted}")
+            raise UserError(f"--archive: {place}: none of {', '.join(archives)}")
 
 
 def download(url: str, path: Path, fault: Callable[[Path], str | None]) -> None:
@@ -145,17 +146,17 @@ def download(url: str, path: Path, fault: Callable[[Path], str | None]) -> None:
     part = path.with_name(f"{path.name}.part")
     resumed = part.exists() and part.stat().st_size > 0
     _download_with_retries(url, part)
-    found = fault(part)
-    if found and resumed:
+    mismatch = fault(part)
+    if mismatch and resumed:
         # Another file of that name may have begun it.
         part.unlink()
         _download_with_retries(url, part)
-        found = fault(part)
-    if found:
+        mismatch = fault(part)
+    if mismatch:
         part.unlink()
         raise UserError(
-            f"{url}: {found}; the download was discarded and nothing else was changed. Try again, "
-            "or another source with --mirror or --archive"
+            f"{url}: {mismatch}; the download was discarded and nothing else was changed. Try "
+            "again, or another source with --mirror or --archive"
         )
     os.replace(part, path)
 
@@ -163,7 +164,7 @@ def download(url: str, path: Path, fault: Callable[[Path], str | None]) -> None:
 def _download_with_retries(url: str, part: Path) -> None:
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _go_on(url, part)
+            _append_rest(url, part)
             return
         except (MissingSchema, InvalidSchema, InvalidURL) as error:
             raise UserError(f"{url}: not an address; allowed: http://… or https://…") from error
@@ -192,7 +193,7 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
-def _go_on(url: str, part: Path) -> None:
+def _append_rest(url: str, part: Path) -> None:
     """Append to `part` what is missing; start again where the server cannot go on."""
     start = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"}
@@ -210,29 +211,16 @@ def _go_on(url: str, part: Path) -> None:
             start = 0
         length = answer.headers.get("Content-Length")
         total = start + int(length) if length else None
+        name = part.name.removesuffix(".part")
         with (
             part.open("ab" if start else "wb") as stream,
-            tqdm(
-                desc=part.name.removesuffix(".part"),
-                total=total,
-                initial=start,
-                unit="B",
-                unit_scale=True,
-            ) as bar,
+            tqdm(desc=name, total=total, initial=start, unit="B", unit_scale=True) as bar,
         ):
             for block in answer.iter_content(DOWNLOAD_BLOCK):
                 stream.write(block)
                 bar.update(len(block))
     if total is not None and part.stat().st_size < total:
         raise EOFError("connection closed early")
-
-
-@dataclass(frozen=True)
-class Member:
-    """A file in an archive."""
-
-    name: str
-    stream: IO[bytes]
 
 
 def extract(archive: Path, folder: Path) -> None:
@@ -250,18 +238,18 @@ def extract(archive: Path, folder: Path) -> None:
     inside = folder.resolve()
     members = _zip_members if zipfile.is_zipfile(archive) else _tar_members
     try:
-        for member in tqdm(members(archive), desc=f"extract {archive.name}", unit="file"):
-            place = (inside / member.name).resolve()
+        for name, content in tqdm(members(archive), desc=f"extract {archive.name}", unit="file"):
+            place = (inside / name).resolve()
             if place == inside or not place.is_relative_to(inside):
-                raise UserError(f"{archive}: {member.name!r} would be written outside the folder")
+                raise UserError(f"{archive}: {name!r} would be written outside the folder")
             place.parent.mkdir(parents=True, exist_ok=True)
             with place.open("wb") as stream:
-                shutil.copyfileobj(member.stream, stream, BLOCK)
+                shutil.copyfileobj(content, stream, BLOCK)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, FileExistsError) as error:
         raise UserError(f"{archive}: not a readable archive ({error})") from error
 
 
-def _tar_members(archive: Path) -> Iterator[Member]:
+def _tar_members(archive: Path) -> Members:
     with tarfile.open(archive) as content:
         for member in content:
             if member.isdir():
@@ -269,10 +257,10 @@ def _tar_members(archive: Path) -> Iterator[Member]:
             stream = content.extractfile(member) if member.isreg() else None
             if stream is None:
                 raise UserError(f"{archive}: {member.name!r} is a link or device")
-            yield Member(member.name, stream)
+            yield member.name, stream
 
 
-def _zip_members(archive: Path) -> Iterator[Member]:
+def _zip_members(archive: Path) -> Members:
     with zipfile.ZipFile(archive) as content:
         for info in content.infolist():
             if info.is_dir():
@@ -280,7 +268,7 @@ def _zip_members(archive: Path) -> Iterator[Member]:
             if stat.S_ISLNK(info.external_attr >> 16):
                 raise UserError(f"{archive}: {info.filename!r} is a link or device")
             with content.open(info) as stream:
-                yield Member(info.filename, stream)
+                yield info.filename, stream
 
 
 def replace(new: Path, place: Path, aside: Path) -> None:
@@ -312,7 +300,7 @@ def fetch_archives(
     data: Path,
     request: FetchRequest,
     archives: Sequence[Archive],
-    wanted: Sequence[str],
+    names: Sequence[str],
     unpack: Unpack,
 ) -> str:
     """Get archives, unpack them beside the data folder, and put the result in its place.
@@ -322,7 +310,7 @@ def fetch_archives(
         data: The data folder.
         request: Where archives may come from.
         archives: What is needed.
-        wanted: What unpacking has to give, relative to the data folder.
+        names: What unpacking has to give, relative to the data folder.
         unpack: Fills an empty folder.
 
     Returns:
@@ -339,10 +327,10 @@ def fetch_archives(
             ready = Path(scratch) / "ready"
             ready.mkdir()
             unpack(obtained, ready)
-            missing = [name for name in wanted if not (ready / name).exists()]
+            missing = [name for name in names if not (ready / name).exists()]
             if missing:
                 raise UserError(f"{title}: its archive holds no {missing[0]}; nothing was changed")
-            for number, name in enumerate(wanted):
+            for number, name in enumerate(names):
                 replace(ready / name, data / name, Path(scratch) / f"previous-{number}")
         for path in obtained.values():
             if path.parent == request.downloads:

@@ -1,4 +1,4 @@
-"""Decodes and resizes pictures once, into the arrays that every stage reads."""
+"""Decodes and resizes pictures once, by all cores, into arrays that stages memory-map."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from trustmia.classifiers.augmentation import uncropped_side
 from trustmia.datasets.base import DatasetSource, Pictures, picture, unreadable
 from trustmia.errors import UserError
 from trustmia.images import prepared
-from trustmia.images.base import Dataset, Images
+from trustmia.images.base import Images
 from trustmia.images.resizing import MODES, Fit, as_pixels, fit_square, resize, shorter_side_to
 
 
@@ -50,15 +50,15 @@ def write_images(folder: Path, pictures: Pictures, shape: Shape, labelled: bool,
     """
     labels = pictures.labels if labelled else np.full(len(pictures), -1, dtype=np.int64)
     np.save(folder / prepared.LABELS, labels, allow_pickle=False)
-    square = (len(pictures), shape.channels, shape.size, shape.size)
-    if isinstance(pictures, Images) and pictures.pixels.shape == square:
+    total = (len(pictures), shape.channels, shape.size, shape.size)
+    if isinstance(pictures, Images) and pictures.pixels.shape == total:
         np.save(folder / prepared.PIXELS, pictures.pixels, allow_pickle=False)
         return
-    pixels: UInt8 = np.lib.format.open_memmap(folder / prepared.PIXELS, "w+", np.uint8, square)
+    pixels: UInt8 = np.lib.format.open_memmap(folder / prepared.PIXELS, "w+", np.uint8, total)
 
     def put(index: int) -> None:
-        shown = fit_square(_opened(pictures, index, shape), shape.size, shape.fit)
-        pixels[index] = as_pixels(shown)
+        square = fit_square(_opened(pictures, index, shape), shape.size, shape.fit)
+        pixels[index] = as_pixels(square)
 
     _for_each(len(pictures), put, name)
 
@@ -81,20 +81,16 @@ def write_dataset(
     """
     pictures = source.read(data, "all")
     shape = Shape(source.channels, size, fit)
-    description = Dataset(
-        source.name, source.classes, source.channels, size, source.mean, source.std
-    )
+    pixel_files = None
     plain = source.plain_files
     if plain and isinstance(pictures, Images) and pictures.pixels.shape[2] == size:
-        # DVC stores files of the same content once; `pixels.npy` would be a second copy.
+        pixel_files = [(Path(file).name, offset) for file, offset in plain]
         for file, _ in plain:
             shutil.copyfile(data / file, folder / Path(file).name)
         np.save(folder / prepared.LABELS, pictures.labels, allow_pickle=False)
-        pixel_files = [(Path(file).name, offset) for file, offset in plain]
     else:
         write_images(folder, pictures, shape, labelled=True, name=source.title)
-        pixel_files = None
-    content = prepared.describe(description, pixel_files)
+    content = prepared.describe(source.dataset(size), pixel_files)
     (folder / prepared.DESCRIPTION).write_text(content, encoding="utf-8")
     if augmented:
         write_uncropped(folder, pictures, shape, source.title)
@@ -113,13 +109,12 @@ def write_uncropped(folder: Path, pictures: Pictures, shape: Shape, name: str) -
     sizes = [shorter_side_to(picture(pictures, i).size, side) for i in range(len(pictures))]
     shapes = np.asarray([(shape.channels, height, width) for width, height in sizes], np.int64)
     np.save(folder / prepared.SHAPES, shapes, allow_pickle=False)
-    total = (int(shapes.prod(axis=1).sum()),)
-    pixels = np.lib.format.open_memmap(folder / prepared.UNCROPPED, "w+", np.uint8, total)
+    total = int(shapes.prod(axis=1).sum())
+    pixels = np.lib.format.open_memmap(folder / prepared.UNCROPPED, "w+", np.uint8, (total,))
     uncropped = prepared.Uncropped(pixels, shapes, prepared.starts_of(shapes))
 
     def put(index: int) -> None:
-        resized = resize(_opened(pictures, index, shape), side)
-        uncropped[index][:] = as_pixels(resized)
+        uncropped[index][:] = as_pixels(resize(_opened(pictures, index, shape), side))
 
     _for_each(len(pictures), put, f"{name}, uncropped")
 

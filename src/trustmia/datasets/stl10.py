@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from trustmia.arrays import Int64, UInt8
 from trustmia.datasets.base import DatasetSource, Part, incomplete
 from trustmia.datasets.fetching import Archive
-from trustmia.datasets.torchvision_files import read_parts, torchvision_class
+from trustmia.datasets.torchvision_files import NAMES, read_splits, torchvision_class
 from trustmia.images.base import Images
 
 FOLDER = "stl10_binary"
@@ -17,6 +16,7 @@ TEST = {
     "test_X.bin": "7f263ba9f9e0b06b93213547f721ac82",
     "test_y.bin": "36f9794fa4beb8a2c72628de14fa638e",
 }
+CLASSES = "airplane bird car cat deer dog horse monkey ship truck"
 
 
 def read(data: Path, part: Part) -> Images:
@@ -25,31 +25,14 @@ def read(data: Path, part: Part) -> Images:
     The 100,000 images without labels are neither read nor verified.
     """
     stl10 = torchvision_class("STL10", train_list=list(TRAIN.items()), test_list=list(TEST.items()))
-
-    def split(name: str) -> tuple[UInt8, Int64]:
-        content = stl10(str(data), split=name)
-        return content.data, content.labels
-
-    splits = ["train"] if part == "train" else ["train", "test"]
     complaint = incomplete("STL-10", "stl10", data / FOLDER)
-    return read_parts(complaint, [lambda n=name: split(n) for name in splits])  # type: ignore[misc]
+    return read_splits(stl10, data, part, NAMES, lambda s: (s.data, s.labels), complaint)
 
 
 SOURCE = DatasetSource(
     name="stl10",
     title="STL-10",
-    classes=(
-        "airplane",
-        "bird",
-        "car",
-        "cat",
-        "deer",
-        "dog",
-        "horse",
-        "monkey",
-        "ship",
-        "truck",
-    ),
+    classes=tuple(CLASSES.split()),
     channels=3,
     mean=(0.4467, 0.4398, 0.4066),
     std=(0.2603, 0.2566, 0.2713),

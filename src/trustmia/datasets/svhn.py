@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from trustmia.arrays import Int64, UInt8
 from trustmia.datasets.base import DatasetSource, Part, incomplete
 from trustmia.datasets.fetching import Archive, copy_as_they_are
-from trustmia.datasets.torchvision_files import read_parts, torchvision_class
+from trustmia.datasets.torchvision_files import NAMES, read_splits, torchvision_class
 from trustmia.images.base import Images
 
 ARCHIVES = {
@@ -26,14 +25,8 @@ def read(data: Path, part: Part) -> Images:
     """Read the 73,257 training images and, for `all`, the 26,032 test images after them."""
     files = {name: [a.url, a.filename, a.md5] for name, a in ARCHIVES.items()}
     svhn = torchvision_class("SVHN", split_list=files)
-
-    def split(name: str) -> tuple[UInt8, Int64]:
-        content = svhn(str(data), split=name)
-        return content.data, content.labels
-
-    splits = ["train"] if part == "train" else ["train", "test"]
     complaint = incomplete("SVHN", "svhn", data)
-    return read_parts(complaint, [lambda n=name: split(n) for name in splits])  # type: ignore[misc]
+    return read_splits(svhn, data, part, NAMES, lambda s: (s.data, s.labels), complaint)
 
 
 SOURCE = DatasetSource(

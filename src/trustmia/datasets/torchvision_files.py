@@ -1,4 +1,7 @@
-"""Reads data sets in torchvision's layout with torchvision's own classes."""
+"""Reads data sets in torchvision's layout with torchvision's own classes.
+
+CIFAR's batches are pickles; torchvision unpickles none before its MD5 is the published one.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,13 +10,19 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from trustmia.arrays import Int64, UInt8
+from trustmia.datasets.base import Part
 from trustmia.errors import UserError
 from trustmia.images.base import Images
 from trustmia.torchvision_compat import declare_missing_operators
 
 # What torchvision raises for files that are missing, cut off or not its format.
 DAMAGED = (RuntimeError, OSError, ValueError, KeyError, TypeError, AssertionError, EOFError)
+# How torchvision's classes are asked for the training and the test images.
+FLAGS = ({"train": True}, {"train": False})
+NAMES = ({"split": "train"}, {"split": "test"})
+
 Sums: TypeAlias = Mapping[str, str]  # file name → MD5
+Arrays: TypeAlias = tuple[UInt8, Int64]  # pixels [N, C, H, W], labels [N]
 
 
 def torchvision_class(name: str, **attributes: Any) -> Any:
@@ -30,30 +39,42 @@ def torchvision_class(name: str, **attributes: Any) -> Any:
     return type(name, (getattr(datasets, name),), attributes)
 
 
-def read_parts(complaint: UserError, parts: list[Callable[[], tuple[UInt8, Int64]]]) -> Images:
-    """Read the parts of a data set, one after the other.
+def read_splits(
+    kind: Any,
+    data: Path,
+    part: Part,
+    splits: tuple[Mapping[str, Any], Mapping[str, Any]],
+    arrays: Callable[[Any], Arrays],
+    complaint: UserError,
+) -> Images:
+    """Read the training images of a data set and, for the part `all`, its test images after them.
 
     Args:
-        complaint: What to raise where a part is missing or damaged.
-        parts: Each returns uint8 pixels [N, C, H, W] and integer labels [N].
+        kind: A data set class of torchvision.
+        data: The data folder.
+        part: `train` or `all`.
+        splits: `FLAGS` or `NAMES`.
+        arrays: Returns an opened split's uint8 pixels [N, C, H, W] and integer labels [N].
+        complaint: What to raise where a file is missing or damaged.
     """
+    chosen = splits[:1] if part == "train" else splits
     try:
-        read = [part() for part in parts]
+        opened = [arrays(kind(str(data), **split)) for split in chosen]
     except DAMAGED as error:
         raise complaint from error
-    pixels, labels = (np.concatenate(arrays) for arrays in zip(*read, strict=True))
+    pixels, labels = (np.concatenate(both) for both in zip(*opened, strict=True))
     return Images(np.ascontiguousarray(pixels), labels.astype(np.int64))
 
 
 def read_cifar(
-    name: str, data: Path, splits: list[bool], sums: tuple[Sums, Sums, Sums], complaint: UserError
+    name: str, data: Path, part: Part, sums: tuple[Sums, Sums, Sums], complaint: UserError
 ) -> Images:
     """Read CIFAR-10 or CIFAR-100.
 
     Args:
         name: Name of torchvision's class.
         data: The data folder.
-        splits: True for the training images, False for the test images, in this order.
+        part: `train` or `all`.
         sums: MD5 sums of the files of training, of test, and of the class names.
         complaint: What to raise where a file is missing or damaged.
     """
@@ -67,8 +88,7 @@ def read_cifar(
         meta={"filename": filename, "key": key, "md5": md5},
     )
 
-    def part(train: bool) -> tuple[UInt8, Int64]:
-        content = cifar(str(data), train=train)
-        return content.data.transpose(0, 3, 1, 2), np.asarray(content.targets)
+    def arrays(split: Any) -> Arrays:
+        return split.data.transpose(0, 3, 1, 2), np.asarray(split.targets)
 
-    return read_parts(complaint, [lambda t=t: part(t) for t in splits])  # type: ignore[misc]
+    return read_splits(cifar, data, part, FLAGS, arrays, complaint)

@@ -6,6 +6,7 @@ from pathlib import Path
 from trustmia import paths
 from trustmia.datasets.fetching import Archive, FetchRequest, copy_as_they_are, fetch_archives
 
+PYTORCH = "https://download.pytorch.org/models"
 NVIDIA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained"
 
 
@@ -25,21 +26,15 @@ class PretrainedFile:
 
     def fetch(self, request: FetchRequest) -> str:
         """Get it, verified (see `fetch_archives`)."""
-        wanted = [self.archive.filename]
-        return fetch_archives(
-            self.title, self.folder, request, [self.archive], wanted, copy_as_they_are
-        )
+        archives, names = [self.archive], [self.archive.filename]
+        return fetch_archives(self.title, self.folder, request, archives, names, copy_as_they_are)
 
 
 PRETRAINED: dict[str, PretrainedFile] = {
     "imagenet_resnet50": PretrainedFile(
         "ResNet-50 trained on ImageNet",
         paths.INITIAL_WEIGHTS,
-        Archive(
-            "resnet50-0676ba61.pth",
-            "https://download.pytorch.org/models/resnet50-0676ba61.pth",
-            sha256="0676ba61",
-        ),
+        Archive("resnet50-0676ba61.pth", f"{PYTORCH}/resnet50-0676ba61.pth", sha256="0676ba61"),
     ),
     "stylegan2_ada_cifar10": PretrainedFile(
         "StyleGAN2-ADA trained on CIFAR-10",

@@ -1,4 +1,8 @@
-"""The paper's published checkpoints as this project's, with model cards."""
+"""The paper's published checkpoints as this project's, with model cards.
+
+Whether a pretrained classifier fits is decided by the SHA-256 of its training images. The
+authors' checkpoints come without it; theirs are known by the published split that drew them.
+"""
 
 import io
 import re
@@ -32,8 +36,7 @@ NAME = re.compile(
     rf"(?P<model>{'|'.join(PAPER_NAMES)})_((?P<defence>LS|L2)_(?P<strength>[0-9.]+)_)?"
     r"(?P<role>target|shadow)\.pt"
 )
-SEED = 42
-SHOWN_FAULTS = 5
+MOST_FAULTS = 5
 
 
 @dataclass(frozen=True)
@@ -78,21 +81,18 @@ def parse_name(filename: str) -> Published:
     params |= {key: value for key, value in changes.items() if key.startswith("train.")}
     if match["defence"]:
         params[DEFENCES[match["defence"]]] = float(match["strength"])
-    source = DATASETS[changes["dataset.name"]]
-    size = changes["dataset.size"]
+    split = {
+        "dataset": changes["dataset.name"],
+        "method": "published",
+        "seed": changes["seed"],
+        "train_size": changes["split.train_size"],
+    }
     return Published(
         name=filename.removesuffix(f"_{match['role']}.pt"),
         role=match["role"],
         params=params,
-        split={
-            "dataset": source.name,
-            "method": "published",
-            "seed": SEED,
-            "train_size": changes["split.train_size"],
-        },
-        dataset=Dataset(
-            source.name, source.classes, source.channels, size, source.mean, source.std
-        ),
+        split=split,
+        dataset=DATASETS[changes["dataset.name"]].dataset(changes["dataset.size"]),
     )
 
 
@@ -132,10 +132,11 @@ def import_checkpoints(archive: Path, folder: Path) -> list[Path]:
         # Models trained on several GPUs carry the wrapper's name.
         state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
         model = build(published.dataset, published.params["train.arch"])
-        found = faults(model, state)
-        if found:
-            more = f" and {len(found) - SHOWN_FAULTS} more" if len(found) > SHOWN_FAULTS else ""
-            problems.append(f"{name}: {', '.join(found[:SHOWN_FAULTS])}{more}")
+        phrases = faults(model, state)
+        if phrases:
+            rest = len(phrases) - MOST_FAULTS
+            more = f" and {rest} more" if rest > 0 else ""
+            problems.append(f"{name}: {', '.join(phrases[:MOST_FAULTS])}{more}")
         stem = folder / published.name / published.role
         imported[stem] = Checkpoint(state, _card(published, archive.name, name))
     if problems:

@@ -17,12 +17,23 @@ from trustmia.program import OneLineParser
 FOLDER = Path("configurations")
 Changes = dict[str, Any]
 
-CIFAR10: Changes = {
+COMMON: Changes = {
     "seed": 42,
+    "split.method": "published",
+    "references.count": 0,
+    "train.epochs": 100,
+    "train.batch_size": 64,
+    "train.lr": 0.01,
+    "train.precision": "fp32",
+    "generator.source": "stylegan2_ada",
+    "generator.stylegan2_ada_repo": "stylegan2-ada-pytorch",
+    "predict.max_fakes": 2500,
+}
+
+CIFAR10: Changes = COMMON | {
     "dataset.name": "cifar10",
     "dataset.size": 32,
     "dataset.fit": "stretch",
-    "split.method": "published",
     "split.pool_size": 40000,
     "split.generator_holdout_size": 5000,
     "split.train_size": 12500,
@@ -30,38 +41,19 @@ CIFAR10: Changes = {
     "split.test_size": 5000,
     "split.attack_members": 2500,
     "split.attack_nonmembers": 2500,
-    "train.epochs": 100,
-    "references.count": 0,
-    "train.batch_size": 64,
-    "train.lr": 0.01,
-    "train.precision": "fp32",
-    "generator.source": "stylegan2_ada",
-    "generator.stylegan2_ada_repo": "stylegan2-ada-pytorch",
     "generator.stylegan2_ada_pickle": "cifar10.pkl",
     "generate.num_images": 10000,
     "predict.nonmember_sets": [
-        "original",
-        "permuted",
-        "scaled",
-        "no_normalization",
-        "stl10",
-        "cifar100",
-        "svhn",
-        "stanford_dogs",
-        "fake",
-        "afhq_dogs",
-        "afhq_cats",
+        *("original", "permuted", "scaled", "no_normalization", "stl10", "cifar100", "svhn"),
+        *("stanford_dogs", "fake", "afhq_dogs", "afhq_cats"),
     ],
     "predict.max_images": 2500,
-    "predict.max_fakes": 2500,
 }
 
-STANFORD_DOGS: Changes = {
-    "seed": 42,
+STANFORD_DOGS: Changes = COMMON | {
     "dataset.name": "stanford_dogs",
     "dataset.size": 224,
     "dataset.fit": "crop",
-    "split.method": "published",
     "split.pool_size": 20580,
     "split.generator_holdout_size": 0,
     "split.train_size": 8232,
@@ -73,13 +65,6 @@ STANFORD_DOGS: Changes = {
     "train.arch": "resnet50",
     "train.initial_weights": "resnet50-0676ba61.pth",
     "train.augmentation": "rotate_crop_flip",
-    "train.epochs": 100,
-    "references.count": 0,
-    "train.batch_size": 64,
-    "train.lr": 0.01,
-    "train.precision": "fp32",
-    "generator.source": "stylegan2_ada",
-    "generator.stylegan2_ada_repo": "stylegan2-ada-pytorch",
     "generator.stylegan2_ada_pickle": "afhqdog.pkl",
     "generator.judge_epochs": 0,
     "generate.num_images": 5000,
@@ -87,18 +72,10 @@ STANFORD_DOGS: Changes = {
     # At 512 pixels, what fits an ordinary GPU.
     "generate.batch_size": 16,
     "predict.nonmember_sets": [
-        "original",
-        "fake",
-        "afhq_dogs",
-        "afhq_cats",
-        "afhq_wilds",
-        "afhq_non_dogs",
-        "permuted",
-        "scaled",
-        "no_normalization",
+        *("original", "fake", "afhq_dogs", "afhq_cats", "afhq_wilds", "afhq_non_dogs"),
+        *("permuted", "scaled", "no_normalization"),
     ],
     "predict.max_images": None,
-    "predict.max_fakes": 2500,
 }
 
 MODELS: dict[str, Changes] = {

@@ -177,14 +177,17 @@ def waiting(experiments: Iterable[Experiment]) -> dict[str, set[str]]:
         Names of the experiments that each one waits for, itself excluded.
     """
     experiments = list(experiments)
-    result: dict[str, set[str]] = {experiment.name: set() for experiment in experiments}
-    keys: tuple[Callable[[Experiment], object], ...] = (lambda e: e.seed, trainings)
-    for key in keys:
-        first: dict[object, str] = {}
-        for experiment in experiments:
-            name = first.setdefault(key(experiment), experiment.name)
-            result[experiment.name] |= {name} - {experiment.name}
-    return result
+    trains = leaders(experiments, trainings)
+    starts = leaders(experiments, lambda experiment: experiment.seed)
+    return {name: {starts[name], trains[name]} - {name} for name in starts}
+
+
+def leaders(
+    experiments: Iterable[Experiment], key: Callable[[Experiment], object]
+) -> dict[str, str]:
+    """Return by each experiment's name that of the first one with the same key."""
+    first: dict[object, str] = {}
+    return {e.name: first.setdefault(key(e), e.name) for e in experiments}
 
 
 def trainings(experiment: Experiment) -> str:

@@ -11,18 +11,17 @@ STAGE = re.compile(r"^(?:Running stage|Stage) '(.+?)'", flags=re.MULTILINE)
 
 def current_stage(log: Path | None) -> str | None:
     """Return the stage that an experiment is at, by its log."""
-    text = _read(log)
-    stages = STAGE.findall(text)
+    stages = STAGE.findall(_log_text(log))
     return stages[-1] if stages else None
 
 
 def log_end(log: Path | None) -> str:
     """Return the last lines of a log, indented."""
-    lines = _read(log).splitlines() or ["(no output; it failed before its first stage)"]
+    lines = _log_text(log).splitlines() or ["(no output; it failed before its first stage)"]
     return "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
 
 
-def _read(log: Path | None) -> str:
+def _log_text(log: Path | None) -> str:
     if log is None or not log.exists():
         return ""
     return log.read_text(encoding="utf-8", errors="replace")
@@ -31,11 +30,14 @@ def _read(log: Path | None) -> str:
 class Clock:
     """Estimates how long a study still takes, from what finished experiments took.
 
-    Experiments are of kinds: those that train, and those that find trainings done.
+    Args:
+        trains: By an experiment's name, whether it trains rather than finds the trainings done.
+        jobs: How many run at the same time.
+        now: Returns the time in seconds.
     """
 
-    def __init__(self, kinds: dict[str, bool], jobs: int, now: Callable[[], float]):
-        self._kinds = kinds
+    def __init__(self, trains: dict[str, bool], jobs: int, now: Callable[[], float]):
+        self._trains = trains
         self._jobs = jobs
         self._now = now
         self._started: dict[str, float] = {}
@@ -50,7 +52,7 @@ class Clock:
         if name not in self._started:
             return None
         took = self._now() - self._started.pop(name)
-        self._took[self._kinds[name]].append(took)
+        self._took[self._trains[name]].append(took)
         return took
 
     def forget(self, name: str) -> None:
@@ -64,7 +66,7 @@ class Clock:
             return None
         total = 0.0
         for name in unfinished:
-            times = self._took[self._kinds[name]] or everything
+            times = self._took[self._trains[name]] or everything
             ran = self._now() - self._started.get(name, self._now())
             total += max(0.0, sum(times) / len(times) - ran)
         return total / self._jobs

@@ -1,4 +1,4 @@
-"""DVC's queue as the command `dvc` drives it."""
+"""DVC's queue as the command `dvc` drives it; where DVC refuses, a UserError has its reason."""
 
 import subprocess
 import tempfile
@@ -14,11 +14,7 @@ PATIENCE = 20.0
 
 
 def put(experiment: Experiment, targets: Iterable[str]) -> None:
-    """Put an experiment into the queue.
-
-    Raises:
-        UserError: DVC refuses it, e.g. as a target is unknown.
-    """
+    """Put an experiment into the queue; DVC refuses e.g. unknown targets."""
     overrides = [word for override in experiment.overrides for word in ("-S", override)]
     _dvc("exp", "run", "--queue", "--name", experiment.name, *overrides, *targets)
 

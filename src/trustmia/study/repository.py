@@ -56,7 +56,7 @@ class Task:
     alive: bool
 
 
-class _Revision:
+class _GitTree:
     """The files that git has at a revision: a `freshness.Tree`."""
 
     def __init__(self, tree: Any, md5s: dict[str, str]):
@@ -67,8 +67,8 @@ class _Revision:
         return bytes(self._tree.cat_file(path))
 
     def files(self, path: str) -> list[str]:
-        found: list[str] = self._tree.find(path)
-        return found
+        paths: list[str] = self._tree.find(path)
+        return paths
 
     def md5(self, path: str) -> str:
         blob = self._tree.info(path)["sha"]
@@ -83,7 +83,7 @@ class ExperimentRepository:
 
     def __init__(self, repo: Any):
         self._repo = repo
-        # Of every blob that was asked for: revisions have most of theirs in common.
+        # By blob: revisions have most of theirs in common.
         self._md5s: dict[str, str] = {}
 
     def head(self) -> str:
@@ -97,11 +97,9 @@ class ExperimentRepository:
 
         scm = self._repo.scm
         # `Repo.experiments.ls` would wait for everyone who has locked the repository.
-        references = [
-            reference for reference in exp_refs(scm) if baseline in (None, reference.baseline_sha)
-        ]
-        found = [Finished(r.name, scm.get_ref(str(r)), r.baseline_sha) for r in references]
-        return sorted(found, key=lambda experiment: experiment.name)
+        references = [r for r in exp_refs(scm) if baseline in (None, r.baseline_sha)]
+        experiments = [Finished(r.name, scm.get_ref(str(r)), r.baseline_sha) for r in references]
+        return sorted(experiments, key=lambda experiment: experiment.name)
 
     def tasks(self) -> list[Task]:
         """Return what failed, what runs, and what waits, the latter in its order."""
@@ -131,15 +129,15 @@ class ExperimentRepository:
 
     def date(self, revision: str) -> str:
         """Return when a revision was made, in ISO 8601, UTC."""
-        made = self._repo.scm.resolve_commit(revision).commit_time
-        return datetime.fromtimestamp(made, UTC).isoformat()
+        seconds = self._repo.scm.resolve_commit(revision).commit_time
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
 
-    def _revision(self, revision: str) -> _Revision:
-        return _Revision(self._repo.scm.get_fs(revision), self._md5s)
+    def _tree_at(self, revision: str) -> _GitTree:
+        return _GitTree(self._repo.scm.get_fs(revision), self._md5s)
 
     def current_files(self, revision: str) -> CurrentFiles:
         """Return what reads files that git has at a revision, if they are current there."""
-        tree = self._revision(revision)
+        tree = self._tree_at(revision)
         return CurrentFiles(Lock(tree), tree.read)
 
     @contextlib.contextmanager
@@ -147,7 +145,7 @@ class ExperimentRepository:
         """Yield such a reader that also reads what DVC has, from cache or remote."""
         from dvc.exceptions import DvcException
 
-        tree = self._revision(revision)
+        tree = self._tree_at(revision)
 
         def read(path: str) -> bytes:
             try:
@@ -165,7 +163,7 @@ class ExperimentRepository:
     def params(self, revision: str) -> dict[str, Any]:
         """Return the content of `params.yaml` at a revision; empty if there is none."""
         try:
-            content = parse_yaml(self._revision(revision).read("params.yaml"))
+            content = parse_yaml(self._tree_at(revision).read("params.yaml"))
         except (FileNotFoundError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from trustmia.errors import UserError
 from trustmia.full_keys import flat_keys
 from trustmia.study import queue
-from trustmia.study.grid import Experiment, Grid, trainings, waiting
+from trustmia.study.grid import Experiment, Grid, leaders, trainings, waiting
 from trustmia.study.progress import Clock, current_stage, duration, log_end
 from trustmia.study.repository import ExperimentRepository, Finished, Task
 
@@ -80,7 +80,9 @@ class _StudyRun:
         self._missed: set[str] = set()
         self._workers_called = float("-inf")
         self._alive_at = time.monotonic()
-        self._clock = Clock(_kinds(grid.experiments), jobs, time.monotonic)
+        first = leaders(grid.experiments, trainings)
+        trains = {name: leader == name for name, leader in first.items()}
+        self._clock = Clock(trains, jobs, time.monotonic)
 
     def prepare(self) -> None:
         """Find out what is missing, and forget earlier failures of it."""
@@ -97,19 +99,17 @@ class _StudyRun:
     def _announce(self, done: int, active: int) -> None:
         counts = f"{done} done before, {active} queued before, {len(self._to_queue)} to queue"
         self._say(f"{len(self._experiments)} experiments: {counts}")
-        others = [t.name or t.revision[:7] for t in self._repository.tasks() if self._foreign(t)]
+        tasks = [task for task in self._repository.tasks() if task.state != "failed"]
+        others = [task.name or task.revision[:7] for task in tasks if not self._ours(task)]
         if others:
             self._say(f"DVC's queue holds others, which its workers run, too: {', '.join(others)}")
-
-    def _foreign(self, task: Task) -> bool:
-        return task.state != "failed" and not self._ours(task)
 
     def _ours(self, task: Task) -> bool:
         return task.baseline == self._head and task.name in self._experiments
 
     def _finished(self) -> dict[str, Finished]:
         finished = self._repository.finished(self._head)
-        return {found.name: found for found in finished if found.name in self._experiments}
+        return {each.name: each for each in finished if each.name in self._experiments}
 
     def _tasks(self) -> dict[str, Task]:
         """Return the study's tasks; of several with a name, one that is not over."""
@@ -180,7 +180,8 @@ class _StudyRun:
         if task is not None:
             self._missed.discard(name)
         if done:
-            self._settle(name, _done(self._clock.end(name)))
+            seconds = self._clock.end(name)
+            self._settle(name, "done" if seconds is None else f"done in {duration(seconds)}")
         elif task is None and name not in self._missed:
             # DVC may be about to move it; twice is no accident.
             self._missed.add(name)
@@ -224,34 +225,18 @@ class _StudyRun:
         return Outcome(tuple(pairs), tuple(self._failed))
 
 
-def _kinds(experiments: Iterable[Experiment]) -> dict[str, bool]:
-    """Say which experiments train, rather than find the trainings done."""
-    first: dict[str, str] = {}
-    result = {}
-    for experiment in experiments:
-        leader = first.setdefault(trainings(experiment), experiment.name)
-        result[experiment.name] = leader == experiment.name
-    return result
-
-
-def _done(seconds: float | None) -> str:
-    return "done" if seconds is None else f"done in {duration(seconds)}"
-
-
 def _check_same_params(
     experiments: dict[str, Experiment],
     repository: ExperimentRepository,
-    found: Iterable[Finished | Task],
+    others: Iterable[Finished | Task],
 ) -> None:
     """Refuse experiments that bear a name of the study and have other parameters."""
-    for other in found:
-        has = flat_keys(repository.params(other.revision))
-        for key, wanted in flat_keys(experiments[other.name].params.model_dump()).items():
-            if has.get(key) != wanted:
-                way = f"dvc exp remove {other.name}"
-                if isinstance(other, Task):
-                    way = f"dvc queue remove {other.name}"
+    for other in others:
+        params = flat_keys(repository.params(other.revision))
+        for key, value in flat_keys(experiments[other.name].params.model_dump()).items():
+            if params.get(key) != value:
+                command = "queue" if isinstance(other, Task) else "exp"
                 raise UserError(
-                    f"{other.name}: exists with {key}={has.get(key)}, the study has {wanted}; "
-                    f"rename the variant or run `{way}`"
+                    f"{other.name}: exists with {key}={params.get(key)}, the study has {value}; "
+                    f"rename the variant or run `dvc {command} remove {other.name}`"
                 )
