@@ -1,1 +1,1 @@
-"""Images as arrays: the prepared store, splits, corruptions, sizes, augmentation."""
+"""Images as arrays and as files: the prepared store, fakes, sizes."""

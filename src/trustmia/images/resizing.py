@@ -1,5 +1,6 @@
 """Pictures of any size and mode, brought to a model's input shape with Pillow."""
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,13 @@ from trustmia.arrays import UInt8
 Fit = Literal["stretch", "crop"]
 BILINEAR = Image.Resampling.BILINEAR
 MODES = {1: "L", 3: "RGB"}
+# The paper resizes the shorter side to 230 pixels before it crops 224.
+UNCROPPED, CROPPED = 230, 224
+
+
+def uncropped_side(size: int) -> int:
+    """Return the shorter side, in pixels, of images that `size` pixels are cropped from."""
+    return math.ceil(size * UNCROPPED / CROPPED)
 
 
 def shorter_side_to(picture: tuple[int, int], side: int) -> tuple[int, int]:

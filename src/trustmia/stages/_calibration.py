@@ -1,4 +1,4 @@
-"""How stages show images to a model and fit its calibration."""
+"""How stages ask a model and fit its calibration, the target's as that of its references."""
 
 import numpy as np
 import torch
@@ -9,7 +9,6 @@ from trustmia.calibration.base import Calibration, FitInputs, LllaSettings
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import Prediction, predict
 from trustmia.classifiers.inputs import prepare
-from trustmia.image_sets import HELD_OUT, IMAGE_SETS
 from trustmia.images.base import Dataset, Images
 from trustmia.params import Params, PredictParams
 from trustmia.runtime.seeding import derive_seed, numpy_generator
@@ -39,7 +38,7 @@ def fit_calibration(
     chosen, noise = params.calibration, None
     if chosen.method == "llla" and chosen.llla.prior == "paper":
         shown = noise_images(dataset, len(validation_labels), params.seed)
-        noise = show(model, dataset, HELD_OUT, shown, params.predict)
+        noise = show(model, dataset, shown, params.predict)
     return METHODS[chosen.method].fit(
         FitInputs(
             train=train,
@@ -54,11 +53,18 @@ def fit_calibration(
 
 
 def show(
-    model: Classifier, dataset: Dataset, name: str, images: Images, settings: PredictParams
+    model: Classifier,
+    dataset: Dataset,
+    images: Images,
+    settings: PredictParams,
+    normalised: bool = True,
+    scale: float = 1.0,
 ) -> Prediction:
-    """Show images of a set to a model as all stages do: in one precision, in batches as large."""
-    image_set = IMAGE_SETS.get(name, IMAGE_SETS[HELD_OUT])
-    inputs = prepare(dataset, images, image_set.normalised, image_set.scale)
+    """Show images to a model as all stages do: in one precision, in batches as large.
+
+    Their pixels are normalised and scaled as `image_sets.pixels_of` says of their set.
+    """
+    inputs = prepare(dataset, images, normalised, scale)
     return predict(model, inputs, settings.batch_size, settings.precision)
 
 

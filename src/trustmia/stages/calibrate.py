@@ -10,7 +10,6 @@ from trustmia.calibration.base import Calibration
 from trustmia.calibration.metrics import calibration_metrics, reliability_table
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.inference import Prediction
-from trustmia.image_sets import MEMBERS
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.runtime import checkpoints
@@ -32,7 +31,7 @@ def main(role: str) -> None:
     labels: dict[str, Int64] = {}
     for part in ("train", "validation", "test"):
         shown = images.take(index[part])
-        seen[part] = show(model, dataset, MEMBERS, shown, params.predict)
+        seen[part] = show(model, dataset, shown, params.predict)
         labels[part] = shown.labels
     calibration = fit_calibration(
         params, dataset, model, seen["train"], seen["validation"], labels["validation"]

@@ -6,9 +6,9 @@ from trustmia import files, paths
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import predict
-from trustmia.generators.fakes import load_fakes
 from trustmia.generators.quality import Seen, quality, unknown_quality
 from trustmia.images.base import Dataset, Images
+from trustmia.images.fakes import load_fakes
 from trustmia.images.prepared import read_prepared
 from trustmia.runtime import checkpoints
 from trustmia.runtime.checkpoints import Checkpoint

@@ -13,8 +13,8 @@ from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.signals.decisions import read_decisions
 from trustmia.signals.scores import read_scores
+from trustmia.stages._image_sets import image_sets
 from trustmia.stages._runner import run_stage
-from trustmia.stages._shown import image_sets
 
 SCHEMA = pa.schema(
     {

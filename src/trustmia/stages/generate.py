@@ -8,10 +8,10 @@ from tqdm import tqdm
 from trustmia import files, paths
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada
-from trustmia.generators.fakes import save_fakes
 from trustmia.generators.gan import Generator
 from trustmia.generators.sampling import SampleConfig, preview, sample
 from trustmia.images.base import Dataset, Images
+from trustmia.images.fakes import save_fakes
 from trustmia.images.prepared import read_dataset
 from trustmia.params import Params, load_params
 from trustmia.runtime import checkpoints

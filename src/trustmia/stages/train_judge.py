@@ -75,7 +75,8 @@ def recipe_of(params: Params) -> Recipe:
             "generator.judge_epochs": params.generator.judge_epochs,
             "generator.precision": precision,
         },
-        lr_key="generator.judge_epochs",
+        remedy="of the judge of the fakes; set generator.precision=fp32, or "
+        "generator.judge_epochs=0 for no judge",
     )
 
 
