@@ -349,7 +349,7 @@ def test_stages_show_images_in_the_precision_and_batches_of_predict(
         return Prediction(torch.zeros(len(shown), 128), torch.zeros(len(shown), 2))
 
     monkeypatch.setattr(_calibration, "predict", note)
-    monkeypatch.setitem(METHODS, "llla", METHODS["none"])
+    monkeypatch.setattr(_calibration, "METHODS", {"llla": METHODS["none"]})
     for name, found in {
         "load_params": lambda: params,
         "read_prepared": lambda _: prepared,
@@ -386,7 +386,8 @@ def test_stage_shows_noise_where_the_prior_is_the_papers(
         given.append(inputs)
         return METHODS["none"].fit(inputs)
 
-    monkeypatch.setitem(METHODS, "llla", Method(note, METHODS["llla"].load))
+    method = Method(note, METHODS["llla"].load)
+    monkeypatch.setattr(_calibration, "METHODS", {"llla": method})
     dataset = Dataset("fashion_mnist", ("a", "b"), 1, 28, (0.5,), (0.25,))
     seen = Prediction(torch.zeros(40, 128), torch.zeros(40, 2))
     model, params = build(dataset, "salem_cnn"), validated(values, "params.yaml")
