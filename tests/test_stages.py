@@ -4,18 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.helpers import ROOT, run
+from tests.helpers import ROOT, STAGES, run
 from trustmia.errors import UserError
 from trustmia.stages._inputs import read_split
-
-STAGES: dict[str, dict[str, Any]] = {
-    name: stage.get("do", stage)
-    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))[
-        "stages"
-    ].items()
-}
 
 
 @pytest.mark.parametrize("name", STAGES)
