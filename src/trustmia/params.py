@@ -16,7 +16,7 @@ from trustmia.datasets import DATASETS
 from trustmia.errors import UserError
 from trustmia.image_sets import HELD_OUT, IMAGE_SETS
 from trustmia.image_sets.views import VIEWS
-from trustmia.images.resizing import Fit
+from trustmia.images import Fit
 from trustmia.references import Parallel
 from trustmia.settings import Count, Precision, Rate, Section
 from trustmia.splits import PUBLISHED_SPLITS

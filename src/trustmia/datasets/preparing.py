@@ -14,11 +14,10 @@ from tqdm import tqdm
 from trustmia.arrays import UInt8
 from trustmia.datasets.base import DatasetSource, Pictures, picture, unreadable
 from trustmia.errors import UserError
-from trustmia.images import prepared
+from trustmia.images import Fit, prepared
 from trustmia.images.base import Dataset, Images
 from trustmia.images.resizing import (
     MODES,
-    Fit,
     as_pixels,
     fit_square,
     resize,

@@ -1,14 +1,13 @@
 """Pictures of any size and mode, brought to a model's input shape with Pillow."""
 
 import math
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from trustmia.arrays import UInt8
+from trustmia.images import Fit
 
-Fit = Literal["stretch", "crop"]
 BILINEAR = Image.Resampling.BILINEAR
 MODES = {1: "L", 3: "RGB"}
 # The paper resizes the shorter side to 230 pixels before it crops 224.
