@@ -22,7 +22,6 @@ CARRIERS = {
     "trustmia.registry",
     "trustmia.settings",
     "trustmia.stages",
-    "trustmia.stages._runner",
     "trustmia.torchvision_compat",
     "trustmia.yaml_files",
 }

@@ -16,7 +16,6 @@ from trustmia.runtime import checkpoints
 from trustmia.runtime.compute import pick_device
 from trustmia.stages._calibration import fit_calibration, show
 from trustmia.stages._inputs import read_split
-from trustmia.stages._runner import run_stage
 
 
 def main(role: str) -> None:
@@ -55,7 +54,3 @@ def report(role: str, calibration: Calibration, test: Prediction, labels: Int64)
         table = pd.DataFrame(reliability_table(values, labels))
         tables.append(table[table["count"] > 0].assign(calibration=name))
     files.write_table(paths.PLOTS / f"reliability_{role}.csv", pd.concat(tables), "%.6f")
-
-
-if __name__ == "__main__":
-    run_stage(main)

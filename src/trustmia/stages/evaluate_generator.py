@@ -13,7 +13,6 @@ from trustmia.images.prepared import read_prepared
 from trustmia.runtime import checkpoints
 from trustmia.runtime.checkpoints import Checkpoint
 from trustmia.stages._inputs import read_split
-from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -56,7 +55,3 @@ def look(judge: Classifier, dataset: Dataset, images: Images) -> Seen:
     prediction = predict(judge, classifiers.prepare(dataset, images))
     predicted = prediction.logits.argmax(dim=1).numpy()
     return Seen(prediction.features.numpy(), predicted, images.labels)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -17,7 +17,6 @@ from trustmia.params import Params, load_params
 from trustmia.runtime import checkpoints
 from trustmia.runtime.compute import pick_device, place
 from trustmia.runtime.seeding import derive_seed
-from trustmia.stages._runner import run_stage
 
 STEM = paths.GENERATOR / "model"
 PREVIEW_ROWS = 10
@@ -93,7 +92,3 @@ def draw(generator: nn.Module, config: SampleConfig) -> Images:
     """Draw with a progress bar."""
     with tqdm(total=config.num_images, desc="generate", unit="image") as bar:
         return sample(generator, config, pick_device(), bar.update)
-
-
-if __name__ == "__main__":
-    run_stage(main)

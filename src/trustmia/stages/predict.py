@@ -16,7 +16,6 @@ from trustmia.signals.features import FEATURE_SETS, sample_features, write_featu
 from trustmia.signals.scores import ScoreSet, write_scores
 from trustmia.stages._calibration import show
 from trustmia.stages._image_sets import image_sets
-from trustmia.stages._runner import run_stage
 
 
 def main(role: str) -> None:
@@ -60,7 +59,3 @@ def collect(
         set_codes=codes,
         logits=np.concatenate(logits),
     )
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -18,7 +18,6 @@ from trustmia.references.store import read_assignment
 from trustmia.signals.rows import SignalRows, arrange
 from trustmia.stages._inputs import read_audited, read_split, read_target_logits
 from trustmia.stages._reference_models import CalibratedModel, Shown, calibrated_models
-from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -104,7 +103,3 @@ def of_views(
         seen = shown.ask(asked.model, name, viewed)
         parts.append(asked.calibration.logits(seen.features, seen.logits).numpy())
     return parts[0] if len(parts) == 1 else np.stack(parts, axis=1)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -4,7 +4,6 @@ from trustmia import files, paths
 from trustmia.datasets import DATASETS
 from trustmia.datasets.preparing import require, write_dataset
 from trustmia.params import load_params
-from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -20,7 +19,3 @@ def main() -> None:
     with files.atomic_folder(paths.DATASET) as fresh:
         size, fit = params.dataset.size, params.dataset.fit
         write_dataset(fresh, source, paths.DATA, size, fit, augmented)
-
-
-if __name__ == "__main__":
-    run_stage(main)
