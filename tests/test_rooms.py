@@ -46,8 +46,6 @@ FLOORS = [
 ]
 HEIGHTS = {name: height for height, floor in enumerate(FLOORS, 1) for name in floor}
 NOT_YET = {("attacks", "measures")}
-
-
 # A stage that writes what it read. Data sets are the same whatever gets them.
 STUB = """
 import hashlib, pathlib, sys
@@ -108,6 +106,10 @@ def test_imports_point_down(module: str) -> None:
     for other in imports(module):
         if (room(module), room(other)) not in NOT_YET and room(other) != room(module):
             assert HEIGHTS.get(room(other), 0) < max(height, 1), f"{module} imports {other}"
+
+
+def test_every_floor_has_its_rooms() -> None:
+    assert {room(module) for module in MODULES} >= set(HEIGHTS)
 
 
 def test_no_modules_import_each_other() -> None:

@@ -15,12 +15,10 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 import trustmia
-from trustmia import files
-from trustmia import program as entry
+from trustmia import files, program
 from trustmia.errors import UserError
 from trustmia.full_keys import flat_keys
 from trustmia.params import load_params
-from trustmia.program import OneLineParser
 from trustmia.splits.stratified import ROLES
 from trustmia.yaml_files import read_yaml
 
@@ -35,12 +33,12 @@ def run_stage(name: str, code: dict[str, str]) -> None:
         name: The stage, a module of this package; its `main` may take a role.
         code: As `_Inputs.code`, read before anything was imported.
     """
-    entry.run(name, lambda: _run(name, code))
+    program.run(name, lambda: _run(name, code))
 
 
 def _run(name: str, code: dict[str, str]) -> None:
     stage = importlib.import_module(f"trustmia.stages.{name}")
-    parser = OneLineParser(prog=f"src/stage.py {name}", description=stage.__doc__)
+    parser = program.OneLineParser(prog=f"src/stage.py {name}", description=stage.__doc__)
     if inspect.signature(stage.main).parameters:
         parser.add_argument("role", choices=ROLES)
     arguments = vars(parser.parse_args()).values()
