@@ -1,4 +1,4 @@
-"""How stages ask a model and fit its calibration, the target's as that of its references."""
+"""How a model is calibrated: the target as its reference models."""
 
 import numpy as np
 import torch
@@ -7,11 +7,11 @@ from trustmia.arrays import Int64
 from trustmia.calibration import METHODS
 from trustmia.calibration.base import Calibration, FitInputs, LllaSettings
 from trustmia.classifiers.architectures.base import Classifier
-from trustmia.classifiers.inference import Prediction, predict
-from trustmia.classifiers.inputs import prepare
+from trustmia.classifiers.inference import Prediction
 from trustmia.images.base import Dataset, Images
-from trustmia.params import Params, PredictParams
+from trustmia.params import Params
 from trustmia.runtime.seeding import derive_seed, numpy_generator
+from trustmia.stages._inference import show
 
 
 def fit_calibration(
@@ -50,22 +50,6 @@ def fit_calibration(
             seed=derive_seed(params.seed, "calibrate"),
         )
     )
-
-
-def show(
-    model: Classifier,
-    dataset: Dataset,
-    images: Images,
-    settings: PredictParams,
-    normalised: bool = True,
-    scale: float = 1.0,
-) -> Prediction:
-    """Show images to a model as all stages do: in one precision, in batches as large.
-
-    Their pixels are normalised and scaled as `image_sets.pixels_of` says of their set.
-    """
-    inputs = prepare(dataset, images, normalised, scale)
-    return predict(model, inputs, settings.batch_size, settings.precision)
 
 
 def noise_images(dataset: Dataset, count: int, seed: int) -> Images:

@@ -22,8 +22,9 @@ from trustmia.references.store import stem_of
 from trustmia.runtime import checkpoints
 from trustmia.runtime.checkpoints import Card
 from trustmia.runtime.compute import pick_device
-from trustmia.stages._calibration import fit_calibration, show
+from trustmia.stages._calibration import fit_calibration
 from trustmia.stages._image_sets import image_sets
+from trustmia.stages._inference import show
 
 
 @dataclass(frozen=True)

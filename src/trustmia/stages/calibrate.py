@@ -14,7 +14,8 @@ from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.runtime import checkpoints
 from trustmia.runtime.compute import pick_device
-from trustmia.stages._calibration import fit_calibration, show
+from trustmia.stages._calibration import fit_calibration
+from trustmia.stages._inference import show
 from trustmia.stages._inputs import read_split
 
 

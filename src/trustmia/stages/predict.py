@@ -14,8 +14,8 @@ from trustmia.runtime import checkpoints
 from trustmia.runtime.compute import pick_device
 from trustmia.signals.features import FEATURE_SETS, sample_features, write_features
 from trustmia.signals.scores import ScoreSet, write_scores
-from trustmia.stages._calibration import show
 from trustmia.stages._image_sets import image_sets
+from trustmia.stages._inference import show
 
 
 def main(role: str) -> None:
