@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 
 from benchmarks.timing import side_by_side
-from trustmia.generators.fakes import save_fakes
 from trustmia.generators.gan import Generator
 from trustmia.generators.sampling import SampleConfig, sample
+from trustmia.images.fakes import save_fakes
 from trustmia.runtime.compute import pick_device, place
 
 IMAGES = 1000

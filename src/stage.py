@@ -7,7 +7,6 @@ and `--temp`) and an installed package, or PYTHONPATH, is the working tree's.
 
 import hashlib
 import os
-import runpy
 import sys
 import warnings
 from pathlib import Path
@@ -19,11 +18,13 @@ if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Not even an import may fail for what a library warns of.
     warnings.simplefilter("ignore")
-    stages = sorted(p.stem for p in (here / "trustmia" / "stages").glob("[!_]*.py"))
+    package = here / "trustmia"
+    stages = sorted(p.stem for p in (package / "stages").glob("[!_]*.py"))
     if sys.argv[1:2] not in [[name] for name in stages]:
         print(f"src/stage.py: name a stage first; allowed: {', '.join(stages)}", file=sys.stderr)
         sys.exit(2)
     # What is imported from here on; an edit in the meantime is found at the stage's end.
-    code = {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in here.rglob("*.py")}
-    module = f"trustmia.stages.{sys.argv.pop(1)}"
-    runpy.run_module(module, {"CODE_AT_START": code}, run_name="__main__", alter_sys=True)
+    code = {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in package.rglob("*.py")}
+    from trustmia.stages._runner import run_stage
+
+    run_stage(sys.argv.pop(1), code)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -28,6 +29,13 @@ SMALL = {
     "predict.feature_images": 40,
 }
 WRITTEN_BY_DVC = ("dvc.lock", "*.dvc", "metrics", "plots")
+# The stages of dvc.yaml; those that there are several of once, as they are written.
+STAGES: dict[str, dict[str, Any]] = {
+    name: stage.get("do", stage)
+    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))[
+        "stages"
+    ].items()
+}
 # All that a study reproduces of each experiment: everything but the report.
 TARGETS = ("gallery", "describe_scores", "embed", "evaluate_generator")
 

@@ -33,7 +33,7 @@ from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Prepared
 from trustmia.params import validated
 from trustmia.runtime import checkpoints
-from trustmia.stages import _calibration, calibrate, predict_references
+from trustmia.stages import _calibration, _inference, _reference_models, calibrate
 from trustmia.stages._calibration import fit_calibration, noise_images
 from trustmia.torchvision_compat import declare_missing_operators
 
@@ -348,7 +348,7 @@ def test_stages_show_images_in_the_precision_and_batches_of_predict(
         seen.append((batch_size, precision))
         return Prediction(torch.zeros(len(shown), 128), torch.zeros(len(shown), 2))
 
-    monkeypatch.setattr(_calibration, "predict", note)
+    monkeypatch.setattr(_inference, "predict", note)
     monkeypatch.setattr(_calibration, "METHODS", {"llla": METHODS["none"]})
     for name, found in {
         "load_params": lambda: params,
@@ -362,8 +362,8 @@ def test_stages_show_images_in_the_precision_and_batches_of_predict(
     monkeypatch.setattr(calibrated, "save", lambda *_: None)
     calibrate.main("target")
     assert seen == [(7, "bf16")] * 4, "three parts and the noise images"
-    shown = predict_references.Shown(params, prepared, images, images, images)
-    predict_references.ask(build(dataset, "salem_cnn"), "members", images, shown)
+    shown = _reference_models.Shown(params, prepared, images, images, images)
+    shown.ask(build(dataset, "salem_cnn"), "members", images)
     assert seen[4:] == [(7, "bf16")]
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     used = stages["calibrate"]["do"]["params"]

@@ -13,9 +13,9 @@ from trustmia import files
 from trustmia.arrays import Float32, Int64
 from trustmia.errors import UserError
 from trustmia.exhibits.embedding import tsne
+from trustmia.image_sets.sampling import draw_at_most
 from trustmia.images.base import Dataset
 from trustmia.images.prepared import DESCRIPTION, describe
-from trustmia.images.sampling import draw_at_most
 from trustmia.params import load_params
 from trustmia.signals.features import read_features, sample_features, write_features
 from trustmia.signals.scores import read_scores

@@ -20,9 +20,9 @@ from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.inference import predict
 from trustmia.errors import UserError
 from trustmia.exhibits.gallery import MAX_PER_SET, MIN_SIDE, enlarged_png, exhibit, select
-from trustmia.generators.fakes import save_fakes
 from trustmia.image_sets import IMAGE_SETS
 from trustmia.images.base import Dataset, Images
+from trustmia.images.fakes import save_fakes
 from trustmia.images.prepared import DESCRIPTION, LABELS, PIXELS, describe, read_dataset
 from trustmia.runtime import checkpoints
 from trustmia.signals.decisions import Decisions, read_decisions, write_decisions

@@ -16,12 +16,12 @@ from torch import nn
 
 from trustmia.errors import UserError
 from trustmia.generators import training
-from trustmia.generators.fakes import load_fakes, save_fakes
 from trustmia.generators.gan import Discriminator, Generator
 from trustmia.generators.quality import Seen, frechet_distance, quality
 from trustmia.generators.sampling import SampleConfig, preview, sample, to_uint8
 from trustmia.generators.training import GanConfig, GanEpoch, train_gan
 from trustmia.images.base import Images
+from trustmia.images.fakes import load_fakes, save_fakes
 
 Features = npt.NDArray[np.float64]
 CPU = torch.device("cpu")
@@ -90,6 +90,19 @@ def test_networks_fit_every_image_shape(channels: int, size: int) -> None:
     assert images.shape == (4, channels, size, size)
     assert float(images.detach().abs().max()) <= 1
     assert Discriminator(3, channels, width=2)(images, labels).shape == (4,)
+
+
+@pytest.mark.parametrize("size", [28, 32, 64])
+def test_features_are_as_large_at_every_image_size(size: int) -> None:
+    torch.manual_seed(0)
+    discriminator = Discriminator(3, 1, width=4).eval()
+    seen: list[torch.Tensor] = []
+    discriminator.realness.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    h = noise = torch.randn(2, 1, size, size)
+    discriminator(noise, torch.zeros(2, dtype=torch.int64))
+    for layer in discriminator.layers:
+        h = nn.functional.leaky_relu(layer(h), 0.1)
+    assert torch.equal(seen[0], h.sum(dim=(2, 3)) / {28: 7.0, 32: 8.0, 64: 16.0}[size])
 
 
 def test_class_changes_image_and_realness() -> None:

@@ -20,10 +20,10 @@ from trustmia.errors import UserError
 from trustmia.image_sets import IMAGE_SETS, bundled
 from trustmia.image_sets.derived import ShownInputs, permute_pixels
 from trustmia.image_sets.foreign import ForeignInputs
+from trustmia.image_sets.sampling import draw_at_most
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_dataset, read_images, read_prepared
-from trustmia.images.resizing import as_picture, as_pixels, fit_square
-from trustmia.images.sampling import draw_at_most
+from trustmia.images.resizing import as_picture, as_pixels, fit_square, uncropped_side
 from trustmia.registry import resolve
 from trustmia.torchvision_compat import declare_missing_operators
 
@@ -206,7 +206,7 @@ def test_drawn_crops_stay_inside_their_images_and_reach_every_edge() -> None:
 
 @pytest.mark.parametrize(("size", "side"), [(224, 230), (32, 33), (28, 29)])
 def test_uncropped_images_have_the_papers_margin(size: int, side: int) -> None:
-    assert augmentation.uncropped_side(size) == side
+    assert uncropped_side(size) == side
 
 
 def torchvision_functional() -> Any:

@@ -9,7 +9,6 @@ from safetensors.torch import save_file
 
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.architectures import ARCHITECTURES
-from trustmia.classifiers.augmentation import uncropped_side
 from trustmia.classifiers.augmented import AugmentedInputs
 from trustmia.classifiers.inference import as_inputs
 from trustmia.classifiers.initial_weights import read_initial_weights
@@ -18,6 +17,7 @@ from trustmia.classifiers.training import TrainConfig
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Uncropped, starts_of
+from trustmia.images.resizing import uncropped_side
 from trustmia.runtime import checkpoints
 from trustmia.runtime.checkpoints import Checkpoint
 

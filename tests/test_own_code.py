@@ -112,7 +112,7 @@ def test_a_worktree_and_a_copy_run_their_own_code(restored: Path, elsewhere: Pat
 
 def test_a_stage_refuses_code_of_another_folder(restored: Path) -> None:
     before = (restored / "metrics/attack.json").read_bytes()
-    command = ["python", "-m", "trustmia.stages.attack"]
+    command = ["python", str(ROOT / "src" / "stage.py"), "attack"]
     refused = run(restored, *command, code=2, own=foreign(restored)).stderr
     assert refused.count("\n") == 1
     assert str(ROOT / "src") in refused and "python src/stage.py attack" in refused
@@ -141,7 +141,7 @@ def test_what_was_edited_while_a_stage_starts_is_not_filed(restored: Path) -> No
     said = process.communicate()[1]
     for name in ("started", "edited", "slow/numpy.py"):
         (restored / name).unlink()
-    assert process.returncode == 2 and "entry.py was changed while this ran" in said
+    assert process.returncode == 2 and "program.py was changed while this ran" in said
 
 
 def edit_while_training(repository: Path, path: str, old: str, new: str) -> tuple[int, str]:

@@ -172,7 +172,7 @@ def test_wrong_value_is_named_with_what_is_allowed(
     [
         ("attack.methods", ["threshold", "lyra"], "lyra", "threshold, entropy, salem, lira"),
         ("predict.nonmember_sets", ["original", "orignal"], "orignal", "original, permuted"),
-        ("predict.queries", ["plain", "turn"], "turn", "plain, flip, shift_left"),
+        ("predict.views", ["plain", "turn"], "turn", "plain, flip, shift_left"),
     ],
 )
 def test_unknown_name_in_a_list_is_named_with_its_place(

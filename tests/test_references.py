@@ -20,19 +20,19 @@ from tests.helpers import ROOT, documented, environment, run, set_params, stages
 from trustmia.classifiers.recipe import Recipe
 from trustmia.classifiers.training import TrainConfig
 from trustmia.errors import UserError
-from trustmia.image_sets.views import QUERIES
+from trustmia.image_sets.views import VIEWS
 from trustmia.images.base import Dataset, Images
 from trustmia.params import load_params
 from trustmia.references import Parallel
 from trustmia.references.assignment import complementary_halves
 from trustmia.references.job import Job, Task, tasks, train_one
 from trustmia.references.local import LocalExecutor
-from trustmia.references.rows import arrange
 from trustmia.references.store import read_assignment
 from trustmia.references.unfinished import Unfinished
 from trustmia.runtime.checkpoints import Checkpoint
 from trustmia.runtime.compute import resolved, threads
 from trustmia.signals.many_models import read_signals
+from trustmia.signals.rows import arrange
 from trustmia.signals.summaries import summarise
 from trustmia.stages._classifier_recipe import classifier_recipe
 
@@ -53,7 +53,7 @@ def job(images: int = 41, arch: str = "salem_cnn", epochs: int = 2, lr: float = 
             config=TrainConfig(epochs, 8, lr, 0.001, 0.1, "fp32"),
             seed=0,
             params={"train.epochs": epochs},
-            lr_key="train.lr",
+            remedy=f"with train.lr={lr}; choose a smaller train.lr",
         ),
     )
 
@@ -176,16 +176,16 @@ def test_rows_of_signals_know_who_was_trained_on_what() -> None:
         arrange(sets, labels, logits, member[:, :4])
 
 
-def test_queries_move_and_mirror_images() -> None:
+def test_views_move_and_mirror_images() -> None:
     pixels = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
-    assert QUERIES["plain"](pixels) is pixels
-    assert np.array_equal(QUERIES["flip"](pixels), pixels[..., ::-1])
-    assert np.array_equal(QUERIES["shift_left"](pixels)[..., :-1], pixels[..., 1:])
-    assert np.array_equal(QUERIES["shift_left"](pixels)[..., -1], pixels[..., -1])
-    assert np.array_equal(QUERIES["shift_right"](pixels)[..., 1:], pixels[..., :-1])
-    assert np.array_equal(QUERIES["shift_up"](pixels)[:, :, :-1], pixels[:, :, 1:])
-    assert np.array_equal(QUERIES["shift_down"](pixels)[:, :, 1:], pixels[:, :, :-1])
-    assert all(query(pixels).dtype == np.uint8 for query in QUERIES.values())
+    assert VIEWS["plain"](pixels) is pixels
+    assert np.array_equal(VIEWS["flip"](pixels), pixels[..., ::-1])
+    assert np.array_equal(VIEWS["shift_left"](pixels)[..., :-1], pixels[..., 1:])
+    assert np.array_equal(VIEWS["shift_left"](pixels)[..., -1], pixels[..., -1])
+    assert np.array_equal(VIEWS["shift_right"](pixels)[..., 1:], pixels[..., :-1])
+    assert np.array_equal(VIEWS["shift_up"](pixels)[:, :, :-1], pixels[:, :, 1:])
+    assert np.array_equal(VIEWS["shift_down"](pixels)[:, :, 1:], pixels[:, :, :-1])
+    assert all(view(pixels).dtype == np.uint8 for view in VIEWS.values())
 
 
 def test_without_reference_models_a_summary_has_the_target_alone(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_views_and_calibration_reach_all_models(restored: Path) -> None:
     changes: dict[str, object] = {
         "calibration.method": "temperature",
         "calibration.temperature": 2.0,
-        "predict.queries": ["flip", "plain"],
+        "predict.views": ["flip", "plain"],
     }
     set_params(restored, changes)
     for stage in (["calibrate", "target"], ["predict", "target"], ["predict_references"]):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers import ROOT
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.architectures.salem_cnn import SalemCNN
 from trustmia.classifiers.inference import Inputs, as_inputs
@@ -16,8 +17,11 @@ from trustmia.classifiers.recipe import Recipe, TrainingData
 from trustmia.classifiers.training import EpochResult, Labelled, TrainConfig, train_classifier
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
+from trustmia.params import load_params
 from trustmia.runtime import checkpoints
 from trustmia.runtime.checkpoints import Checkpoint
+from trustmia.stages import train_judge
+from trustmia.stages._classifier_recipe import classifier_recipe
 
 CPU = torch.device("cpu")
 TOY = Dataset("toy", tuple("0123456789"), 1, 28, (0.5,), (0.25,))
@@ -26,6 +30,7 @@ CONFIG = TrainConfig(
 )
 Weights = dict[str, torch.Tensor]
 PARAMS = {"train.epochs": 2, "train.lr": 0.001}
+EXPERIMENT = load_params(ROOT / "params.yaml")
 DATA = {"dataset": "toy", "images": 3, "sha256": "abc"}
 
 
@@ -91,14 +96,30 @@ def test_training_stops_at_a_loss_that_is_not_finite() -> None:
         trained(replace(CONFIG, lr=1e38))
 
 
-def test_loss_that_is_not_finite_is_told_with_the_parameter_to_lower() -> None:
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        (
+            classifier_recipe(EXPERIMENT.train.model_copy(update={"lr": 1e38}), 0, scratch=True),
+            r"in epoch 1 with train\.lr=1e\+38; choose a smaller train\.lr$",
+        ),
+        (
+            train_judge.recipe_of(EXPERIMENT),
+            r"in epoch 1 of the judge of the fakes; set generator\.precision=fp32, or "
+            r"generator\.judge_epochs=0 for no judge$",
+        ),
+    ],
+)
+def test_loss_that_is_not_finite_is_told_with_the_parameter_to_change(
+    recipe: Recipe, told: str
+) -> None:
     rng = np.random.default_rng(0)
     images = Images(
         rng.integers(256, size=(40, 1, 28, 28), dtype=np.uint8), rng.integers(10, size=40)
     )
-    recipe = Recipe("salem_cnn", replace(CONFIG, lr=1e38), 0, {}, "train.lr")
-    with pytest.raises(UserError, match=r"with train\.lr=1e\+38; choose a smaller train\.lr"):
-        recipes.train(TOY, TrainingData(images, images), recipe, CPU, lambda epoch: None)
+    diverging = replace(recipe, config=replace(recipe.config, lr=1e38, batch_size=8))
+    with pytest.raises(UserError, match=told):
+        recipes.train(TOY, TrainingData(images, images), diverging, CPU, lambda epoch: None)
 
 
 def test_saved_checkpoint_comes_back(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.datasets import DATASETS
 from trustmia.errors import UserError
 from trustmia.image_sets import HELD_OUT, IMAGE_SETS
-from trustmia.image_sets.views import QUERIES
-from trustmia.images.resizing import Fit
+from trustmia.image_sets.views import VIEWS
+from trustmia.images import Fit
 from trustmia.references import Parallel
 from trustmia.settings import Count, Precision, Rate, Section
 from trustmia.splits import PUBLISHED_SPLITS, SplitParams
@@ -154,11 +154,14 @@ class PredictParams(Section):
     max_fakes: Count | None
     num_patches: Count
     feature_images: Count
-    queries: Annotated[
-        list[Annotated[str, _member_of(lambda: QUERIES)]], Field(min_length=1), Distinct
-    ]
+    views: Annotated[list[Annotated[str, _member_of(lambda: VIEWS)]], Field(min_length=1), Distinct]
     batch_size: Count
     precision: Precision
+
+    def datasets(self) -> list[str]:
+        """Return the published data sets whose images are shown."""
+        shown = [IMAGE_SETS[name].dataset for name in self.nonmember_sets]
+        return [name for name in shown if name is not None]
 
 
 class LiraParams(Section):

@@ -1,6 +1,5 @@
 """Random rotation, crop and flip of whole batches, as in the paper's dog experiments."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,13 +11,6 @@ from torch.nn import functional as F
 from trustmia.arrays import UInt8
 
 MAX_DEGREES = 20.0
-# The paper resizes the shorter side to 230 pixels before it crops 224.
-UNCROPPED, CROPPED = 230, 224
-
-
-def uncropped_side(size: int) -> int:
-    """Return the shorter side, in pixels, of images that `size` pixels are cropped from."""
-    return math.ceil(size * UNCROPPED / CROPPED)
 
 
 @dataclass(frozen=True)

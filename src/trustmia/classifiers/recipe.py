@@ -33,7 +33,7 @@ class Recipe:
         config: Hyperparameters.
         seed: Seed of this one training.
         params: The parameters that the above came from, by their full keys, for the card.
-        lr_key: Key of the learning rate, for messages.
+        remedy: What to do where the loss is no longer finite, for people.
         initial: Weights that training starts from; what they lack or have in another
             shape, such as the last layer, starts at random.
     """
@@ -42,7 +42,7 @@ class Recipe:
     config: TrainConfig
     seed: int
     params: dict[str, Any]
-    lr_key: str
+    remedy: str
     initial: dict[str, Tensor] | None = None
 
 
@@ -116,9 +116,7 @@ def labelled(dataset: Dataset, images: Images) -> Labelled[Inputs]:
 
 def diverged(error: FloatingPointError, recipe: Recipe) -> UserError:
     """Say what to do about a loss that is no longer finite."""
-    return UserError(
-        f"{error} with {recipe.lr_key}={recipe.config.lr}; choose a smaller {recipe.lr_key}"
-    )
+    return UserError(f"{error} {recipe.remedy}")
 
 
 def finished(

@@ -10,7 +10,6 @@ from trustmia.datasets.base import fetch as fetch_dataset
 from trustmia.datasets.fetching import FetchRequest, check_given
 from trustmia.datasets.weights import PRETRAINED
 from trustmia.errors import UserError
-from trustmia.image_sets import IMAGE_SETS
 from trustmia.params import Params, load_params
 
 NAMES = (*DATASETS, *PRETRAINED)
@@ -46,8 +45,7 @@ def needed(params: Params) -> list[str]:
 
     A file of weights that is none of the published ones is the user's own.
     """
-    datasets = (IMAGE_SETS[name].dataset for name in params.predict.nonmember_sets)
-    names = [params.dataset.name, *filter(None, datasets)]
+    names = [params.dataset.name, *params.predict.datasets()]
     weights = {params.train.initial_weights} if params.train.source == "scratch" else set()
     if params.generator.source == "stylegan2_ada":
         weights.add(params.generator.stylegan2_ada_pickle)

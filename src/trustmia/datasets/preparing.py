@@ -12,12 +12,18 @@ from PIL import Image
 from tqdm import tqdm
 
 from trustmia.arrays import UInt8
-from trustmia.classifiers.augmentation import uncropped_side
 from trustmia.datasets.base import DatasetSource, Pictures, picture, unreadable
 from trustmia.errors import UserError
-from trustmia.images import prepared
+from trustmia.images import Fit, prepared
 from trustmia.images.base import Images
-from trustmia.images.resizing import MODES, Fit, as_pixels, fit_square, resize, shorter_side_to
+from trustmia.images.resizing import (
+    MODES,
+    as_pixels,
+    fit_square,
+    resize,
+    shorter_side_to,
+    uncropped_side,
+)
 
 
 @dataclass(frozen=True)

@@ -131,5 +131,5 @@ class Discriminator(nn.Module):
         h = images
         for layer in self.layers:
             h = F.leaky_relu(layer(h), 0.1)
-        features = h.sum(dim=(2, 3)) / 7.0
+        features = h.sum(dim=(2, 3)) / h.shape[3]  # as large as they vary, at any size
         return self.realness(features).squeeze(1) + (self.classes(labels) * features).sum(1)

@@ -94,6 +94,12 @@ def title(name: str) -> str:
     return known.title if known else in_words(name)
 
 
+def pixels_of(name: str) -> tuple[bool, float]:
+    """Return whether a set's pixels are normalised as those of training images, and the scale."""
+    known = _known(name) or _MEMBERS
+    return known.normalised, known.scale
+
+
 def in_words(name: str) -> str:
     """Return a name as words, e.g. `Label smoothing` of `label_smoothing`."""
     words = name.replace("_", " ")

@@ -1,8 +1,6 @@
 """Images of other data sets that scikit-learn ships, brought to a model's input shape."""
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from trustmia.arrays import UInt8
 from trustmia.images.base import Images
@@ -20,7 +18,9 @@ def digits(channels: int, size: int) -> Images:
     Returns:
         uint8 [1797, channels, size, size]; labels are -1, no class of the target's.
     """
+    import torch
     from sklearn.datasets import load_digits
+    from torch.nn import functional as F
 
     grey = torch.from_numpy(load_digits().images).float() * (255 / 16)
     large = F.interpolate(grey[:, None], (size, size), mode="bilinear", align_corners=False)

@@ -7,8 +7,8 @@ import numpy as np
 
 from trustmia.arrays import UInt8
 from trustmia.image_sets import FAKE
+from trustmia.image_sets.sampling import draw_at_most
 from trustmia.images.base import Images
-from trustmia.images.sampling import draw_at_most
 from trustmia.runtime.seeding import numpy_generator
 
 

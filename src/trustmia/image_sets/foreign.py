@@ -8,7 +8,7 @@ import numpy as np
 from trustmia.datasets import DATASETS
 from trustmia.datasets.base import Pictures
 from trustmia.image_sets import ImageSet, bundled
-from trustmia.images.sampling import draw_at_most
+from trustmia.image_sets.sampling import draw_at_most
 from trustmia.runtime.seeding import numpy_generator
 
 

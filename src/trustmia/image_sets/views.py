@@ -1,4 +1,4 @@
-"""Registry of augmented queries: views of an image that attacks with references average.
+"""Registry of the views of an image that attacks with reference models average.
 
 A model was trained on such views too, or on images like them, so that each view carries
 some evidence of its own (Carlini et al. 2022, section VI-A).
@@ -22,7 +22,7 @@ def _shift(rows: int, columns: int) -> Callable[[UInt8], UInt8]:
 
 
 # Each maps uint8 [N, C, H, W] to the same shape; pixels that a shift uncovers repeat the edge.
-QUERIES: dict[str, Callable[[UInt8], UInt8]] = {
+VIEWS: dict[str, Callable[[UInt8], UInt8]] = {
     "plain": lambda pixels: pixels,
     "flip": lambda pixels: np.ascontiguousarray(pixels[:, :, :, ::-1]),
     "shift_left": _shift(0, -1),

@@ -1,1 +1,6 @@
-"""Images as arrays: the prepared store, splits, corruptions, sizes, augmentation."""
+"""Images as arrays and as files: the prepared store, fakes, sizes."""
+
+from typing import Literal
+
+# How pictures of other sizes become square (see `resizing.fit_square`).
+Fit = Literal["stretch", "crop"]

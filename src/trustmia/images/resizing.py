@@ -1,15 +1,22 @@
 """Pictures of any size and mode, brought to a model's input shape with Pillow."""
 
-from typing import Literal
+import math
 
 import numpy as np
 from PIL import Image
 
 from trustmia.arrays import UInt8
+from trustmia.images import Fit
 
-Fit = Literal["stretch", "crop"]
 BILINEAR = Image.Resampling.BILINEAR
 MODES = {1: "L", 3: "RGB"}
+# The paper resizes the shorter side to 230 pixels before it crops 224.
+UNCROPPED, CROPPED = 230, 224
+
+
+def uncropped_side(size: int) -> int:
+    """Return the shorter side, in pixels, of images that `size` pixels are cropped from."""
+    return math.ceil(size * UNCROPPED / CROPPED)
 
 
 def shorter_side_to(picture: tuple[int, int], side: int) -> tuple[int, int]:

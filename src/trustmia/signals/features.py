@@ -13,7 +13,7 @@ from trustmia import files
 from trustmia.arrays import Float32, Int64
 from trustmia.errors import UserError
 from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS
-from trustmia.images.sampling import draw_at_most
+from trustmia.image_sets.sampling import draw_at_most
 
 FEATURE_SETS = (MEMBERS, HELD_OUT, FAKE)
 

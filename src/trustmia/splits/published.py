@@ -6,7 +6,6 @@ PyTorch's `random_split` elsewhere.
 """
 
 import numpy as np
-import torch
 
 from trustmia.arrays import Int64
 from trustmia.errors import UserError
@@ -104,6 +103,8 @@ def _parts(train: Int64, test: Int64, sizes: SplitParams, seed: int) -> dict[str
 
 def _random_split(index: Int64, size: int, seed: int) -> tuple[Int64, Int64]:
     """Do what `torch.random_split` does after `torch.manual_seed(seed)`."""
+    import torch
+
     order = torch.randperm(len(index), generator=torch.Generator().manual_seed(seed)).numpy()
     return index[order[:size]], index[order[size:]]
 

@@ -1,4 +1,4 @@
-"""How stages show images to a model and fit its calibration."""
+"""How a model is calibrated: the target as its reference models."""
 
 import numpy as np
 import torch
@@ -7,12 +7,11 @@ from trustmia.arrays import Int64
 from trustmia.calibration import METHODS
 from trustmia.calibration.base import Calibration, FitInputs, LllaSettings
 from trustmia.classifiers.architectures.base import Classifier
-from trustmia.classifiers.inference import Prediction, predict
-from trustmia.classifiers.inputs import prepare
-from trustmia.image_sets import HELD_OUT, IMAGE_SETS
+from trustmia.classifiers.inference import Prediction
 from trustmia.images.base import Dataset, Images
-from trustmia.params import Params, PredictParams
+from trustmia.params import Params
 from trustmia.runtime.seeding import derive_seed, numpy_generator
+from trustmia.stages._inference import show
 
 
 def fit_calibration(
@@ -39,7 +38,7 @@ def fit_calibration(
     chosen, noise = params.calibration, None
     if chosen.method == "llla" and chosen.llla.prior == "paper":
         shown = noise_images(dataset, len(validation_labels), params.seed)
-        noise = show(model, dataset, HELD_OUT, shown, params.predict)
+        noise = show(model, dataset, shown, params.predict)
     return METHODS[chosen.method].fit(
         FitInputs(
             train=train,
@@ -51,15 +50,6 @@ def fit_calibration(
             seed=derive_seed(params.seed, "calibrate"),
         )
     )
-
-
-def show(
-    model: Classifier, dataset: Dataset, name: str, images: Images, settings: PredictParams
-) -> Prediction:
-    """Show images of a set to a model as all stages do: in one precision, in batches as large."""
-    image_set = IMAGE_SETS.get(name, IMAGE_SETS[HELD_OUT])
-    inputs = prepare(dataset, images, image_set.normalised, image_set.scale)
-    return predict(model, inputs, settings.batch_size, settings.precision)
 
 
 def noise_images(dataset: Dataset, count: int, seed: int) -> Images:

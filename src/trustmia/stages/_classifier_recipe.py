@@ -31,6 +31,6 @@ def classifier_recipe(train: TrainParams, seed: int, scratch: bool) -> Recipe:
         config=TrainConfig(**{key: values[key] for key in TrainConfig.__dataclass_fields__}),
         seed=seed,
         params={f"train.{key}": value for key, value in values.items()},
-        lr_key="train.lr",
+        remedy=f"with train.lr={train.lr}; choose a smaller train.lr",
         initial=initial,
     )

@@ -4,23 +4,21 @@ DVC notes code and parameters when a stage has ended. So a stage that ran other 
 parameters than lie in its folder by then fails, or its results would be filed under those.
 """
 
+import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 import trustmia
-from trustmia import files
-from trustmia import program as entry
+from trustmia import files, program
 from trustmia.errors import UserError
 from trustmia.full_keys import flat_keys
 from trustmia.params import load_params
-from trustmia.program import OneLineParser
 from trustmia.splits.stratified import ROLES
 from trustmia.yaml_files import read_yaml
 
@@ -28,21 +26,20 @@ PACKAGE = Path(trustmia.__file__).resolve().parent
 PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
 
 
-def run_stage(main: Callable[..., None]) -> None:
-    """Run a stage's `main` as a program.
+def run_stage(name: str, code: dict[str, str]) -> None:
+    """Run a stage as a program.
 
     Args:
-        main: What the stage does, perhaps for a role, its only argument. The module that
-            calls this is the program.
+        name: The stage, a module of this package; its `main` may take a role.
+        code: As `_Inputs.code`, read before anything was imported.
     """
-    name = Path(str(sys.modules["__main__"].__file__)).stem
-    entry.run(name, lambda: _run(name, main))
+    program.run(name, lambda: _run(name, code))
 
 
-def _run(name: str, main: Callable[..., None]) -> None:
-    description = sys.modules["__main__"].__doc__
-    parser = OneLineParser(prog=f"src/stage.py {name}", description=description)
-    if inspect.signature(main).parameters:
+def _run(name: str, code: dict[str, str]) -> None:
+    stage = importlib.import_module(f"trustmia.stages.{name}")
+    parser = program.OneLineParser(prog=f"src/stage.py {name}", description=stage.__doc__)
+    if inspect.signature(stage.main).parameters:
         parser.add_argument("role", choices=ROLES)
     arguments = vars(parser.parse_args()).values()
     folder = Path("src", "trustmia")
@@ -52,11 +49,9 @@ def _run(name: str, main: Callable[..., None]) -> None:
             f"does: `python src/stage.py {' '.join([name, *arguments])}`, in the root of the "
             "repository"
         )
-    before = _Inputs.now(name)
-    # What src/stage.py read before anything was imported.
-    before = replace(before, code=getattr(sys.modules["__main__"], "CODE_AT_START", before.code))
+    before = _Inputs(code, _params_of(name))
     _use_threads(load_params(PARAMS).threads)
-    main(*arguments)
+    stage.main(*arguments)
     before.require_unchanged(_Inputs.now(name))
 
 

@@ -19,7 +19,6 @@ from trustmia.params import AttackParams, load_params
 from trustmia.signals.decisions import Decisions, write_decisions
 from trustmia.signals.many_models import read_signals
 from trustmia.signals.scores import ScoreSet, read_scores
-from trustmia.stages._runner import run_stage
 
 HISTOGRAM_BINS = 25
 # The audited target's row in the signals.
@@ -121,7 +120,3 @@ def histograms(target: ScoreSet) -> pd.DataFrame:
             columns = {"maximum score": middles, "share": counts / len(values)}
             tables.append(pd.DataFrame({"set": name, "group": group, **columns}))
     return pd.concat(tables, ignore_index=True)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -10,14 +10,13 @@ from trustmia.calibration.base import Calibration
 from trustmia.calibration.metrics import calibration_metrics, reliability_table
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.inference import Prediction
-from trustmia.image_sets import MEMBERS
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.runtime import checkpoints
 from trustmia.runtime.compute import pick_device
-from trustmia.stages._calibration import fit_calibration, show
+from trustmia.stages._calibration import fit_calibration
+from trustmia.stages._inference import show
 from trustmia.stages._inputs import read_split
-from trustmia.stages._runner import run_stage
 
 
 def main(role: str) -> None:
@@ -32,7 +31,7 @@ def main(role: str) -> None:
     labels: dict[str, Int64] = {}
     for part in ("train", "validation", "test"):
         shown = images.take(index[part])
-        seen[part] = show(model, dataset, MEMBERS, shown, params.predict)
+        seen[part] = show(model, dataset, shown, params.predict)
         labels[part] = shown.labels
     calibration = fit_calibration(
         params, dataset, model, seen["train"], seen["validation"], labels["validation"]
@@ -56,7 +55,3 @@ def report(role: str, calibration: Calibration, test: Prediction, labels: Int64)
         table = pd.DataFrame(reliability_table(values, labels))
         tables.append(table[table["count"] > 0].assign(calibration=name))
     files.write_table(paths.PLOTS / f"reliability_{role}.csv", pd.concat(tables), "%.6f")
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -3,7 +3,6 @@
 from trustmia import files, paths
 from trustmia.exhibits.densities import density_table, maximum_scores, score_distances
 from trustmia.signals.scores import read_scores
-from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -13,7 +12,3 @@ def main() -> None:
     density = density_table(maxima, target.scores.shape[1])
     files.write_table(paths.PLOTS / "score_density.csv", density, "%.6f")
     files.write_json(paths.METRICS / "score_distances.json", score_distances(maxima))
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -8,7 +8,6 @@ from trustmia.exhibits.embedding import tsne
 from trustmia.images.prepared import read_dataset
 from trustmia.params import load_params
 from trustmia.signals.features import read_features
-from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -19,7 +18,3 @@ def main() -> None:
     x, y = tsne(sample.features, params.seed).T
     table = pd.DataFrame({"x": x, "y": y, "set": sample.sets, "label": classes[sample.labels]})
     files.write_table(paths.PLOTS / "tsne.csv", table, "%.4f")
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -6,14 +6,13 @@ from trustmia import files, paths
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import predict
-from trustmia.generators.fakes import load_fakes
 from trustmia.generators.quality import Seen, quality, unknown_quality
 from trustmia.images.base import Dataset, Images
+from trustmia.images.fakes import load_fakes
 from trustmia.images.prepared import read_prepared
 from trustmia.runtime import checkpoints
 from trustmia.runtime.checkpoints import Checkpoint
 from trustmia.stages._inputs import read_split
-from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -56,7 +55,3 @@ def look(judge: Classifier, dataset: Dataset, images: Images) -> Seen:
     prediction = predict(judge, classifiers.prepare(dataset, images))
     predicted = prediction.logits.argmax(dim=1).numpy()
     return Seen(prediction.features.numpy(), predicted, images.labels)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -13,8 +13,7 @@ from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.signals.decisions import read_decisions
 from trustmia.signals.scores import read_scores
-from trustmia.stages._runner import run_stage
-from trustmia.stages._shown import image_sets
+from trustmia.stages._image_sets import image_sets
 
 SCHEMA = pa.schema(
     {
@@ -49,7 +48,3 @@ def main() -> None:
     table = pa.Table.from_pylist([asdict(each) for each in exhibits], schema=SCHEMA)
     with files.atomic_file(paths.GALLERY / "gallery.parquet") as temporary:
         parquet.write_table(table, temporary)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -8,16 +8,15 @@ from tqdm import tqdm
 from trustmia import files, paths
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada
-from trustmia.generators.fakes import save_fakes
 from trustmia.generators.gan import Generator
 from trustmia.generators.sampling import SampleConfig, preview, sample
 from trustmia.images.base import Dataset, Images
+from trustmia.images.fakes import save_fakes
 from trustmia.images.prepared import read_dataset
 from trustmia.params import Params, load_params
 from trustmia.runtime import checkpoints
 from trustmia.runtime.compute import pick_device, place
 from trustmia.runtime.seeding import derive_seed
-from trustmia.stages._runner import run_stage
 
 STEM = paths.GENERATOR / "model"
 PREVIEW_ROWS = 10
@@ -93,7 +92,3 @@ def draw(generator: nn.Module, config: SampleConfig) -> Images:
     """Draw with a progress bar."""
     with tqdm(total=config.num_images, desc="generate", unit="image") as bar:
         return sample(generator, config, pick_device(), bar.update)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -7,15 +7,15 @@ from trustmia import paths
 from trustmia.arrays import Float32, Int64
 from trustmia.calibration import files as calibrated
 from trustmia.classifiers import inputs as classifiers
+from trustmia.image_sets import pixels_of
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.runtime import checkpoints
 from trustmia.runtime.compute import pick_device
 from trustmia.signals.features import FEATURE_SETS, sample_features, write_features
 from trustmia.signals.scores import ScoreSet, write_scores
-from trustmia.stages._calibration import show
-from trustmia.stages._runner import run_stage
-from trustmia.stages._shown import image_sets
+from trustmia.stages._image_sets import image_sets
+from trustmia.stages._inference import show
 
 
 def main(role: str) -> None:
@@ -32,7 +32,7 @@ def main(role: str) -> None:
     for name, images in tqdm(sets, desc=f"predict {role}", unit="set", total=total):
         names.append(name)
         labels.append(images.labels)
-        seen = show(model, dataset, name, images, params.predict)
+        seen = show(model, dataset, images, params.predict, *pixels_of(name))
         scores.append(calibration.scores(seen.features, seen.logits).numpy())
         logits.append(calibration.logits(seen.features, seen.logits).numpy())
         if name in FEATURE_SETS:
@@ -59,7 +59,3 @@ def collect(
         set_codes=codes,
         logits=np.concatenate(logits),
     )
-
-
-if __name__ == "__main__":
-    run_stage(main)

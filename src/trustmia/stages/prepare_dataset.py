@@ -3,9 +3,7 @@
 from trustmia import files, paths
 from trustmia.datasets import DATASETS
 from trustmia.datasets.preparing import require, write_dataset
-from trustmia.image_sets import IMAGE_SETS
 from trustmia.params import load_params
-from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -15,14 +13,9 @@ def main() -> None:
     than after the training.
     """
     params = load_params()
-    shown = [IMAGE_SETS[name].dataset for name in params.predict.nonmember_sets]
     source = DATASETS[params.dataset.name]
-    require([source, *(DATASETS[name] for name in shown if name)], paths.DATA)
+    require([source, *(DATASETS[name] for name in params.predict.datasets())], paths.DATA)
     augmented = params.train.augmentation != "none"
     with files.atomic_folder(paths.DATASET) as fresh:
         size, fit = params.dataset.size, params.dataset.fit
         write_dataset(fresh, source, paths.DATA, size, fit, augmented)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -9,7 +9,6 @@ from trustmia.image_sets import IMAGE_SETS
 from trustmia.image_sets.foreign import ForeignInputs
 from trustmia.params import Params, load_params
 from trustmia.registry import resolve
-from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -39,7 +38,3 @@ def prepare(params: Params, name: str, folder: Path) -> int:
     pictures = resolve(image_set.made_by)(inputs)
     write_images(folder, pictures, shape, labelled=False, name=name)
     return len(pictures)
-
-
-if __name__ == "__main__":
-    run_stage(main)

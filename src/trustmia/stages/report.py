@@ -7,7 +7,6 @@ from trustmia.report.page import render
 from trustmia.report.pictures import write_pictures
 from trustmia.report.provenance import read_provenance
 from trustmia.report.summary import of_one_run, summarise, with_run
-from trustmia.stages._runner import run_stage
 from trustmia.study import store
 from trustmia.study.tables import RunTables, workspace_tables
 
@@ -30,7 +29,3 @@ def read_tables(params: Params) -> RunTables:
     study = store.read_study()
     same = (study["experiments"]["dataset"] == params.dataset.name).all()
     return with_run(study, run) if same else run
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -5,7 +5,6 @@ from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.splits.published import published_split
 from trustmia.splits.stratified import split_indices
-from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -18,7 +17,3 @@ def main() -> None:
         split = split_indices(labels, params.split, params.seed)
     for owner, parts in split.items():
         files.write_arrays(paths.SPLIT / f"{owner}.npz", parts)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -20,7 +20,6 @@ from trustmia.runtime.compute import pick_device
 from trustmia.runtime.seeding import derive_seed
 from trustmia.stages._classifier_recipe import classifier_recipe
 from trustmia.stages._inputs import read_split
-from trustmia.stages._runner import run_stage
 
 CURVES = ("train_loss", "train_accuracy", "test_accuracy")
 
@@ -89,7 +88,3 @@ def log_with_dvclive(role: str, card: Card) -> None:
         with files.atomic_folder(paths.PLOTS / "training" / role) as fresh:
             shutil.copytree(Path(scratch) / "plots" / "metrics", fresh, dirs_exist_ok=True)
     files.write_json(paths.METRICS / f"train_{role}.json", card["metrics"])
-
-
-if __name__ == "__main__":
-    run_stage(main)

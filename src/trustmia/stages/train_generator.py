@@ -17,7 +17,6 @@ from trustmia.runtime import checkpoints
 from trustmia.runtime.checkpoints import Checkpoint
 from trustmia.runtime.compute import pick_device, resolved
 from trustmia.stages._inputs import read_split
-from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -91,7 +90,3 @@ def train(
             return train_gan(images, len(dataset.classes), config, seed, pick_device(), show)
         except FloatingPointError as error:
             raise UserError(f"{error}; choose a smaller generator.lr") from error
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -15,7 +15,6 @@ from trustmia.runtime.checkpoints import Checkpoint
 from trustmia.runtime.compute import pick_device, resolved
 from trustmia.runtime.seeding import derive_seed
 from trustmia.stages._inputs import read_split
-from trustmia.stages._runner import run_stage
 
 ARCH = "salem_cnn"
 
@@ -75,9 +74,6 @@ def recipe_of(params: Params) -> Recipe:
             "generator.judge_epochs": params.generator.judge_epochs,
             "generator.precision": precision,
         },
-        lr_key="generator.judge_epochs",
+        remedy="of the judge of the fakes; set generator.precision=fp32, or "
+        "generator.judge_epochs=0 for no judge",
     )
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -16,7 +16,6 @@ from trustmia.runtime.checkpoints import Checkpoint
 from trustmia.runtime.seeding import derive_seed
 from trustmia.stages._classifier_recipe import classifier_recipe
 from trustmia.stages._inputs import read_audited
-from trustmia.stages._runner import run_stage
 
 
 def main() -> None:
@@ -76,7 +75,3 @@ def train(job: Job, wanted: list[Task], unfinished: Unfinished, executor: Execut
 
         if missing:
             executor(job, missing, keep)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from trustmia import paths
-from trustmia.generators.fakes import load_fakes
 from trustmia.image_sets import HELD_OUT, IMAGE_SETS, MEMBERS
 from trustmia.image_sets.derived import ShownInputs
 from trustmia.images.base import Images
+from trustmia.images.fakes import load_fakes
 from trustmia.images.prepared import read_images
 from trustmia.params import Params
 from trustmia.registry import resolve
