@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trustmia.errors import UserError
-from trustmia.splits import SplitParams
-from trustmia.splits.stratified import ROLES, Split, split_indices
+from trustmia.splits import Split, SplitParams
+from trustmia.splits.stratified import ROLES, split_indices
 
 Labels = npt.NDArray[np.int64]
 SIZES = SplitParams(

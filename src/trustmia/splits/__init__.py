@@ -1,17 +1,16 @@
 """Who owns which image: our own split, and registry of the published ones by data set."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from trustmia.arrays import Int64
 from trustmia.registry import Registry
 from trustmia.settings import Count, Section
 
-if TYPE_CHECKING:
-    from trustmia.arrays import Int64
-    from trustmia.splits.stratified import Split
-
+# Owner → part → int64 indices of its images.
+Split = dict[str, dict[str, Int64]]
 PUBLISHED_SPLITS: "Registry[Callable[[Int64, SplitParams, int], Split]]" = Registry(
     {
         "cifar10": "trustmia.splits.published:cifar10",

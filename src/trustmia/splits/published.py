@@ -10,8 +10,8 @@ import numpy as np
 from trustmia.arrays import Int64
 from trustmia.errors import UserError
 from trustmia.runtime.seeding import derive_seed
-from trustmia.splits import PUBLISHED_SPLITS, SplitParams
-from trustmia.splits.stratified import ROLES, Split, take
+from trustmia.splits import PUBLISHED_SPLITS, Split, SplitParams
+from trustmia.splits.stratified import ROLES, take
 
 # Seed of `get_subsampled_dataset` where the CIFAR-10 experiments give none.
 UNSEEDED = 0

@@ -5,12 +5,9 @@ import numpy as np
 from trustmia.arrays import Int64
 from trustmia.errors import UserError
 from trustmia.runtime.seeding import derive_seed
-from trustmia.splits import SplitParams
+from trustmia.splits import Split, SplitParams
 
 ROLES = ("target", "shadow")
-
-
-Split = dict[str, dict[str, Int64]]
 
 
 def split_indices(labels: Int64, sizes: SplitParams, seed: int) -> Split:
