@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from trustmia.image_sets import MEMBERS, in_order
+from trustmia.attacks import form_title
+from trustmia.image_sets import MEMBERS, colours, in_order
 from trustmia.image_sets import title as set_title
-from trustmia.report.names import attack_title, variant_title
-from trustmia.report.summary import Summary
+from trustmia.report.summary import Summary, variant_title
 
 Frames = dict[str, pd.DataFrame]
 
@@ -30,9 +30,14 @@ def frames(summary: Summary) -> Frames:
     return {name: titled(table) for name, table in found.items()}
 
 
+def palette(sets: list[str]) -> dict[str, str]:
+    """Return the colour of each image set's title."""
+    return {set_title(name): colour for name, colour in colours(sets).items()}
+
+
 def titled(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with titles in place of names."""
-    titles = {"variant": variant_title, "attack": attack_title}
+    titles = {"variant": variant_title, "attack": form_title}
     titles |= dict.fromkeys(("set", "set_a", "set_b"), set_title)
     changed = {name: table[name].map(title) for name, title in titles.items() if name in table}
     return table.assign(**changed)

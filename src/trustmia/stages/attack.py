@@ -1,20 +1,17 @@
 """Stage `attack`: fit attacks on the shadow's scores, judge the target's."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from trustmia import files, paths
 from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.attacks.reference import FAMILIES, ReferenceSettings
-from trustmia.attacks.run_on_scores import AuditResult, run_audit
+from trustmia.attacks.run_on_scores import run_audit
 from trustmia.attacks.run_on_signals import ReferenceScores, run_reference_attacks
 from trustmia.attacks.salem import check_k
-from trustmia.image_sets import HELD_OUT, MEMBERS
-from trustmia.measures.decisions import Roc, roc_of_scores, thin_roc
+from trustmia.image_sets import MEMBERS
 from trustmia.measures.ranking_results import rankings
-from trustmia.measures.results import as_csv, as_metrics, as_summary, roc_table
+from trustmia.measures.results import roc_table
 from trustmia.params import AttackParams, load_params
 from trustmia.signals.decisions import Decisions, write_decisions
 from trustmia.signals.many_models import read_signals
@@ -71,35 +68,18 @@ def reference_scores(params: AttackParams) -> ReferenceScores | None:
     return run_reference_attacks(signals, TARGET, families, settings, tune)
 
 
-def write(result: AuditResult, target: ScoreSet, ranking: dict[str, dict[str, Any]]) -> None:
-    """Write metrics for people and DVC, the decisions, and the points of the histograms."""
-    files.write_json(paths.METRICS / "attack.json", as_summary(result, ranking))
-    files.write_json(paths.METRICS / "attack_results.json", as_metrics(result))
-    files.write_table(paths.METRICS / "attack_results.csv", as_csv(result.sets), "%.6f")
-    files.write_json(paths.METRICS / "ranking.json", ranking)
-    decisions = np.stack(list(result.decisions.values()))
-    write_decisions(paths.DECISIONS, Decisions(tuple(result.decisions), decisions))
+def write(run: AttackRun, results: pd.DataFrame, target: ScoreSet) -> None:
+    """Write results for people and DVC, the decisions, and the points of the plots."""
+    write_results(paths.RESULTS, results)
+    files.write_table(paths.METRICS / "attack_results.csv", paper_table(results), "%.6f")
+    files.write_json(paths.METRICS / "attack.json", dvc_summary(results))
+    learned = {name: said.decisions for name, said in run.forms.items() if said.decisions}
+    called = np.stack([decisions.called for decisions in learned.values()])
+    write_decisions(paths.DECISIONS, Decisions(tuple(learned), called))
     files.write_table(paths.PLOTS / "score_histograms.csv", histograms(target), "%.6f")
-
-
-def write_rocs(result: AuditResult, said: ReferenceScores | None) -> None:
-    """Write the ROC curves of all attacks."""
-    curves = dict(result.rocs) if said is None else result.rocs | reference_rocs(said)
     with files.atomic_folder(paths.PLOTS / "roc") as fresh:
-        for attack, rocs in curves.items():
-            files.write_table(fresh / f"{attack}.csv", roc_table(rocs), "%.7f")
-
-
-def reference_rocs(said: ReferenceScores) -> dict[str, dict[str, Roc]]:
-    """Return the thinned ROC curves of attacks with reference models, by form and set."""
-    curves = {}
-    for form, scores in said.forms.items():
-        ranking, member, others = scores.ranked(said.member)
-        sets = {HELD_OUT: ranking[~member], **others}
-        curves[form] = {
-            k: thin_roc(roc_of_scores(ranking[member], other)) for k, other in sets.items()
-        }
-    return curves
+        for form, rocs in roc_curves(run).items():
+            files.write_table(fresh / f"{form}.csv", roc_table(rocs), "%.7f")
 
 
 def histograms(target: ScoreSet) -> pd.DataFrame:

@@ -1,0 +1,207 @@
+"""The one long table of results: attack, set, metric, value, low, high, n."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from trustmia import files, paths
+from trustmia.arrays import Float64
+from trustmia.attacks.outcome import AttackRun, AttackScores
+from trustmia.errors import UserError
+from trustmia.image_sets import HELD_OUT, MEMBERS
+from trustmia.measures.bootstrap import Interval, draws, interval
+from trustmia.measures.evidence import AtThresholds, DecidedImages, RankedImages, Ranking
+from trustmia.measures.metrics import DECISIONS, RANKINGS, TRANSFERS, Metric
+
+KEYS = ["attack", "set", "metric"]
+COLUMNS = dict.fromkeys(KEYS, "str") | dict.fromkeys(("value", "low", "high"), "float64")
+COLUMNS |= {"n": "Int64"}
+# Numbers of images, beside the metrics: those that share their set's largest score, so that no
+# FPR between 0 and their share can be had; and those that lack the reference models for a score.
+TIES, UNSCORED = "ties", "unscored"
+Said = TypeVar("Said")
+
+
+class Value(NamedTuple):
+    """A metric's value and its 95% interval; None where there is none."""
+
+    value: float | None
+    interval: Interval | None
+
+
+# Set and metric, its value, and the number of images that it rests on.
+Row = tuple[tuple[str, str], Value, int | None]
+
+
+def measure(
+    run: AttackRun, resamples: int, seed: int, against: Collection[str] = (HELD_OUT,)
+) -> pd.DataFrame:
+    """Return all that can be measured of attacks.
+
+    Args:
+        run: What the attacks say.
+        resamples: Resamples of the bootstrap over images, which draws members and every set with
+            replacement, each as many as there are; 0 for no intervals.
+        seed: Seed of the draws, and of the halves of balanced accuracy.
+        against: Non-member sets that members are ranked against, each by itself. Rankings have
+            intervals only where it is one set.
+
+    Returns:
+        One row per attack (form), set and metric: of `metrics`' `DECISIONS`, if the attack learns
+        any, of `RANKINGS` for the sets of `against`, and, where held-out images are among them, of
+        `TRANSFERS` for all sets; and `TIES`, `UNSCORED`, and what an attack learned, with an empty
+        set. Rates are fractions. `value` is NaN where it cannot be had, and so are `low` and
+        `high`, the 95% percentile interval; `n` is the number of images that it rests on.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for form, said in run.forms.items():
+        for (name, metric), (value, both), n in _measured(said, resamples, seed, against):
+            low, high = both or (None, None)
+            rows.append((form, name, metric, value, low, high, n))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _measured(
+    said: AttackScores, resamples: int, seed: int, against: Collection[str]
+) -> Iterator[Row]:
+    for name, learned in said.learned.items():
+        yield ("", name), Value(learned, None), None
+    members = said.groups[MEMBERS]
+    for name, rows in said.groups.items():
+        if said.decisions is None:
+            unscored = float(np.isnan(said.scores[rows]).sum())
+            yield (name, UNSCORED), Value(unscored, None), len(rows)
+        elif name != MEMBERS:
+            decided = DecidedImages(said.decisions, members, rows, name)
+            metrics = {(name, key): metric for key, metric in DECISIONS.items()}
+            yield from _values(metrics, decided.drawn, decided.sizes, resamples, seed)
+    ranked = said.ranked()
+    for name, values in ranked.items():
+        if name != MEMBERS:
+            ties = float((values == values.max()).sum())
+            yield (name, TIES), Value(ties, None), len(values)
+    for name in against:
+        if name in ranked:
+            yield from judge(ranked, name, resamples if len(against) == 1 else 0, seed)
+
+
+def judge(groups: Mapping[str, Float64], against: str, resamples: int, seed: int) -> Iterator[Row]:
+    """Judge how scores rank members before a set, and any other at held-out images' thresholds.
+
+    Args:
+        groups: `MEMBERS` and non-member sets → float64 [N], finite, N at least 1.
+        against: The set.
+        resamples: Resamples of the bootstrap; 0 for no intervals.
+        seed: Seed of its draws, and of the halves of balanced accuracy.
+
+    Yields:
+        (set, metric), value and interval, and the number of images, of `RANKINGS` for the set and,
+        if it is that of held-out images, of `TRANSFERS` for all sets.
+    """
+    metrics = {(against, key): metric for key, metric in RANKINGS.items()}
+    if against == HELD_OUT:
+        for name in groups:
+            if name != MEMBERS:
+                metrics |= {(name, key): _at(m, name) for key, m in TRANSFERS.items()}
+    else:
+        groups = {name: groups[name] for name in (MEMBERS, against)}
+    images = RankedImages(groups, against, seed)
+    yield from _values(metrics, images.drawn, images.sizes, resamples, seed)
+
+
+def _at(metric: Metric[AtThresholds], name: str) -> Metric[Ranking]:
+    def value(ranking: Ranking) -> Float64:
+        return metric.value(AtThresholds(ranking, name))
+
+    return Metric(metric.title, metric.definition, value, metric.counts, metric.interval)
+
+
+def _values(
+    metrics: Mapping[tuple[str, str], Metric[Said]],
+    drawn: Callable[[Mapping[str, Float64], bool], Said],
+    sizes: Mapping[str, int],
+    resamples: int,
+    seed: int,
+) -> Iterator[Row]:
+    """Yield the metrics of images as they are, with intervals over resamples of them.
+
+    Args:
+        metrics: Set and key → metric.
+        drawn: Gives the evidence of resamples, of counts: group → float64 [B, size].
+        sizes: Number of images by group.
+        resamples: How many.
+        seed: Seed of the draws.
+    """
+    once = drawn({name: np.ones((1, size)) for name, size in sizes.items()}, False)
+    points = {key: float(metric.value(once)[0]) for key, metric in metrics.items()}
+    resampled: dict[tuple[str, str], list[Float64]] = {
+        key: [] for key, metric in metrics.items() if metric.interval and not np.isnan(points[key])
+    }
+    for counts in draws(sizes, resamples, seed):
+        evidence = drawn(counts, True)
+        for place, values in resampled.items():
+            values.append(metrics[place].value(evidence))
+    for (name, key), point in points.items():
+        n = {"members": sizes[MEMBERS], "set": sizes[name], "both": sizes[MEMBERS] + sizes[name]}
+        both = interval(resampled.get((name, key), []))
+        value = None if np.isnan(point) else point
+        yield (name, key), Value(value, both), n[metrics[name, key].counts]
+
+
+def write_results(path: Path, results: pd.DataFrame) -> None:
+    """Write the table as CSV in full precision; what cannot be had is empty."""
+    files.write_table(path, results)
+
+
+def parse_results(stream: Any) -> pd.DataFrame:
+    """Read what `write_results` wrote, from a path or a stream of bytes.
+
+    Raises:
+        ValueError: It is no such table.
+    """
+    # A set may be called None or NA.
+    empty = {name: [""] for name, kind in COLUMNS.items() if kind != "str"}
+    found = pd.read_csv(
+        stream, keep_default_na=False, na_values=empty, float_precision="round_trip"
+    )
+    missing = [name for name in COLUMNS if name not in found]
+    if missing:
+        raise ValueError(f"has no column {missing[0]}")
+    return found[list(COLUMNS)].astype(COLUMNS)
+
+
+def read_results(path: Path = paths.RESULTS) -> pd.DataFrame:
+    """Return what the last run wrote.
+
+    Raises:
+        UserError: There is no such file yet, or it is no table of results.
+    """
+    found: pd.DataFrame = _read(path, parse_results)
+    return found
+
+
+def read_metrics(name: str) -> dict[str, Any]:
+    """Return what the last run wrote to `metrics/NAME.json`.
+
+    Raises:
+        UserError: There is no such file yet, or it is not an object with content.
+    """
+    found: dict[str, Any] = _read(paths.METRICS / f"{name}.json", files.read_json)
+    return found
+
+
+def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
+    try:
+        found = reader(path)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: not found; run `dvc repro`, in the root of the repository"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: not readable ({error}); run `git restore {path}`") from error
+    if not isinstance(found, dict | pd.DataFrame) or not len(found):
+        raise UserError(f"{path}: holds no metrics; run `git restore {path}`, or `dvc repro`")
+    return found
