@@ -3,16 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from tabulate import tabulate
 
-from trustmia.attacks import ATTACKS
-from trustmia.attacks.reference import REFERENCE_ATTACKS
-from trustmia.attacks.run_on_scores import AuditResult
-from trustmia.attacks.run_on_signals import ReferenceScores
-from trustmia.image_sets import HELD_OUT
-from trustmia.measures.ranking import OPERATING_POINTS, Interval, Judgement, judge
-from trustmia.signals.scores import ScoreSet
+from trustmia.measures.ranking import OPERATING_POINTS, Interval, Judgement
 
 SHOWN = {
     "auroc": "AUROC",
@@ -51,54 +44,6 @@ def as_entry(title: str, judgement: Judgement) -> dict[str, Any]:
         "realised_fpr": judgement.realised,
         **rates,
     }
-
-
-def rankings(
-    result: AuditResult,
-    target: ScoreSet,
-    said: ReferenceScores | None,
-    resamples: int,
-    seed: int,
-) -> dict[str, dict[str, Any]]:
-    """Judge all attacks by their scores alone.
-
-    Args:
-        result: What the attacks on scores said.
-        target: The rows that they were shown; the set `original` is among them.
-        said: What the attacks with reference models said; None if there are none.
-        resamples: Resamples of the bootstrap; 0 for no intervals.
-        seed: Seed of its draws.
-
-    Returns:
-        Attack → what `as_entry` returns.
-    """
-    rows = target.nonmember_sets()
-    members = np.flatnonzero(target.member)
-    audited = np.concatenate([members, rows.pop(HELD_OUT)])
-    truth = np.arange(len(audited)) < len(members)
-    entries = {}
-    for name, exact in result.ranking_scores.items():
-        sets = {key: exact[index] for key, index in rows.items()}
-        found = judge(exact[audited], truth, sets, resamples, seed)
-        entries[name] = as_entry(ATTACKS[name].title.removesuffix(" Attack"), found)
-    return entries | ({} if said is None else reference_entries(said, resamples, seed))
-
-
-def reference_entries(
-    said: ReferenceScores, resamples: int, seed: int
-) -> dict[str, dict[str, Any]]:
-    """Judge the attacks with reference models.
-
-    Returns:
-        Form → what `as_entry` returns, and `num_unscored`, the audited images that lack the
-        reference models for it.
-    """
-    entries = {}
-    for name, form in said.forms.items():
-        found = judge(*form.ranked(said.member), resamples, seed)
-        entries[name] = as_entry(REFERENCE_ATTACKS[name].title, found)
-        entries[name]["num_unscored"] = int((~form.scored).sum())
-    return entries
 
 
 def ranking_table(attacks: Entries, style: str) -> str:

@@ -1,6 +1,5 @@
 """An audit's result as files and tables."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from trustmia import files, paths
-from trustmia.attacks import ATTACKS
-from trustmia.attacks.run_on_scores import AuditResult
+from trustmia.attacks import form_title
 from trustmia.errors import UserError
 from trustmia.image_sets import colours, has_colour
 from trustmia.measures.decisions import Roc
@@ -58,7 +56,7 @@ def read_metrics(name: str) -> dict[str, Any]:
     return found
 
 
-def as_metrics(result: AuditResult) -> dict[str, Any]:
+def as_metrics(result: Any) -> dict[str, Any]:
     """Return the whole result as `metrics.json` holds it."""
     sets: dict[str, dict[str, dict[str, Any]]] = {
         name: {attack: dict(values) for attack, values in attacks.items()}
@@ -76,7 +74,7 @@ def as_metrics(result: AuditResult) -> dict[str, Any]:
     }
 
 
-def as_summary(result: AuditResult, ranking: Entries) -> dict[str, Any]:
+def as_summary(result: Any, ranking: Entries) -> dict[str, Any]:
     """Return what `dvc metrics diff` compares: per attack its quality, and FPR per set.
 
     Precision and recall are those against the first non-member set; AUROC and TPR at 1% FPR
@@ -110,7 +108,7 @@ def as_csv(sets: Sets) -> pd.DataFrame:
         row: dict[str, Any] = {"Set": name}
         for attack, metrics in attacks.items():
             for column, metric in COLUMNS.items():
-                row[f"{ATTACKS[attack].title} {column}"] = metrics[metric]
+                row[f"{form_title(attack)} Attack {column}"] = metrics[metric]
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -124,7 +122,7 @@ def as_table(metrics: dict[str, Any], style: str) -> str:
     """
     sets: Sets = metrics["sets"]
     first = next(iter(sets.values()))
-    titles = {a: ATTACKS[a].title.removesuffix(" Attack") for a in first}
+    titles = {a: form_title(a) for a in first}
     tables = [
         _metric_table(metrics, titles, column, metric, style)
         for column, metric in TABLE_METRICS.items()
@@ -197,17 +195,3 @@ def draw_rocs(path: Path, title: str, rocs: dict[str, Roc]) -> None:
         figure.suptitle(title)
         with files.atomic_file(path) as temporary:
             figure.savefig(temporary, dpi=120, metadata={"Software": None})
-
-
-def write_audit(folder: Path, result: AuditResult, read: Mapping[str, Any]) -> None:
-    """Write `metrics.json`, `attack_results.csv`, and per attack ROC points and picture.
-
-    Either all of them are written or none. `read` is put into `metrics.json` as well: which
-    files were read, `shadow` and `target`, and `ranking` where there are logits.
-    """
-    with files.all_or_nothing(folder) as fresh:
-        files.write_json(fresh / "metrics.json", {**read, **as_metrics(result)})
-        files.write_table(fresh / "attack_results.csv", as_csv(result.sets), "%.6f")
-        for attack, rocs in result.rocs.items():
-            files.write_table(fresh / f"roc_{attack}.csv", roc_table(rocs), "%.7f")
-            draw_rocs(fresh / f"roc_{attack}.png", ATTACKS[attack].title, rocs)
