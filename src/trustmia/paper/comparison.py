@@ -9,7 +9,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from trustmia import files, paths
-from trustmia.attacks import ATTACKS
+from trustmia.attacks import ATTACKS, form_title
 from trustmia.errors import UserError
 from trustmia.freshness import require_current
 from trustmia.measures.results import COLUMNS
@@ -105,10 +105,10 @@ def read_results(path: Path = RESULTS) -> pd.DataFrame:
         table = pd.read_csv(path)
         rows = [
             {"set": row["Set"], "attack": attack}
-            | {metric: row[f"{ATTACKS[attack].title} {c}"] for c, metric in COLUMNS.items()}
+            | {metric: row[f"{form_title(attack)} Attack {c}"] for c, metric in COLUMNS.items()}
             for _, row in table.iterrows()
             for attack in ATTACKS
-            if f"{ATTACKS[attack].title} Precision" in table
+            if f"{form_title(attack)} Attack Precision" in table
         ]
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; run `dvc repro`") from error
