@@ -198,8 +198,7 @@ class AttackParams(Section):
     def settings(self) -> dict[str, Section]:
         """Return each attack's own section."""
         return {
-            name: getattr(self, name, None) or attack.settings()
-            for name, attack in ATTACKS.items()
+            name: getattr(self, name, None) or attack.settings() for name, attack in ATTACKS.items()
         }
 
 
@@ -209,7 +208,7 @@ def _required(settings: type[Section]) -> type[Section]:
         key: (Annotated[field.annotation, Field(), *field.metadata], ...)
         for key, field in settings.model_fields.items()
     }
-    return create_model(settings.__name__, __base__=settings, **keys)  # type: ignore[call-overload,no-any-return]
+    return create_model(settings.__name__, __base__=settings, **keys)  # type: ignore[call-overload]
 
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from trustmia.attacks.base import Attack, ComparedForm, Need
 from trustmia.settings import Section
 from trustmia.signals.summaries import Side, Summary, resolution
 
-
 # With fewer reference models an image's own variance is too uncertain (section VI-C).
 FEW_MODELS = 64
 
@@ -30,8 +29,8 @@ class Settings(Section):
 
     variance: Literal["per_example", "global", "auto", "both"] = Field(
         "both",
-        description="whose variance the Gaussians have: each image's own, one for all images, the "
-        f"latter below {FEW_MODELS} reference models, or both side by side",
+        description="per_example: each image's own variance; global: one for all images; auto: "
+        f"global below {FEW_MODELS} reference models; both: side by side",
     )
 
 
@@ -79,35 +78,39 @@ def one_sided(summary: Summary, shared: bool) -> Float64:
     return standardised(summary.target, summary.outside, shared).mean(axis=1)
 
 
-TITLES = {online: "LiRA", offline: "LiRA offline", one_sided: "LiRA one-sided"}
-NAMES = {online: "lira_online", offline: "lira_offline", one_sided: "lira_offline_one_sided"}
+FORMS: dict[str, tuple[str, Callable[[Summary, bool], Float64]]] = {
+    "lira_online": ("LiRA", online),
+    "lira_offline": ("LiRA offline", offline),
+    "lira_offline_one_sided": ("LiRA one-sided", one_sided),
+}
+SHARED = "_global_variance"
 
 
-def _form(of: Callable[[Summary, bool], Float64], shared: bool) -> ComparedForm:
+def _form(name: str, shared: bool) -> ComparedForm:
+    title, of = FORMS[name]
+
     def score(x: Summary, z: Summary | None, settings: Settings) -> Float64:
         return of(x, shared)
 
     needs = {Need.OUT_MODELS} | ({Need.IN_MODELS} if of is online else set())
-    title = TITLES[of] + (", global variance" if shared else "")
     # One model has no spread of its own.
-    return ComparedForm(_name(of, shared), title, frozenset(needs), score, 1 if shared else 2)
-
-
-def _name(of: Callable[[Summary, bool], Float64], shared: bool) -> str:
-    return f"{NAMES[of]}{'_global_variance' if shared else ''}"
+    name, title, fewest = (
+        (name + SHARED, f"{title}, global variance", 1) if shared else (name, title, 2)
+    )
+    return ComparedForm(name, title, frozenset(needs), score, fewest)
 
 
 def chosen(settings: Settings, models: int) -> list[str]:
     """Return the forms that settings ask for, given the number of reference models."""
-    shared = {
-        "both": (False, True),
-        "auto": (models < FEW_MODELS,),
-        "global": (True,),
-        "per_example": (False,),
+    endings = {
+        "both": ("", SHARED),
+        "auto": (SHARED if models < FEW_MODELS else "",),
+        "global": (SHARED,),
+        "per_example": ("",),
     }
-    return [_name(of, choice) for of in NAMES for choice in shared[settings.variance]]
+    return [name + ending for name in FORMS for ending in endings[settings.variance]]
 
 
 LIRA = Attack(
-    Settings, tuple(_form(of, shared) for of in NAMES for shared in (False, True)), chosen
+    Settings, tuple(_form(name, shared) for name in FORMS for shared in (False, True)), chosen
 )

@@ -73,7 +73,9 @@ class SalemAttack:
 
     def notes(self) -> tuple[str, ...]:
         """See `FittedAttack.notes`."""
-        told = f"Salem attack: the {self.k} largest scores (salem.k), as there are {self.k} classes."
+        told = (
+            f"Salem attack: the {self.k} largest scores (salem.k), as there are {self.k} classes."
+        )
         return (told,) if self.fewer else ()
 
     def _logits(self, inputs: Floats) -> Floats:
@@ -156,9 +158,7 @@ def fit(scores: Float32, member: Bool, settings: Settings, seed: int) -> SalemAt
     return SalemAttack(weights, fewer=k < settings.k)
 
 
-def train(
-    network: "nn.Sequential", inputs: "Tensor", labels: "Tensor", settings: Settings
-) -> None:
+def train(network: "nn.Sequential", inputs: "Tensor", labels: "Tensor", settings: Settings) -> None:
     """Train on inputs float32 [N, k] and labels float32 [N] until the loss stops improving."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits

@@ -25,9 +25,7 @@ class Signals:
     target_index: int = 0
 
 
-def read_score_files(
-    shadow: Path, target: Path, models: ManyModels | None = None
-) -> Signals:
+def read_score_files(shadow: Path, target: Path, models: ManyModels | None = None) -> Signals:
     """Read the scores of a shadow and of a target, beside what many models say.
 
     Raises:
