@@ -1,36 +1,38 @@
-"""Registry of membership inference attacks."""
+"""Registry of membership inference attacks: an attack is one file."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from trustmia.attacks.base import Attack, AttackSettings, FittedAttack
-from trustmia.attacks.entropy import ENTROPY
-from trustmia.attacks.salem import SALEM
-from trustmia.attacks.threshold import THRESHOLD
 from trustmia.image_sets import in_words
+from trustmia.registry import Registry
 
-ATTACKS: dict[str, Attack] = {
-    "threshold": THRESHOLD,
-    "entropy": ENTROPY,
-    "salem": SALEM,
-}
+if TYPE_CHECKING:
+    from trustmia.attacks.base import Attack
+
+ATTACKS: "Registry[Attack]" = Registry(
+    {
+        "threshold": "trustmia.attacks.threshold:THRESHOLD",
+        "entropy": "trustmia.attacks.entropy:ENTROPY",
+        "salem": "trustmia.attacks.salem:SALEM",
+        "lira": "trustmia.attacks.lira:LIRA",
+        "rmia": "trustmia.attacks.rmia:RMIA",
+        "loss": "trustmia.attacks.loss:LOSS",
+        "difficulty": "trustmia.attacks.difficulty:DIFFICULTY",
+    }
+)
 
 
 def form_title(form: str) -> str:
-    """Return a form's name for people, e.g. `Salem`, `LiRA offline`."""
-    from trustmia.attacks.reference import REFERENCE_ATTACKS
-
-    if form in ATTACKS:
-        return ATTACKS[form].title.removesuffix(" Attack")
-    return REFERENCE_ATTACKS[form].title if form in REFERENCE_ATTACKS else in_words(form)
+    """Return the name for people of a form of an attack, e.g. `Salem`, `LiRA offline`."""
+    return _titles().get(form) or in_words(form)
 
 
 def forms_in_order(names: Iterable[str]) -> list[str]:
-    """Return forms once each, in the order of the registry; unknown ones follow as they come."""
-    from trustmia.attacks.reference import REFERENCE_ATTACKS
-
+    """Return forms once each, in the order of the registry; unknown ones last."""
     found = list(dict.fromkeys(names))
-    known = [n for n in (*ATTACKS, *REFERENCE_ATTACKS) if n in found]
-    return known + [n for n in found if n not in known]
+    known = [name for name in _titles() if name in found]
+    return known + [name for name in found if name not in known]
 
 
-__all__ = ["ATTACKS", "Attack", "AttackSettings", "FittedAttack", "form_title", "forms_in_order"]
+def _titles() -> dict[str, str]:
+    return {form.name: form.title for attack in ATTACKS.values() for form in attack.forms}

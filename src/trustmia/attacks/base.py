@@ -1,29 +1,42 @@
-"""What a score-based membership inference attack is."""
+"""What a membership inference attack is."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from trustmia.arrays import Bool, Float32, Float64
+from trustmia.errors import UserError
+from trustmia.settings import Section
+from trustmia.signals.summaries import Summary
+
+if TYPE_CHECKING:
+    from trustmia.signals.comparison import Summaries
+    from trustmia.signals.many_models import ManyModels
 
 
-@dataclass(frozen=True)
-class AttackSettings:
-    """Settings of all attacks; each reads its own.
+class Need(Enum):
+    """What an attack looks at beside the target."""
+
+    SHADOW = "a model whose membership is known, on which decisions are learned"
+    IN_MODELS = "reference models that were trained on the image"
+    OUT_MODELS = "reference models that were not"
+    POPULATION = "images that no model was trained on"
+
+
+class Refused(UserError):
+    """The attacks cannot run as they were asked for; whoever asked says how, in their words.
 
     Attributes:
-        seed: Seed of attacks that train a network.
-        salem_k: Largest scores that the Salem attack sees, at least 1.
-        salem_lr: Learning rate of its network.
-        salem_batch_size: Shadow rows per step.
-        salem_max_epochs: Bound on its epochs.
+        key: The parameter that is wrong, below `attack.` in `params.yaml`: `salem.k`.
+        reason: What is wrong with it, and what is allowed.
     """
 
-    seed: int = 42
-    salem_k: int = 3
-    salem_lr: float = 0.01
-    salem_batch_size: int = 16
-    salem_max_epochs: int = 1000
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key}: {reason}")
+        self.key, self.reason = key, reason
 
 
 class FittedAttack(Protocol):
@@ -64,16 +77,162 @@ class FittedAttack(Protocol):
         """Return what is unusual about what was learned, a sentence each."""
 
 
+# From the shadow's scores float32 [N, K] and membership bool [N] with both values present, the
+# attack's settings and the seed. Raises `Refused` if a setting does not fit the scores.
+Fit = Callable[[Float32, Bool, Any, int], FittedAttack]
+# From the audited images, the population's, and the attack's settings, to float64 [N].
+Score = Callable[[Summary, Summary | None, Any], Float64]
+
+
+@dataclass(frozen=True)
+class LearnedForm:
+    """A form that learns a decision on a shadow model, from prediction scores alone.
+
+    Attributes:
+        name: Name in results.
+        title: Name for people.
+        fit: Learns from the shadow model.
+    """
+
+    name: str
+    title: str
+    fit: Fit
+    needs = frozenset({Need.SHADOW})
+
+
+@dataclass(frozen=True)
+class ComparedForm:
+    """A form that compares what models say of the same images; it ranks, and decides nothing.
+
+    Attributes:
+        name: Name in results.
+        title: Name for people.
+        needs: What it looks at.
+        score: Higher is more likely a member.
+        fewest: How many reference models of each side that it looks at an image needs.
+        tie_break: What ranks images of equal score, float64 [N] alike; None if nothing does.
+        learned: What it tells of the settings that it ran with, by the names in `metrics.json`.
+    """
+
+    name: str
+    title: str
+    needs: frozenset[Need]
+    score: Score
+    fewest: int = 1
+    tie_break: Score | None = None
+    learned: Callable[[Any], dict[str, float | None]] = field(default=lambda settings: {})
+
+    def possible(self, summary: Summary) -> Bool:
+        """Say which images have the reference models that the form needs: bool [N]."""
+        enough = np.ones(len(summary.target), dtype=np.bool_)
+        if Need.OUT_MODELS in self.needs:
+            enough &= summary.outside.count >= self.fewest
+        if Need.IN_MODELS in self.needs:
+            enough &= summary.inside.count >= self.fewest
+        return enough
+
+    def lacks(self, found: "Summaries") -> str | None:
+        """Say what the form needs and the signals do not have."""
+        if not self.needs:
+            return None
+        if not len(found.references):
+            return "no reference models"
+        if Need.POPULATION in self.needs and found.population is None:
+            return "no population images"
+        if len(np.unique(found.member[self.possible(found.audited)])) == 2:
+            return None
+        sides = [("not ", found.audited.outside.count)]
+        if Need.IN_MODELS in self.needs:
+            sides.append(("", found.audited.inside.count))
+        side, few = max(
+            ((side, int((count < self.fewest).sum())) for side, count in sides),
+            key=lambda found: found[1],
+        )
+        return f"{few} images have fewer than {self.fewest} models {side}trained on them"
+
+    def scores(self, found: "Summaries", settings: Section) -> tuple[Float64, Float64]:
+        """Score and rank all images that have the models for it.
+
+        Args:
+            found: Of N images. Those of further sets are NaN if the form needs IN models.
+            settings: The attack's.
+
+        Returns:
+            float64 [N] each, scores and what ranks; NaN are images that lack models, and no
+            others.
+
+        Raises:
+            UserError: A score is not finite; what is left of them is not ranked.
+        """
+        scores = self._of_all(self.score, found, settings)
+        if self.tie_break is None:
+            return scores, scores
+        return scores, _ranks(scores, self._of_all(self.tie_break, found, settings))
+
+    def _of_all(self, score: Score, found: "Summaries", settings: Section) -> Float64:
+        result = np.full(len(found.signals.images), np.nan)
+        result[found.signals.audited] = self._of_possible(score, found.audited, found, settings)
+        if Need.IN_MODELS not in self.needs:
+            for name, part in found.sets.items():
+                rows = found.signals.sets[name]
+                result[rows] = self._of_possible(score, part, found, settings)
+        return result
+
+    def _of_possible(
+        self, score: Score, part: Summary, found: "Summaries", settings: Section
+    ) -> Float64:
+        possible = self.possible(part)
+        values = score(part, found.population, settings)
+        broken = np.flatnonzero(possible & ~np.isfinite(values))
+        if len(broken):
+            raise UserError(
+                f"{self.name}: {len(broken)} images have a score of {values[broken[0]]}; what the "
+                "models say of them is beyond float64"
+            )
+        return np.where(possible, values, np.nan)
+
+
+def _ranks(scores: Float64, ties: Float64) -> Float64:
+    """Rank images by score, those of equal score by another: float64 [N], NaN where there is none.
+
+    Of equal rank are those that are equal in both.
+    """
+    keys = np.stack([scores, ties])
+    order = np.lexsort(keys[::-1])
+    steps = (np.diff(keys[:, order], axis=1) != 0).any(axis=0)
+    ranks = np.empty(len(order))
+    ranks[order] = np.concatenate([[0], np.cumsum(steps)])
+    ranks[np.isnan(scores)] = np.nan
+    return ranks
+
+
+Form = LearnedForm | ComparedForm
+
+
 @dataclass(frozen=True)
 class Attack:
     """An attack in the registry.
 
     Attributes:
-        title: Name in tables, as in the paper's result files.
-        fit: Learns from the shadow model: scores float32 [N, K], membership bool [N] with
-            both values present, settings. Raises `UserError` if a setting does not fit
-            the scores.
+        settings: Its section of parameters; the defaults are those of the command line.
+        forms: All that it can be.
+        chosen: Names of the forms that settings ask for, given how many reference models there
+            are; None: all.
+        tuned: Settings whose values to be tuned are chosen, given what many models say and which
+            of them is the target; None if it has no such values. Raises `UserError` if the
+            signals do not allow it.
     """
 
-    title: str
-    fit: Callable[[Float32, Bool, AttackSettings], FittedAttack]
+    settings: type[Section]
+    forms: tuple[Form, ...]
+    chosen: Callable[[Any, int], Collection[str]] | None = None
+    tuned: Callable[[Any, "ManyModels", int], Section] | None = None
+
+    def forms_for(self, settings: Section, models: int) -> list[Form]:
+        """Return the forms that settings ask for, given the number of reference models."""
+        names = None if self.chosen is None else self.chosen(settings, models)
+        return [form for form in self.forms if names is None or form.name in names]
+
+    def always_needs(self, needs: Need) -> bool:
+        """Say whether each of its forms looks at something."""
+        return all(needs in form.needs for form in self.forms)

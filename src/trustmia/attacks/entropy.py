@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch.distributions import Categorical
 
 from trustmia.arrays import Bool, Float32, Float64
 from trustmia.attacks import logits as exact
-from trustmia.attacks.base import Attack, AttackSettings
+from trustmia.attacks.base import Attack, LearnedForm
+from trustmia.settings import Section
 
 CANDIDATES = 10_000
+
+
+class Settings(Section):
+    """The entropy attack."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ def entropy(scores: Float32) -> Float32:
     Returns:
         float32 [N], in [0, log K] up to rounding.
     """
+    import torch
+    from torch.distributions import Categorical
+
     blocks = torch.from_numpy(np.ascontiguousarray(scores)).split(exact.ROWS_AT_ONCE)
     ordered = (rows.sort(dim=1).values for rows in blocks)
     return torch.cat([Categorical(rows, validate_args=False).entropy() for rows in ordered]).numpy()
@@ -79,10 +85,10 @@ def best_theta(member_entropy: Float32, nonmember_entropy: Float32) -> float:
     return float(thetas[np.argmax(members_right - nonmembers_wrong)])
 
 
-def fit(scores: Float32, member: Bool, settings: AttackSettings) -> EntropyAttack:
+def fit(scores: Float32, member: Bool, settings: Settings, seed: int) -> EntropyAttack:
     """Choose θ on the shadow model's scores."""
     values = entropy(scores)
     return EntropyAttack(best_theta(values[member], values[~member]))
 
 
-ENTROPY = Attack("Entropy Attack", fit)
+ENTROPY = Attack(Settings, (LearnedForm("entropy", "Entropy", fit),))

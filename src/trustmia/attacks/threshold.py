@@ -7,10 +7,15 @@ import numpy as np
 
 from trustmia.arrays import Bool, Float32, Float64
 from trustmia.attacks import logits as exact
-from trustmia.attacks.base import Attack, AttackSettings
+from trustmia.attacks.base import Attack, LearnedForm
+from trustmia.settings import Section
 
 # A threshold that loses more than this share of its TPR − FPR by its own ties is moved below them.
 LEAST_KEPT = 0.5
+
+
+class Settings(Section):
+    """The threshold attack."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class ThresholdAttack:
         )
 
 
-def fit(scores: Float32, member: Bool, settings: AttackSettings) -> ThresholdAttack:
+def fit(scores: Float32, member: Bool, settings: Settings, seed: int) -> ThresholdAttack:
     """Choose the point of the shadow ROC curve with the largest TPR − FPR.
 
     At that point, scores that equal the threshold are called members; in a decision they are
@@ -75,4 +80,4 @@ def fit(scores: Float32, member: Bool, settings: AttackSettings) -> ThresholdAtt
     return ThresholdAttack(threshold)
 
 
-THRESHOLD = Attack("Threshold Attack", fit)
+THRESHOLD = Attack(Settings, (LearnedForm("threshold", "Threshold", fit),))
