@@ -31,7 +31,7 @@ from tests.test_score_files import (
 )
 from trustmia import cli, paths
 from trustmia.errors import UserError
-from trustmia.measures.results import COLUMNS
+from trustmia.measures.views import COLUMNS
 from trustmia.stages import attack as attack_stage
 
 ATTACKS = ("threshold", "entropy", "salem")

@@ -21,7 +21,7 @@ from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.datasets import DATASETS
 from trustmia.errors import UserError
-from trustmia.measures.results import COLUMNS
+from trustmia.measures.views import COLUMNS
 from trustmia.paper import comparison
 from trustmia.paper.checkpoints import PAPER_NAMES, import_checkpoints, parse_name
 from trustmia.paper.comparison import METRICS, compare, published_results

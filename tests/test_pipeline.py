@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers import TARGETS, documented, git, run, set_params, stages_run
 from trustmia.attacks import ATTACKS
-from trustmia.measures.results import COLUMNS
+from trustmia.measures.views import COLUMNS
 from trustmia.report import readme
 
 pytestmark = pytest.mark.pipeline

@@ -15,18 +15,17 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
-from sklearn.metrics import roc_auc_score, roc_curve
-
-from tests.helpers import REFERENCE, ROOT, run
-from trustmia import files
-from trustmia.attacks.lira import LIRA
+from sklearn.metrics import roc_auc_score
 from trustmia.attacks.reference import FAMILIES, REFERENCE_ATTACKS, ReferenceSettings
-from trustmia.attacks.rmia import RMIA, offline_prior, share_exceeded
 from trustmia.attacks.run_on_signals import TUNED_A, ReferenceScores, run_reference_attacks, tuned_a
 from trustmia.commands.audit_signals import audit_signals
+
+from tests.helpers import REFERENCE, ROOT, run
+from tests.judging import ranking_metrics, rate_by_hand
+from trustmia import files
+from trustmia.attacks.lira import LIRA
+from trustmia.attacks.rmia import RMIA, offline_prior, share_exceeded
 from trustmia.errors import UserError
-from trustmia.measures import ranking
-from trustmia.measures.ranking import FPRS, METRICS, draws, halves_of, judge, ranking_metrics
 from trustmia.signals import confidence
 from trustmia.signals import summaries as summary
 from trustmia.signals.many_models import CONVERSIONS, Signals, SignalSet, read_signals
@@ -904,197 +903,6 @@ def test_scores_of_all_digits_are_not_rounded() -> None:
         assert Rounding.of(list(scores), 1, "scores").least == [max(least, confidence.SMALLEST)]
     hard = np.eye(3, dtype=np.float32)[np.random.default_rng(0).integers(3, size=(4, 50))]
     assert Rounding.of(list(hard), 50, "scores").least == [2.0**-25]
-
-
-# Metrics and intervals
-
-
-@st.composite
-def ranked_images(draw: st.DrawFn) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    count = draw(st.integers(2, 60))
-    scores = draw(st.lists(st.integers(0, 9), min_size=count, max_size=count))
-    member = draw(st.lists(st.booleans(), min_size=count, max_size=count))
-    member[0], member[1] = True, False
-    return np.asarray(scores, float), np.asarray(member)
-
-
-def crossed_by_hand(
-    scores: Floats, member: npt.NDArray[np.bool_], seed: int, times: Floats | None = None
-) -> float | None:
-    """Return each half's balanced accuracy at the threshold that is best for the other.
-
-    Args:
-        scores: [N].
-        member: [N].
-        seed: Seed of the halves.
-        times: [N], how often each image counts; once if None.
-    """
-    half, values = halves_of(member, seed), []
-    weights = np.ones(len(scores)) if times is None else times
-    if half is None:
-        return None
-
-    def reached(threshold: float, part: npt.NDArray[np.bool_]) -> float:
-        rates = [
-            (weights * (scores >= threshold))[part & truth].sum() / weights[part & truth].sum()
-            for truth in (member, ~member)
-        ]
-        return float((rates[0] + 1 - rates[1]) / 2)
-
-    for part in (half, ~half):
-        # Of equally good thresholds the largest, first of all the one that nobody reaches.
-        grid = [np.inf, *np.unique(scores)[::-1]]
-        best = max(grid, key=lambda threshold: (round(reached(threshold, part), 9), threshold))
-        values.append(reached(best, ~part))
-    return float(np.mean(values))
-
-
-@settings(deadline=None)
-@given(ranked_images())
-def test_metrics_are_those_of_scikit_learn(
-    images: tuple[Floats, npt.NDArray[np.bool_]],
-) -> None:
-    scores, member = images
-    found = ranking_metrics(scores, member)
-    assert found["auroc"] == pytest.approx(roc_auc_score(member, scores))
-    assert found["balanced_accuracy"] == pytest.approx(crossed_by_hand(scores, member, 0))
-    # So few non-members have no FPR as small as these.
-    assert found["tpr_at_1pct_fpr"] is found["tpr_at_0.1pct_fpr"] is None
-
-
-def test_balanced_accuracy_of_two_gaussians_is_known() -> None:
-    rng = np.random.default_rng(4)
-    member = np.arange(200_000) < 100_000
-    for distance in (0.0, 0.5, 2.0):
-        found = ranking_metrics(rng.normal(size=len(member)) + distance * member, member)
-        assert found["balanced_accuracy"] == pytest.approx(
-            scipy.stats.norm.cdf(distance / 2), abs=0.005
-        )
-
-
-def test_balanced_accuracy_of_an_attack_that_knows_nothing_is_a_half() -> None:
-    member = np.arange(400) < 200
-    covered, values = 0, []
-    for seed in range(100):
-        scores = np.random.default_rng(seed).normal(size=400)
-        found = judge(scores, member, {}, 200, seed)
-        interval, value = found.intervals["balanced_accuracy"], found.metrics["balanced_accuracy"]
-        assert interval is not None and value is not None
-        covered += interval[0] <= 0.5 <= interval[1]
-        values.append(value)
-    assert covered >= 90
-    assert abs(np.mean(values) - 0.5) < 4 * np.std(values) / 10
-
-
-def test_fprs_that_no_threshold_has_are_null_and_others_are_told() -> None:
-    member = np.arange(2000) < 1000
-    scores = np.random.default_rng(0).normal(size=2000) + member
-    for saturated, missing in ((30, {"tpr_at_1pct_fpr", "tpr_at_0.1pct_fpr"}), (60, None)):
-        ties = scores.copy()
-        ties[1000 : 1000 + saturated] = 9.0
-        ties[:500] = 9.0
-        found = judge(ties, member, {"fake": ties[:10]}, 20, 0)
-        for name, limit in FPRS.items():
-            null = limit < saturated / 1000
-            assert (found.metrics[name] is None) == null == (found.realised[name] is None)
-            assert (found.intervals[name] is None) == null
-            if not null:
-                realised = found.realised[name]
-                assert realised is not None and 0.03 <= realised <= limit
-        assert (found.rates["fpr_at_5pct"]["fake"] is None) == (missing is None)
-        assert found.rates["fpr_at_1pct"] == {"original": None, "fake": None}
-        assert found.rate_intervals["fpr_at_1pct"] == {"original": None, "fake": None}
-
-
-def test_tpr_at_a_small_fpr_is_the_last_point_that_still_has_it() -> None:
-    rng = np.random.default_rng(0)
-    member = rng.random(6000) < 0.5
-    scores = rng.normal(size=6000) + member
-    found = ranking_metrics(scores, member)
-    fpr, tpr, _ = roc_curve(member, scores, drop_intermediate=False)
-    for name, limit in (("tpr_at_1pct_fpr", 0.01), ("tpr_at_0.1pct_fpr", 0.001)):
-        assert found[name] == tpr[fpr <= limit].max()
-    assert found["tpr_at_0.01pct_fpr"] is None
-
-
-def test_fpr_exactly_at_the_limit_counts() -> None:
-    member = np.asarray([True] * 10 + [False] * 100)
-    scores = np.concatenate([np.full(9, 2.0), [0.0], [1.5], np.linspace(-1, 0, 99)])
-    scores[0] = 1.2
-    assert ranking_metrics(scores, member)["tpr_at_1pct_fpr"] == 0.9
-
-
-def rate_by_hand(
-    scores: Floats, member: npt.NDArray[np.bool_], others: Floats, limit: float, grid: Floats
-) -> float | None:
-    """Return the rate at the lowest threshold of a grid that keeps the FPR within a limit."""
-    for threshold in np.unique(grid):
-        if (scores[~member] >= threshold).mean() <= limit:
-            return float((others >= threshold).mean())
-    return None
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_rates_of_other_sets_are_those_at_the_held_out_threshold(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    member = np.arange(60) < 25
-    scores, others = rng.integers(12, size=60) / 3, rng.integers(14, size=30) / 3
-    found = judge(scores, member, {"fake": others}, 0, 0)
-    for point, limit in (("fpr_at_5pct", 0.05), ("fpr_at_1pct", 0.01)):
-        rate, expected = found.rates[point], rate_by_hand(scores, member, others, limit, scores)
-        if expected is None or limit * 35 < 1:
-            assert rate == {"original": None, "fake": None}
-            continue
-        assert rate["fake"] == pytest.approx(expected)
-        assert rate["original"] is not None and rate["original"] <= limit
-
-
-def test_intervals_are_those_of_resamples_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(1)
-    member = rng.random(240) < 0.5
-    scores = (rng.normal(size=240) + member).round(1)
-    others = rng.normal(size=90).round(1)
-    sizes = {"members": int(member.sum()), "original": int((~member).sum()), "fake": 90}
-    values: dict[str, list[float]] = {name: [] for name in METRICS}
-    rates = []
-    for block in draws(sizes, 50, 7):
-        assert all((block[name].sum(axis=1) == size).all() for name, size in sizes.items())
-        for members, held_out, fakes in zip(block["members"], block["original"], block["fake"]):
-            rows = np.concatenate(
-                [
-                    np.repeat(np.flatnonzero(member), members.astype(int)),
-                    np.repeat(np.flatnonzero(~member), held_out.astype(int)),
-                ]
-            )
-            drawn = others[np.repeat(np.arange(90), fakes.astype(int))]
-            rates.append(rate_by_hand(scores[rows], member[rows], drawn, 0.05, scores) or 0.0)
-            for name, value in ranking_metrics(scores[rows], member[rows]).items():
-                values[name].append(0.0 if value is None else value)
-            times = np.bincount(rows, minlength=240).astype(float)
-            values["balanced_accuracy"][-1] = crossed_by_hand(scores, member, 7, times) or 0.0
-    monkeypatch.setattr(ranking, "BLOCK", 700)
-    found = judge(scores, member, {"fake": others}, 50, 7)
-    for name in ("auroc", "balanced_accuracy", "tpr_at_1pct_fpr", "tpr_at_5pct_fpr"):
-        assert found.intervals[name] == pytest.approx(
-            tuple(np.percentile(values[name], [2.5, 97.5]))
-        )
-    assert found.intervals["tpr_at_0.1pct_fpr"] is None
-    assert found.rate_intervals["fpr_at_5pct"]["fake"] == pytest.approx(
-        tuple(np.percentile(rates, [2.5, 97.5]))
-    )
-
-
-def test_intervals_follow_the_seed_and_hold_the_value() -> None:
-    rng = np.random.default_rng(2)
-    member = rng.random(1000) < 0.5
-    scores = rng.normal(size=1000) + member
-    first, again, other = (judge(scores, member, {}, 200, seed).intervals for seed in (1, 1, 2))
-    assert first == again != other
-    interval, value = first["auroc"], ranking_metrics(scores, member)["auroc"]
-    assert interval is not None and value is not None
-    assert interval[0] < value < interval[1] < interval[0] + 0.1
-    assert judge(scores, member, {}, 0, 1).intervals == dict.fromkeys(METRICS)
 
 
 # Files

@@ -97,10 +97,10 @@ def attacks_table(read: Read) -> pd.DataFrame:
     of a decision's, it tells more apart than the float32 scores of the paper's table.
     """
     results = _results(read)
-    kept = results["metric"].isin([*_decided(), *RANKINGS, *TRANSFERS])
-    found = results[kept].assign(metric=results["metric"].map(public))
-    # Rankings come after decisions.
-    return _typed("attacks", found.drop_duplicates(KEYS, keep="last"))
+    kept = results[results["metric"].isin([*_decided(), *RANKINGS, *TRANSFERS])]
+    found = kept.assign(metric=kept["metric"].map(public))
+    coarse = found.duplicated(KEYS, keep=False) & (found["metric"] != kept["metric"])
+    return _typed("attacks", found[~coarse])
 
 
 def decision_names() -> list[str]:
