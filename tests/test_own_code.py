@@ -188,7 +188,7 @@ def test_what_was_edited_meanwhile_is_not_filed(
 @pytest.mark.parametrize(
     ("path", "old", "new"),
     [
-        ("src/trustmia/measures/ranking.py", '"""How well', '"""How very well'),
+        ("src/trustmia/measures/table.py", '"""The one', '"""The only'),
         ("params.yaml", "salem_k: 3", "salem_k: 2"),
     ],
 )
