@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from trustmia.attacks.run_on_scores import AuditResult, run_audit
 
 from trustmia.arrays import Float32
 from trustmia.attacks import ATTACKS, AttackSettings
-from trustmia.attacks.run_on_scores import AuditResult, run_audit
 from trustmia.errors import UserError
 from trustmia.image_sets import IMAGE_SETS, SPARE_COLOURS, colours
 from trustmia.measures.ranking import judge
