@@ -12,10 +12,11 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from benchmarks.timing import seconds, side_by_side
 from trustmia.arrays import Float64
-from trustmia.attacks.reference import ReferenceSettings
+from trustmia.attacks.lira import Settings
 from trustmia.attacks.rmia import share_exceeded
-from trustmia.attacks.run_on_signals import run_reference_attacks
+from trustmia.attacks.run import run_attacks
 from trustmia.measures.ranking import judge
+from trustmia.signals.container import Signals
 from trustmia.signals.many_models import read_signals
 
 PAIRS, LARGE = 10_000, 1_000_000
@@ -76,7 +77,7 @@ def _audit_lira(folder: Path) -> tuple[float, float, float]:
     """Return seconds, peak memory in GB, and seconds per image of the other way."""
     start = time.perf_counter()
     signals = read_signals(folder)
-    run_reference_attacks(signals, 0, ["lira"], ReferenceSettings())
+    run_attacks(Signals(models=signals), ["lira"], {"lira": Settings()}, 0)
     took = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     part = 2000

@@ -225,7 +225,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         (
             {"references.count": 0, "attack.methods": ["salem", "loss", "lira"]},
             "attack.methods: 'lira' compares the target with reference models, but "
-            "references.count is 0; allowed: threshold, entropy, salem, loss, or a references.count of at least 2",
+            "references.count is 0; allowed: threshold, entropy, salem, loss, or a "
+            "references.count of at least 2",
         ),
         (
             {"attack.methods": ["lira", "loss"]},

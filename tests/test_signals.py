@@ -20,10 +20,10 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from tests.attacking import COMPARED, COMPARING, attack
 from tests.helpers import REFERENCE, ROOT, run
 from trustmia import files
-from trustmia.attacks import ATTACKS
+from trustmia.attacks import ATTACKS, lira, rmia
 from trustmia.attacks.base import Need
 from trustmia.attacks.outcome import AttackRun, AttackScores, Comparison
-from trustmia.attacks.rmia import TUNED_A, offline_prior, share_exceeded, tuned
+from trustmia.attacks.rmia import TUNED_A, offline_prior, share_exceeded
 from trustmia.commands.audit import Order, audit_signals
 from trustmia.errors import UserError
 from trustmia.measures import ranking
@@ -1302,15 +1302,14 @@ def test_variance_of_lira_follows_the_setting_and_the_number_of_models(tmp_path:
     ):
         said = compared(read_signals(path), ["lira"], lira={"variance": variance})
         assert {name.endswith("global_variance") for name in said.forms} == suffixes
-    lira = ATTACKS["lira"]
-    many = lira.forms_for(lira.settings(variance="auto"), 64)
+    many = lira.LIRA.forms_for(lira.Settings(variance="auto"), 64)
     assert not any(form.name.endswith("global_variance") for form in many)
 
 
 def test_tuned_a_is_the_best_against_a_reference_model(tmp_path: Path) -> None:
     content = arrays(models=8, images=200)
     signals = read_signals(save(tmp_path / "signals.npz", content))
-    found = tuned(ATTACKS["rmia"].settings(a="tune"), signals, 0).a
+    found = rmia.tuned(rmia.Settings(a="tune"), signals, 0).a
     # Model 1 is the target's complement; model 2 plays the target, and 3 is its complement.
     own = content["member"][0]
     content = {k: v if "labels" in k else v[1:] for k, v in content.items()}

@@ -24,11 +24,14 @@ class Settings(Section):
     """The attack of Salem et al."""
 
     k: Annotated[int, Field(ge=1, le=1000)] = Field(
-        3, description="largest scores that the network sees; fewer by default of fewer classes"
+        default=3,
+        description="largest scores that the network sees; fewer by default of fewer classes",
     )
-    lr: Rate = Field(0.01, description="learning rate of the network")
-    batch_size: Count = Field(16, description="shadow rows per step")
-    max_epochs: Count = Field(1000, description="bound on its epochs should its loss never settle")
+    lr: Rate = Field(default=0.01, description="learning rate of the network")
+    batch_size: Count = Field(default=16, description="shadow rows per step")
+    max_epochs: Count = Field(
+        default=1000, description="bound on its epochs should its loss never settle"
+    )
 
 
 @dataclass(frozen=True)
