@@ -13,10 +13,10 @@ from sklearn.metrics import roc_curve
 from tests.attacking import LEARNED, fit
 from tests.helpers import REFERENCE
 from trustmia.attacks.base import Refused
-from trustmia.attacks.entropy import EntropyAttack, best_theta, entropy
+from trustmia.attacks.entropy import below, best_theta, entropy
 from trustmia.attacks.logits import log_entropy, log_odds, probabilities
 from trustmia.attacks.salem import MINIMUM_GAIN, WINDOW, Patience
-from trustmia.attacks.threshold import ThresholdAttack
+from trustmia.attacks.threshold import above
 
 Bool = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
@@ -72,7 +72,7 @@ def test_entropy_is_in_nats_and_finite_at_certainty() -> None:
 
 
 def test_entropy_calls_only_what_is_below_theta_a_member() -> None:
-    attack = EntropyAttack(theta=0.5)
+    attack = below(0.5)
     assert attack.decide(float32([-0.49, -0.5, -0.51])).tolist() == [True, False, False]
 
 
@@ -88,22 +88,22 @@ def test_threshold_is_the_best_point_of_the_roc_curve(rows: list[tuple[float, bo
     kept = above[member].mean() - above[~member].mean()
     if kept < (tpr - fpr).max() / 2:
         best = np.nextafter(np.float32(best), np.float32(0))
-    assert bool(fitted.notes()) == (kept < (tpr - fpr).max() / 2)
-    assert fitted.parameters() == {"threshold": best if np.isfinite(best) else None}
+    assert bool(fitted.notes) == (kept < (tpr - fpr).max() / 2)
+    assert fitted.learned == {"threshold": best if np.isfinite(best) else None}
 
 
 @pytest.mark.parametrize("largest", [[1.0, 1.0, 1.0, 1.0], [0.6, 0.7, 0.9, 0.8]])
 def test_threshold_calls_nobody_a_member_where_no_score_tells_members(largest: list[float]) -> None:
     member = np.array([True, True, False, False])
     fitted = fit("threshold", two_classes(largest), member)
-    assert fitted.parameters() == {"threshold": None}
+    assert fitted.learned == {"threshold": None}
     assert not fitted.decide(fitted.score(two_classes([0.5, 0.9, 1.0]))).any()
 
 
 def test_threshold_calls_only_what_is_strictly_above_a_member() -> None:
-    above = np.nextafter(np.float32(0.7), np.float32(1))
-    attack = ThresholdAttack(threshold=float(np.float32(0.7)))
-    assert attack.decide(float32([above, 0.7, 0.6])).tolist() == [True, False, False]
+    next_up = np.nextafter(np.float32(0.7), np.float32(1))
+    attack = above(float(np.float32(0.7)))
+    assert attack.decide(float32([next_up, 0.7, 0.6])).tolist() == [True, False, False]
 
 
 ROUNDED: dict[str, tuple[list[float], list[float]]] = {
@@ -123,18 +123,18 @@ def test_scores_that_tie_at_the_threshold_are_members_and_it_is_said(case: str) 
     called = fitted.decide(fitted.score(scores))
     fpr, tpr, _ = roc_curve(member, scores.max(axis=1))
     assert called[member].mean() - called[~member].mean() == pytest.approx((tpr - fpr).max())
-    assert "scores that equal it are called members" in fitted.notes()[0]
+    assert "scores that equal it are called members" in fitted.notes[0]
 
 
 def test_one_score_at_the_threshold_is_no_tie() -> None:
     scores, member = confident_members()
     fitted = fit("threshold", scores, member)
-    assert fitted.notes() == ()
-    assert fitted.parameters()["threshold"] in scores[member].max(axis=1)
+    assert fitted.notes == ()
+    assert fitted.learned["threshold"] in scores[member].max(axis=1)
 
 
 def test_threshold_scores_are_the_maxima() -> None:
-    attack = ThresholdAttack(threshold=0.5)
+    attack = above(0.5)
     assert attack.score(two_classes([0.9, 0.3])) == pytest.approx([0.9, 0.7])
 
 
@@ -199,11 +199,11 @@ def test_salem_refuses_more_scores_than_classes() -> None:
 def test_salem_sees_fewer_scores_by_default_of_fewer_classes_and_says_so() -> None:
     scores, member = confident_members(classes=2)
     fitted = fit("salem", scores, member)
-    assert fitted.parameters() == {"salem_k": 2}
-    assert fitted.notes() == (
+    assert fitted.learned == {"salem_k": 2}
+    assert fitted.notes == (
         "Salem attack: the 2 largest scores (salem.k), as there are 2 classes.",
     )
-    assert fit("salem", scores, member, k=2).notes() == ()
+    assert fit("salem", scores, member, k=2).notes == ()
 
 
 def epochs_until_over(losses: npt.ArrayLike) -> int | None:
