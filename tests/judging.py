@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from trustmia.image_sets import HELD_OUT, MEMBERS
-from trustmia.measures import table
 from trustmia.measures.bootstrap import Interval
 from trustmia.measures.metrics import RANKINGS, TRANSFERS, realised
+from trustmia.measures.table import judge as judged
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -39,7 +39,7 @@ def judge(
 ) -> Judgement:
     """Judge scores, float64 [N]; `sets` are those of further non-members."""
     groups = {MEMBERS: scores[member], HELD_OUT: scores[~member], **sets}
-    rows = {key: value for key, value, _ in table.judge(groups, HELD_OUT, resamples, seed)}
+    rows = {key: value for key, value, _ in judged(groups, HELD_OUT, resamples, seed)}
     names = [HELD_OUT, *sets]
     return Judgement(
         {key: rows[HELD_OUT, key].value for key in METRICS},

@@ -36,7 +36,7 @@ class Case:
         self.scores = scores.astype(np.float32)
         said = Decisions(called, self.scores, maxima.astype(np.float32))
         rows = np.split(np.arange(len(scores)), [len(self.members)])
-        images = DecidedImages(said, *rows, "fake")
+        images = DecidedImages(said, rows[0], rows[1], "fake")
         once = images.drawn({k: np.ones((1, n)) for k, n in images.sizes.items()}, False)
         self.metrics = {public(k): float(m.value(once)[0]) for k, m in DECISIONS.items()}
         self.truth = np.repeat([True, False], [len(self.members), len(self.nonmembers)])

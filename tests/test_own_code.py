@@ -189,7 +189,7 @@ def test_what_was_edited_meanwhile_is_not_filed(
     ("path", "old", "new"),
     [
         ("src/trustmia/measures/table.py", '"""The one', '"""The only'),
-        ("params.yaml", "salem_k: 3", "salem_k: 2"),
+        ("params.yaml", "    k: 3", "    k: 2"),
     ],
 )
 def test_what_a_stage_does_not_depend_on_may_be_edited(

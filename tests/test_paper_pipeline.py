@@ -31,7 +31,7 @@ CIFAR10 = {
     "generate.num_images": 100,
     "predict.max_images": 50,
     "predict.max_fakes": 50,
-    "attack.salem_max_epochs": 20,
+    "attack.salem.max_epochs": 20,
 }
 DOGS = {
     "dataset.size": 32,
@@ -43,7 +43,7 @@ DOGS = {
     "train.epochs": 1,
     "train.lr": 0.0001,
     "generate.num_images": 30,
-    "attack.salem_max_epochs": 20,
+    "attack.salem.max_epochs": 20,
 }
 
 

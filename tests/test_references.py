@@ -253,7 +253,7 @@ def test_signals_are_an_audit_of_anyones(restored: Path, tmp_path: Path) -> None
         others = set(entry["fpr_at_5pct"]) - {"original"}
         assert bool(others) == ("online" not in name), name
     command = ["trustmia", "audit", "--signals", "outputs/signals", "--seed", "42"]
-    options = ["--resamples", "50", "--lira-variance", "global", "--out", str(tmp_path / "audit")]
+    options = ["--resamples", "50", "-S", "lira.variance=global", "--out", str(tmp_path / "audit")]
     run(restored, *command, *options)
     audited = json.loads((tmp_path / "audit/metrics.json").read_text())["attacks"]
     for name, entry in audited.items():
@@ -309,7 +309,10 @@ def test_views_and_calibration_reach_all_models(restored: Path) -> None:
 
 @pytest.mark.pipeline
 def test_without_references_the_other_attacks_are_left(restored: Path) -> None:
-    set_params(restored, {"references.count": 0, "attack.rmia": {"a": "tune", "gamma": 1.0}})
+    set_params(restored, {"references.count": 0})
+    refused = run(restored, "python", "src/stage.py", "train_references", code=2).stderr
+    assert "attack.methods: 'difficulty' compares the target with reference models" in refused
+    set_params(restored, {"attack.methods": ["threshold", "entropy", "salem", "loss"]})
     for stage in ("train_references", "predict_references", "attack"):
         run(restored, "python", "src/stage.py", stage)
     ranking = ranking_entries(read_results(restored / "metrics/results.csv"))

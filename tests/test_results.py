@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.attacking import LEARNED, attack
 from trustmia.arrays import Float32
-from trustmia.attacks import ATTACKS
 from trustmia.attacks.outcome import AttackRun, AttackScores
-from trustmia.attacks.run import run_attacks
 from trustmia.errors import UserError
 from trustmia.image_sets import HELD_OUT, IMAGE_SETS, MEMBERS, SPARE_COLOURS, colours
 from trustmia.measures.metrics import DECISIONS, RANKINGS, TRANSFERS, Metric
@@ -38,7 +37,6 @@ from trustmia.signals.scores import ScoreSet
 from trustmia.stages.attack import HISTOGRAM_BINS, histograms
 from trustmia.study.tables import run_tables
 
-LEARNED = ("threshold", "entropy", "salem")
 SETS = ("members", "original", "fake")
 
 
@@ -52,16 +50,9 @@ def score_set(seed: int) -> ScoreSet:
     return ScoreSet(scores, np.zeros(90, dtype=np.int64), codes == 0, SETS, codes)
 
 
-def attack(shadow: ScoreSet, target: ScoreSet, names: tuple[str, ...]) -> AttackRun:
-    settings = {name: ATTACKS[name].settings() for name in names}
-    if "salem" in names:
-        settings["salem"] = ATTACKS["salem"].settings(max_epochs=3)
-    return run_attacks(Signals(target, shadow), names, settings, 42)
-
-
 @pytest.fixture(scope="module")
 def said() -> AttackRun:
-    return attack(score_set(0), score_set(1), LEARNED)
+    return attack(Signals(score_set(1), score_set(0)), list(LEARNED), {"salem": {"max_epochs": 3}})
 
 
 @pytest.fixture(scope="module")
@@ -196,12 +187,12 @@ def test_ranking_and_summary_are_of_the_logits_and_tables_of_the_scores() -> Non
     labels, sets = np.zeros(100, dtype=np.int64), ("members", "original")
     scores = torch.from_numpy(logits).softmax(1).numpy()
     known = ScoreSet(scores, labels, codes == 0, sets, codes, logits=logits)
-    found = measure(attack(known, known, ("threshold",)), 0, 1)
+    found = measure(attack(Signals(known, known), ["threshold"]), 0, 1)
     wins = (logits[:50, 0] - logits[50:, :1]) > 0
     assert ranking_entries(found)["threshold"]["auroc"] == pytest.approx(wins.mean())
     assert dvc_summary(found)["threshold"]["auroc"] == pytest.approx(wins.mean())
     tied = dataclasses.replace(known, logits=None)
-    of_scores = nested(measure(attack(tied, tied, ("threshold",)), 0, 1))["sets"]
+    of_scores = nested(measure(attack(Signals(tied, tied), ["threshold"]), 0, 1))["sets"]
     assert nested(found)["sets"] == of_scores
     assert of_scores["original"]["threshold"]["auroc"] < wins.mean() - 0.1
 
@@ -284,7 +275,7 @@ def test_answer_says_what_the_report_says_of_the_run(
 
 
 def test_advantage_is_recall_minus_fpr_with_the_interval_of_their_difference() -> None:
-    found = nested(measure(attack(score_set(0), score_set(1), ("threshold",)), 2000, 42))
+    found = nested(measure(attack(Signals(score_set(1), score_set(0)), ["threshold"]), 2000, 42))
     reached = found["sets"]["original"]["threshold"]
     assert reached["advantage"] == reached["recall"] - reached["fpr"]
     low, high = reached["ci95"]["advantage"]

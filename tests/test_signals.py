@@ -1,7 +1,7 @@
 """Attacks with reference models: their numbers, their files, their intervals."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -16,24 +16,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import roc_auc_score
-from trustmia.attacks.reference import FAMILIES, REFERENCE_ATTACKS, ReferenceSettings
-from trustmia.attacks.run_on_signals import TUNED_A, ReferenceScores, run_reference_attacks, tuned_a
-from trustmia.commands.audit_signals import audit_signals
 
+from tests.attacking import COMPARED, COMPARING, attack
 from tests.helpers import REFERENCE, ROOT, run
 from tests.judging import ranking_metrics, rate_by_hand
 from trustmia import files
-from trustmia.attacks.lira import LIRA
-from trustmia.attacks.rmia import RMIA, offline_prior, share_exceeded
+from trustmia.attacks import ATTACKS, lira, rmia
+from trustmia.attacks.base import Need
+from trustmia.attacks.outcome import AttackRun, AttackScores, Comparison
+from trustmia.attacks.rmia import TUNED_A, offline_prior, share_exceeded
+from trustmia.commands.audit import Order, audit_signals
 from trustmia.errors import UserError
 from trustmia.signals import confidence
 from trustmia.signals import summaries as summary
-from trustmia.signals.many_models import CONVERSIONS, Signals, SignalSet, read_signals
+from trustmia.signals.comparison import compare
+from trustmia.signals.container import Signals
+from trustmia.signals.many_models import CONVERSIONS, ManyModels, ModelOutputs, read_signals
 from trustmia.signals.rounding import Rounding
 from trustmia.signals.sides import as_many_as, equal_sides, unrelated
 from trustmia.signals.summaries import Summary, in_order, median_of, summarise
 
-SETTINGS = ReferenceSettings()
+LIRA, RMIA = ([form.name for form in ATTACKS[name].forms] for name in ("lira", "rmia"))
 Arrays = dict[str, npt.NDArray[Any]]
 Floats = npt.NDArray[np.float64]
 
@@ -65,9 +68,39 @@ def save(path: Path, content: Arrays) -> Path:
     return path
 
 
-def scores_of(path: Path, target: int = 0, names: list[str] | None = None) -> dict[str, Floats]:
-    said = run_reference_attacks(read_signals(path), target, names or list(FAMILIES), SETTINGS)
-    return {name: scores.audited for name, scores in said.forms.items()}
+def compared(
+    models: ManyModels, names: Sequence[str] = COMPARING, target: int = 0, **changes: dict[str, Any]
+) -> AttackRun:
+    return attack(Signals(models=models, target_index=target), names, changes)
+
+
+def scores_of(path: Path, target: int = 0) -> dict[str, Floats]:
+    models = read_signals(path)
+    forms = compared(models, target=target).forms
+    return {name: form.scores[models.audited] for name, form in forms.items()}
+
+
+def ranked(form: AttackScores) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return the ranking of the audited images that have one, and which are members."""
+    parts = [form.ranking[form.groups[name]] for name in ("members", "original")]
+    ranking = np.concatenate(parts)
+    member = np.arange(len(ranking)) < len(parts[0])
+    return ranking[~np.isnan(ranking)], member[~np.isnan(ranking)]
+
+
+def comparison_of(said: AttackRun) -> Comparison:
+    assert said.comparison is not None
+    return said.comparison
+
+
+def score(name: str, found: Summary, population: Summary | None, **changes: Any) -> Floats:
+    settings = ATTACKS[name.split("_")[0]].settings(**changes)
+    return COMPARED[name].score(found, population, settings)
+
+
+def audit(path: Path, names: Sequence[str], out: Path, target: int = 0, resamples: int = 0) -> str:
+    settings = {name: ATTACKS[name].settings() for name in names}
+    return audit_signals(path, target, Order(names, settings, out, resamples, seed=0))
 
 
 # Numbers
@@ -101,7 +134,7 @@ def test_lira_gives_the_published_codes_numbers(
         # It takes the IN models' standard deviation for both sides.
         outside = replace(found.outside, grand_std=found.inside.grand_std)
         found = replace(found, outside=outside)
-    metrics = ranking_metrics(LIRA[ours].score(found, None, SETTINGS), signals.member[0])
+    metrics = ranking_metrics(score(ours, found, None), signals.member[0])
     for metric, value in published[name].items():
         assert metrics[metric] == pytest.approx(value, abs=1e-3), metric
 
@@ -116,13 +149,13 @@ PUBLISHED_V2 = {
 @pytest.mark.parametrize("name", PUBLISHED_V2)
 def test_an_audit_without_the_complement_gives_the_published_formulas_numbers(name: str) -> None:
     signals = read_signals(REFERENCE / "signals.npz")
-    said = run_reference_attacks(signals, 0, ["rmia", "difficulty"], SETTINGS)
-    assert (said.left_out, said.per_side) == ((1,), None)
-    found = ranking_metrics(*said.forms[name].ranked(said.member)[:2])
+    said = compared(signals, ["rmia", "difficulty"])
+    assert (comparison_of(said).left_out, comparison_of(said).per_side) == ((1,), None)
+    found = ranking_metrics(*ranked(said.forms[name]))
     for metric, value in PUBLISHED_V2[name].items():
         assert found[metric] == pytest.approx(value, abs=0.002), metric
     if name == "rmia_offline":
-        share = ranking_metrics(said.forms[name].audited, said.member)
+        share = ranking_metrics(said.forms[name].scores, signals.member[0])
         assert share["auroc"] == pytest.approx(0.697959, abs=0.001)
         assert share["tpr_at_1pct_fpr"] == pytest.approx(0.130504, abs=0.005)
 
@@ -143,8 +176,7 @@ def test_rmia_gives_the_published_codes_numbers(
         )
         if part is not None
     ]
-    attack = REFERENCE_ATTACKS["rmia_offline"]
-    scores = attack.score(found[0], found[1], ReferenceSettings(rmia_a=a))
+    scores = score("rmia_offline", found[0], found[1], a=a)
     expected = published[f"rmia_offline_refs{references}_a{a}"]
     assert_close(ranking_metrics(scores, signals.member[0]), expected)
 
@@ -240,7 +272,7 @@ def test_any_number_of_models_that_say_the_same_are_one_model(
 def test_lira_is_the_difference_of_two_log_densities() -> None:
     content = arrays()
     phi = confidence.from_logits(content["logits"][:, :, None], content["labels"])[..., 0]
-    found = REFERENCE_ATTACKS["lira_online"].score(*summaries(content), SETTINGS)
+    found = score("lira_online", *summaries(content))
     for i in range(phi.shape[1]):
         inside = content["member"][1:, i]
         parts = []
@@ -299,8 +331,7 @@ def test_rmia_offline_follows_its_formula() -> None:
     assert prior[0] == pytest.approx(((1 + a) * p[1:, 0][outside[:, 0]].mean() + 1 - a) / 2)
     ratio, shown_ratio = p[0] / prior, q[0] / offline_prior(q[1:].mean(0), a)
     expected = (ratio[:, None] / shown_ratio[None] > 1.1).mean(axis=1)
-    chosen = ReferenceSettings(rmia_a=a, rmia_gamma=1.1)
-    found = REFERENCE_ATTACKS["rmia_offline"].score(*summaries(content), chosen)
+    found = score("rmia_offline", *summaries(content), a=a, gamma=1.1)
     np.testing.assert_allclose(found, expected)
 
 
@@ -309,17 +340,17 @@ def test_baselines_are_the_loss_and_its_distance_from_other_models() -> None:
     logs = log_softmax(content["logits"].astype(float), axis=-1)
     log_p = np.take_along_axis(logs, content["labels"][None, :, None], axis=-1)[..., 0]
     found = summaries(content)
-    np.testing.assert_allclose(REFERENCE_ATTACKS["loss"].score(*found, SETTINGS), log_p[0])
+    np.testing.assert_allclose(score("loss", *found), log_p[0])
     outside = ~content["member"][1:]
     others = (log_p[1:] * outside).sum(0) / outside.sum(0)
-    calibrated = REFERENCE_ATTACKS["difficulty"].score(*found, SETTINGS)
+    calibrated = score("difficulty", *found)
     np.testing.assert_allclose(calibrated, log_p[0] - others)
 
 
-@pytest.mark.parametrize("name", REFERENCE_ATTACKS)
+@pytest.mark.parametrize("name", COMPARED)
 def test_every_attack_finds_members_of_models_that_leak(name: str) -> None:
     content = arrays(models=16, images=400)
-    found = REFERENCE_ATTACKS[name].score(*summaries(content), SETTINGS)
+    found = score(name, *summaries(content))
     assert roc_auc_score(content["member"][0], found) > 0.6
 
 
@@ -328,8 +359,8 @@ def test_views_of_an_image_are_averaged() -> None:
     twice = dict(once)
     for name in ("logits", "population_logits"):
         twice[name] = np.repeat(once[name][:, :, None], 2, axis=2)
-    for attack in REFERENCE_ATTACKS.values():
-        first, second = (attack.score(*summaries(c), SETTINGS) for c in (once, twice))
+    for name in COMPARED:
+        first, second = (score(name, *summaries(c)) for c in (once, twice))
         np.testing.assert_allclose(first, second)
 
 
@@ -380,10 +411,10 @@ def constant(value: float, kind: str = "f8") -> Says:
 
 def forms_of(path: Path) -> dict[str, tuple[float | None, float | None]]:
     """Return AUROC and balanced accuracy of every form that is possible."""
-    said = run_reference_attacks(read_signals(path), 0, list(FAMILIES), SETTINGS)
+    said = compared(read_signals(path))
     found = {}
-    for name, scores in said.forms.items():
-        ranking, member, _ = scores.ranked(said.member)
+    for name, form in said.forms.items():
+        ranking, member = ranked(form)
         assert np.isfinite(ranking).all(), name
         metrics = ranking_metrics(ranking, member)
         found[name] = (metrics["auroc"], metrics["balanced_accuracy"])
@@ -433,8 +464,8 @@ def test_rounding_is_no_spread(tmp_path: Path) -> None:
     found = forms_of(path)
     assert {found[name] for name in LIRA} == {(0.5, 0.5)}
     assert all(0.4 < auroc < 0.6 for auroc, _ in found.values() if auroc is not None)
-    said = run_reference_attacks(read_signals(path), 0, ["loss"], SETTINGS)
-    assert said.without_spread == 400
+    said = compared(read_signals(path), ["loss"])
+    assert comparison_of(said).without_spread == 400
 
 
 @pytest.mark.parametrize("models", [6, 8])
@@ -468,12 +499,10 @@ def test_images_without_spread_are_counted_and_told(tmp_path: Path) -> None:
     content = arrays(models=8)
     content["logits"][:, :7] = content["logits"][:1, :7]
     path = save(tmp_path / "signals.npz", content)
-    told = audit_signals(path, 0, ["lira"], tmp_path / "out", SETTINGS, 0, 0)
+    told = audit(path, ["lira"], tmp_path / "out")
     assert "No spread in 7 of 40 images" in told
     assert files.read_json(tmp_path / "out" / "metrics.json")["num_without_spread"] == 7
-    told = audit_signals(
-        save(path, arrays(models=8)), 0, ["lira"], tmp_path / "plain", SETTINGS, 0, 0
-    )
+    told = audit(save(path, arrays(models=8)), ["lira"], tmp_path / "plain")
     assert "No spread" not in told
     assert files.read_json(tmp_path / "plain" / "metrics.json")["num_without_spread"] == 0
 
@@ -519,10 +548,10 @@ def test_every_form_is_at_chance_where_signals_know_nothing(
         "population_labels": np.zeros(300, int),
     }
     signals = read_signals(save(tmp_path / "signals.npz", content))
-    said = run_reference_attacks(signals, 0, list(FAMILIES), SETTINGS)
+    said = compared(signals)
     assert "difficulty" in said.forms and (design is folds or "rmia_online" in said.forms)
     for name, form in said.forms.items():
-        ranking, member, _ = form.ranked(said.member)
+        ranking, member = ranked(form)
         metrics = ranking_metrics(ranking, member)
         members, others = int(member.sum()), int((~member).sum())
         error = np.sqrt((members + others + 1) / (12 * members * others))
@@ -551,22 +580,22 @@ def uneven(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[np
 
 def null_signals(
     rng: np.random.Generator, member: npt.NDArray[np.bool_], surer: float = 2.0
-) -> SignalSet:
+) -> ManyModels:
     """Return signals that know nothing of membership; model 1 is surer of all images."""
     models, images = member.shape
 
-    def shown(count: int) -> Signals:
+    def shown(count: int) -> ModelOutputs:
         phi = rng.normal(0, 2, count) + rng.normal(size=(models, count))
         phi += np.where(np.arange(models) == 1, surer, 0.0)[:, None]
         labels = np.zeros(count, np.int64)
-        return Signals(list(phi), lambda block, _: block, labels, 1, "null", single=True)
+        return ModelOutputs(list(phi), lambda block, _: block, labels, 1, "null", single=True)
 
     names = tuple(map(str, range(models)))
-    return SignalSet(shown(images), member, shown(60), slice(0, images), "null", names, {})
+    return ManyModels(shown(images), member, shown(60), slice(0, images), "null", names, {})
 
 
-def area_of(said: ReferenceScores, name: str) -> float:
-    ranking, member, _ = said.forms[name].ranked(said.member)
+def area_of(said: AttackRun, name: str) -> float:
+    ranking, member = ranked(said.forms[name])
     return float(roc_auc_score(member, ranking))
 
 
@@ -610,14 +639,13 @@ def test_numbers_of_models_say_nothing_in_many_audits_of_a_design(
 @pytest.mark.parametrize("name", ["8 of 16", "5 of 6", "mixed 8"])
 def test_many_audits_of_a_design_are_at_chance(name: str) -> None:
     design, models, images = NULL_DESIGNS[name]
-    chosen = ReferenceSettings(lira_variance="global")
     found: dict[str, list[float]] = {}
     for seed in range(60):
         rng = np.random.default_rng(seed)
         # Models that differ in kind, as those of half a design do, may not differ in confidence.
         surer = 0.0 if design is half_coins else 2.0
         signals = null_signals(rng, design(rng, models, images), surer)
-        said = run_reference_attacks(signals, 0, ["lira", "rmia"], chosen)
+        said = compared(signals, ["lira", "rmia"], lira={"variance": "global"})
         for form in said.forms:
             found.setdefault(form, []).append(area_of(said, form))
     assert len(found) == 5
@@ -678,8 +706,8 @@ def test_a_model_related_to_the_target_does_not_tell_members(share: float) -> No
     for seed in range(12):
         rng = np.random.default_rng(seed)
         signals = null_signals(rng, with_relation(share)(rng, 5, 1000))
-        said = run_reference_attacks(signals, 0, ["lira", "rmia"], SETTINGS)
-        assert said.left_out == (1,) and not said.outstanding
+        said = compared(signals, ["lira", "rmia"])
+        assert comparison_of(said).left_out == (1,) and not comparison_of(said).outstanding
         for name in said.forms:
             found.setdefault(name, []).append(area_of(said, name))
     for name, areas in found.items():
@@ -691,7 +719,7 @@ def test_a_model_somewhat_related_to_the_target_is_told(tmp_path: Path) -> None:
     for design, told in ((with_relation(0.3), "1 (r = -0."), (coins, ""), (halves, "")):
         content = arrays(models=8, images=600) | {"member": design(rng, 8, 600)}
         path = save(tmp_path / "signals.npz", content)
-        said = audit_signals(path, 0, ["difficulty"], tmp_path / "out", SETTINGS, 0, 0)
+        said = audit(path, ["difficulty"], tmp_path / "out")
         note = "Trained on the target's images more, or less, often than the other reference"
         assert (note in said) == bool(told) and told in said
     # Designs that treat all models alike leave none out.
@@ -709,7 +737,7 @@ def test_models_a_side_are_said_and_independent_coins_keep_theirs(tmp_path: Path
     ):
         content = arrays(models=8, images=400) | {"member": design(rng, 8, 400)}
         path = save(tmp_path / "signals.npz", content)
-        told = audit_signals(path, 0, ["difficulty"], tmp_path / "out", SETTINGS, 0, 0)
+        told = audit(path, ["difficulty"], tmp_path / "out")
         found = json.loads((tmp_path / "out" / "metrics.json").read_text())
         assert (found["models_per_side"], found["models_left_out"]) == (per_side, left_out)
         assert ("each image 3 of those and 3 of the others are used" in told) == (design is halves)
@@ -733,12 +761,10 @@ def test_rmia_ranks_by_the_ratio_where_shares_tie(tmp_path: Path) -> None:
         content["population_logits"] = content["population_logits"][:, :2]
         content["population_labels"] = content["population_labels"][:2]
         path = save(tmp_path / "signals.npz", content)
-        form = run_reference_attacks(read_signals(path), 0, ["rmia"], SETTINGS).forms[
-            "rmia_offline"
-        ]
-        assert len(np.unique(form.audited)) < 8 and len(np.unique(form.ranking)) > 250
+        form = compared(read_signals(path), ["rmia"]).forms["rmia_offline"]
+        assert len(np.unique(form.scores)) < 8 and len(np.unique(form.ranking)) > 250
         order = np.argsort(form.ranking)
-        assert (np.diff(form.audited[order]) >= 0).all()
+        assert (np.diff(form.scores[order]) >= 0).all()
 
 
 # Rounded scores
@@ -754,7 +780,7 @@ def test_rounded_scores_are_as_far_from_0_and_1_as_their_decimals_show(
 ) -> None:
     content = dict(np.load(REFERENCE / "signals.npz"))
     logits = read_signals(REFERENCE / "signals.npz")
-    exact = run_reference_attacks(logits, 0, ["lira", "rmia"], SETTINGS)
+    exact = compared(logits, ["lira", "rmia"])
     for prefix in ("", "population_"):
         scores = softmax(content.pop(f"{prefix}logits").astype(float), axis=-1)
         content[f"{prefix}scores"] = scores.round(decimals).astype(np.float32).astype(kind)
@@ -764,15 +790,14 @@ def test_rounded_scores_are_as_far_from_0_and_1_as_their_decimals_show(
     assert signals.rounding.least == pytest.approx(10.0**-decimals / 2)
     phi = signals.images.confidences(slice(0, 2500))
     assert np.abs(phi).max() < 20
-    said = run_reference_attacks(signals, 0, ["lira", "rmia"], SETTINGS)
+    said = compared(signals, ["lira", "rmia"])
     for name, form in said.forms.items():
         area, before = (
-            ranking_metrics(*found.ranked(said.member)[:2])["auroc"] or 0.0
-            for found in (form, exact.forms[name])
+            ranking_metrics(*ranked(found))["auroc"] or 0.0 for found in (form, exact.forms[name])
         )
         # How unusual a certain answer is, which the two-sided form asks, is lost.
         assert area > before - (0.05 if name in TWO_SIDED else 0.01), name
-    told = audit_signals(path, 0, ["lira"], tmp_path / "out", SETTINGS, 0, 0)
+    told = audit(path, ["lira"], tmp_path / "out")
     true = content["scores"][..., 0]
     assert (content["labels"] == 0).all()
     ends = int(((true == 0) | (true == 1)).any(axis=0).sum())
@@ -945,7 +970,7 @@ def privacy_meter_folder(folder: Path, content: Arrays, kind: str = "rmia") -> P
 def test_every_form_of_the_same_signals_gives_the_same_scores(tmp_path: Path) -> None:
     content = arrays(models=12)
     expected = scores_of(save(tmp_path / "signals.npz", content), 3)
-    assert set(expected) == set(REFERENCE_ATTACKS)
+    assert set(expected) == set(COMPARED)
     as_scores = {name.replace("logits", "scores"): array for name, array in content.items()}
     for name in ("scores", "population_scores"):
         as_scores[name] = softmax(as_scores[name].astype(float), axis=-1)
@@ -979,7 +1004,7 @@ def test_folder_is_memory_mapped_and_read_a_block_at_a_time(
         return original(self, rows)
 
     monkeypatch.setattr(type(signals.images), "confidences", noting)
-    run_reference_attacks(signals, 0, ["loss"], SETTINGS)
+    compared(signals, ["loss"])
     assert max(asked) == 10 and sum(asked) == 40 + 30
 
 
@@ -1022,11 +1047,11 @@ def test_further_sets_are_judged_offline_by_the_audited_images_threshold(tmp_pat
     both = with_sets(content)
     plain = scores_of(save(tmp_path / "plain.npz", content))
     path = save(tmp_path / "sets.npz", both)
-    said = run_reference_attacks(read_signals(path), 0, list(FAMILIES), SETTINGS)
-    for name, scores in said.forms.items():
-        np.testing.assert_array_equal(scores.audited, plain[name])
-        sizes = {k: len(v) for k, v in scores.sets.items()}
-        online = REFERENCE_ATTACKS[name].needs_inside
+    said = compared(read_signals(path))
+    for name, form in said.forms.items():
+        np.testing.assert_array_equal(form.scores[:40], plain[name])
+        sizes = {k: len(v) for k, v in form.groups.items() if k not in ("members", "original")}
+        online = Need.IN_MODELS in COMPARED[name].needs
         assert sizes == ({} if online else {"fake": 20, "digits": 15}), name
     fakes = content | {"logits": both["logits"][:, 40:60], "labels": both["labels"][40:60]}
     # Held-out images have two of the four OUT models; so have these, drawn for each image.
@@ -1034,11 +1059,11 @@ def test_further_sets_are_judged_offline_by_the_audited_images_threshold(tmp_pat
         log_softmax(fakes["logits"].astype(float), axis=-1), fakes["labels"][None, :, None], -1
     )[..., 0]
     two = np.stack([log_p[0] - log_p[list(p)].mean(0) for p in combinations(range(2, 6), 2)])
-    found = np.isclose(two, said.forms["difficulty"].sets["fake"])
+    found = np.isclose(two, said.forms["difficulty"].scores[40:60])
     assert (found.sum(axis=0) == 1).all() and len(np.unique(found.argmax(axis=0))) > 3
-    told = audit_signals(path, 0, ["loss"], tmp_path / "out", SETTINGS, 100, 0)
+    told = audit(path, ["loss"], tmp_path / "out", resamples=100)
     entry = json.loads((tmp_path / "out" / "metrics.json").read_text())["attacks"]["loss"]
-    own, fake = plain["loss"], said.forms["loss"].sets["fake"]
+    own, fake = plain["loss"], said.forms["loss"].scores[40:60]
     by_hand = rate_by_hand(own, content["member"][0], fake, 0.05, own)
     assert entry["fpr_at_5pct"]["fake"]["fpr"] == pytest.approx(by_hand)
     assert f"{by_hand:.3f} [" in told and "5% FPR on held-out images" in told
@@ -1051,7 +1076,7 @@ def test_a_further_set_without_out_models_has_no_score_and_that_is_told(tmp_path
     content["member"][1:, 40:60] = True
     content["member"][1:, 60] = True
     path = save(tmp_path / "sets.npz", content)
-    told = audit_signals(path, 0, ["difficulty", "loss"], tmp_path / "out", SETTINGS, 20, 0)
+    told = audit(path, ["difficulty", "loss"], tmp_path / "out", resamples=20)
     assert "of further sets: difficulty fake 20, difficulty digits 1.\n" in told
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["attacks"]
     assert list(found["difficulty"]["fpr_at_5pct"]) == ["original", "digits"]
@@ -1083,17 +1108,16 @@ def test_variance_of_lira_follows_the_setting_and_the_number_of_models(tmp_path:
         ("auto", {True}),
         ("both", {False, True}),
     ):
-        chosen = ReferenceSettings(lira_variance=variance)  # type: ignore[arg-type]
-        said = run_reference_attacks(read_signals(path), 0, ["lira"], chosen)
+        said = compared(read_signals(path), ["lira"], lira={"variance": variance})
         assert {name.endswith("global_variance") for name in said.forms} == suffixes
-    many = FAMILIES["lira"](ReferenceSettings(lira_variance="auto"), 64)
-    assert not any(name.endswith("global_variance") for name in many)
+    many = lira.LIRA.forms_for(lira.Settings(variance="auto"), 64)
+    assert not any(form.name.endswith("global_variance") for form in many)
 
 
 def test_tuned_a_is_the_best_against_a_reference_model(tmp_path: Path) -> None:
     content = arrays(models=8, images=200)
     signals = read_signals(save(tmp_path / "signals.npz", content))
-    found = tuned_a(signals, 0, SETTINGS)
+    found = rmia.tuned(rmia.Settings(a="tune"), signals, 0).a
     # Model 1 is the target's complement; model 2 plays the target, and 3 is its complement.
     own = content["member"][0]
     content = {k: v if "labels" in k else v[1:] for k, v in content.items()}
@@ -1101,11 +1125,11 @@ def test_tuned_a_is_the_best_against_a_reference_model(tmp_path: Path) -> None:
     member = content["member"][1]
 
     def area(a: float) -> float:
-        said = run_reference_attacks(seen, 1, ["rmia"], ReferenceSettings(rmia_a=a))
+        said = compared(seen, ["rmia"], 1, rmia={"a": a})
         ranking = said.forms["rmia_offline"].ranking
         return float(sum(roc_auc_score(member[k], ranking[k]) for k in (own, ~own)))
 
-    assert area(found) == max(area(a) for a in TUNED_A)
+    assert isinstance(found, float) and area(found) == max(area(a) for a in TUNED_A)
 
 
 @pytest.mark.parametrize("design", [pairs, halves])
@@ -1114,19 +1138,17 @@ def test_a_is_tuned_on_what_says_nothing_of_the_target(design: Says) -> None:
     for seed in range(200):
         rng = np.random.default_rng(seed)
         content = null_signals(rng, design(rng, 4, 120))
-        for tune in (True, False):
-            said = run_reference_attacks(content, 0, ["rmia"], SETTINGS, tune)
+        for a in ("tune", 0.3):
+            said = compared(content, ["rmia"], rmia={"a": a})
             found.append(area_of(said, "rmia_offline"))
-    tuned, fixed = np.reshape(found, (-1, 2)).T
-    assert abs(z_of(tuned - fixed)) < 3
+    by_reference, fixed = np.reshape(found, (-1, 2)).T
+    assert abs(z_of(by_reference - fixed)) < 3
 
 
 def test_a_that_cannot_be_tuned_is_told(tmp_path: Path) -> None:
     content = arrays(models=2)
     with pytest.raises(UserError, match="two others"):
-        run_reference_attacks(
-            read_signals(save(tmp_path / "few.npz", content)), 0, ["rmia"], SETTINGS, tune_a=True
-        )
+        compared(read_signals(save(tmp_path / "few.npz", content)), ["rmia"], rmia={"a": "tune"})
 
 
 def without(name: str) -> Callable[[Arrays], None]:
@@ -1218,7 +1240,7 @@ def test_malformed_signals_are_named_and_nothing_is_written(
     spoil(content)
     path = save(tmp_path / "signals.npz", content)
     with pytest.raises(UserError, match=told):
-        audit_signals(path, 0, list(FAMILIES), tmp_path / "out", SETTINGS, 0, 0)
+        audit(path, COMPARING, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -1293,7 +1315,7 @@ def test_models_are_in_the_order_of_the_numbers_in_their_names(name: str, tmp_pa
         folder.rename(folder.with_suffix(""))
     assert np.array_equal(read_signals(path).member, content["member"])
     audited = f"{path}/{name.format(2)}"
-    told = audit_signals(path, 2, ["loss"], tmp_path / "out", SETTINGS, 0, 0)
+    told = audit(path, ["loss"], tmp_path / "out", 2)
     assert told.startswith(f"Audited: {audited}, model 2 of 0 to 11 in {path}/*/logits.npy\n")
     metrics = files.read_json(tmp_path / "out" / "metrics.json")
     assert metrics["target"] == audited and metrics["signals"] == f"{path}/*/logits.npy"
@@ -1308,7 +1330,7 @@ def test_what_was_audited_is_named(tmp_path: Path) -> None:
         (meter, meter / "signals" / "rmia_signals.npy", "column 10"),
     ):
         out = tmp_path / f"out of {path.name}"
-        told = audit_signals(path, 10, ["loss"], out, SETTINGS, 0, 0)
+        told = audit(path, ["loss"], out, 10)
         assert f"Audited: {target}, model 10 of 0 to 11 in {source}\n" in told
         metrics = files.read_json(out / "metrics.json")
         assert (metrics["signals"], metrics["target"]) == (str(source), target)
@@ -1325,7 +1347,7 @@ def test_privacy_meters_probabilities_go_before_its_losses_and_others_are_told(
     assert {k: v.tolist() for k, v in scores_of(path).items()} == {
         k: v.tolist() for k, v in alone.items()
     }
-    told = audit_signals(path, 0, ["loss"], tmp_path / "out", SETTINGS, 0, 0)
+    told = audit(path, ["loss"], tmp_path / "out")
     unread = [f"{path}/signals/{name}_signals.npy" for name in ("loss", "rmia_ramia")]
     assert f"Not read: {', '.join(unread)}.\n" in told
 
@@ -1389,15 +1411,22 @@ def test_privacy_meter_folders_that_do_not_fit_are_named(tmp_path: Path) -> None
     [
         (["--target-index", "6"], "--target-index: got 6; allowed: 0 to 5"),
         (["--target-index", "-1"], "--target-index: got -1; allowed: 0 to 5"),
-        (["--attacks", "salem"], "'salem' is unknown with --signals; allowed: lira, rmia"),
+        (["--attacks", "salem"], "--attacks: none is possible: salem (no shadow model)"),
+        (["--attacks", "lyra"], "--attacks: 'lyra' is unknown; allowed: threshold, entropy, sal"),
         (["--attacks", "lira,lira"], "none twice"),
         (["--attacks", ","], "at least one attack"),
-        (["--rmia-a", "2"], "--rmia-a: got 2.0; allowed: 0 to 1"),
-        (["--rmia-gamma", "0"], "--rmia-gamma: got 0.0; allowed: above 0"),
+        (["-S", "rmia.a=2"], "-S rmia.a: got 2; allowed: 'tune' or less than or equal to 1"),
+        (["-S", "rmia.gamma=0"], "-S rmia.gamma: got 0; allowed: greater than 0"),
+        (["-S", "rmia.b=0"], "-S rmia.b: unknown key; allowed: a, gamma"),
+        (["-S", "lyra.a=0"], "-S lyra: unknown key; allowed: lira, rmia, loss, difficulty"),
+        (["-S", "loss.a=0"], "-S loss.a: unknown key; allowed: none"),
+        (["-S", "lira.variance=own"], "got 'own'; allowed: 'per_example', 'global', 'auto' or"),
+        (["-S", "salem.k=3"], "-S salem.k: salem is not to run; allowed: settings of lira, rmia"),
+        (["-S", "rmia.a"], "-S: got 'rmia.a'; allowed: NAME.KEY=VALUE, e.g. salem.k=5"),
+        (["-S", "rmia.a=[1"], "-S rmia.a: got '[1', which is no YAML: "),
         (["--resamples", "-1"], "--resamples: got -1"),
         (["--seed", "-1"], "--seed: got -1"),
         (["--target", "x.npz"], "give --shadow and --target, or --signals alone"),
-        (["--salem-k", "3"], "--salem-k means nothing with --signals; allowed: without it"),
         (["--out", ""], "--out: got nothing; allowed: a folder"),
     ],
 )
@@ -1424,7 +1453,7 @@ def test_attacks_that_the_signals_do_not_allow_are_left_out_and_told(tmp_path: P
     del content["population_logits"], content["population_labels"]
     content["member"][1:, 3] = False
     path = save(tmp_path / "signals.npz", content)
-    told = audit_signals(path, 0, list(FAMILIES), tmp_path / "out", SETTINGS, 0, 0)
+    told = audit(path, COMPARING, tmp_path / "out")
     assert "No reference models: 1. Trained on the target's images, or on all others" in told
     assert "Without a score, as they lack reference models, of 40 audited images" in told
     assert ": lira_online 1, lira_online_global_variance 1.\n" in told
@@ -1438,12 +1467,12 @@ def test_attacks_that_the_signals_do_not_allow_are_left_out_and_told(tmp_path: P
     rows = pd.read_parquet(tmp_path / "out" / "scores.parquet").groupby("attack", observed=True)
     assert rows["score"].size().to_dict() == {k: 40 - v for k, v in unscored.items()}
     content["member"][1:] = True
-    told = audit_signals(save(path, content), 0, list(FAMILIES), tmp_path / "third", SETTINGS, 0, 0)
+    told = audit(save(path, content), COMPARING, tmp_path / "third")
     assert "lira_offline_global_variance (40 images have fewer than 1 models not trained" in told
     found = json.loads((tmp_path / "third" / "metrics.json").read_text())["attacks"]
     assert list(found) == ["loss"]
     with pytest.raises(UserError, match="--attacks: none is possible: rmia_online"):
-        audit_signals(path, 0, ["rmia"], tmp_path / "other", SETTINGS, 0, 0)
+        audit(path, ["rmia"], tmp_path / "other")
 
 
 @pytest.mark.parametrize("kind", ["logits", "scores"])
@@ -1508,17 +1537,14 @@ def test_scores_beyond_one_are_no_probabilities(tmp_path: Path) -> None:
     content["scores"] = np.broadcast_to(np.eye(logits.shape[-1])[0] * 2.3, logits.shape).copy()
     signals = read_signals(save(tmp_path / "signals.npz", content))
     with pytest.raises(UserError, match=r"leave \[0, 1\]; are they logits"):
-        run_reference_attacks(signals, 0, ["loss"], ReferenceSettings())
+        compared(signals, ["loss"])
 
 
-def test_scores_that_cannot_be_ranked_are_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_scores_that_cannot_be_ranked_are_refused(tmp_path: Path) -> None:
     def nothing(*inputs: object) -> Floats:
         return np.full(40, np.nan)
 
-    broken = replace(REFERENCE_ATTACKS["loss"], score=nothing)
-    monkeypatch.setitem(REFERENCE_ATTACKS, "loss", broken)
-    signals = read_signals(save(tmp_path / "signals.npz", arrays()))
+    broken = replace(COMPARED["loss"], score=nothing)
+    models = read_signals(save(tmp_path / "signals.npz", arrays()))
     with pytest.raises(UserError, match="loss: 40 images have a score of nan"):
-        run_reference_attacks(signals, 0, ["loss"], ReferenceSettings())
+        broken.scores(compare(models, 0, np.arange(1, 6)), ATTACKS["loss"].settings())

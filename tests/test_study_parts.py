@@ -118,7 +118,8 @@ def test_a_grid_that_is_not_there_or_no_yaml(tmp_path: Path) -> None:
 def experiment(variant: int, seed: int, decay: float, k: int) -> Experiment:
     base = load_params(PARAMS)
     train = base.train.model_copy(update={"weight_decay": decay})
-    attack = base.attack.model_copy(update={"salem_k": k})
+    salem = base.attack.settings()["salem"].model_copy(update={"k": k})
+    attack = base.attack.model_copy(update={"salem": salem})
     params = base.model_copy(update={"seed": seed, "train": train, "attack": attack})
     return Experiment(f"v{variant}", params, ())
 

@@ -40,7 +40,8 @@ def explain(details: Sequence[ErrorDetails], model: type[BaseModel]) -> str:
         if detail["type"] == "extra_forbidden":
             *section, _ = detail["loc"]
             key = ".".join(str(part) for part in detail["loc"])
-            problems[key] = f"unknown key; allowed: {', '.join(_allowed_keys(model, section))}"
+            allowed = ", ".join(_allowed_keys(model, section)) or "none"
+            problems[key] = f"unknown key; allowed: {allowed}"
         elif detail["type"] == "missing":
             problems[key] = "missing; `git diff params.yaml` shows what was removed"
         else:

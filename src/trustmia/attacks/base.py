@@ -1,9 +1,9 @@
 """What a membership inference attack is."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,42 +39,27 @@ class Refused(UserError):
         self.key, self.reason = key, reason
 
 
-class FittedAttack(Protocol):
-    """An attack that has learned its parameters from the shadow model."""
+@dataclass(frozen=True)
+class FittedAttack:
+    """An attack that has learned its parameters from the shadow model.
 
-    def score(self, scores: Float32) -> Float32:
-        """Return how much each row looks like a member's.
+    Attributes:
+        score: From prediction scores, float32 [N, K] whose rows sum to 1, to how much each row
+            looks like a member's: float32 [N].
+        rank: From logits, float [N, K], to what `score` would be in exact arithmetic, or a
+            rising function of it: float64 [N], finite, the same for the same logits, whatever
+            the order of classes. Scores near 1 are equal in float32 and rank nothing; the
+            logits behind them still do.
+        decide: From what `score` returned to which rows are called members: bool [N].
+        learned: By the names used in `metrics.json`: finite numbers, None where there is none.
+        notes: What is unusual about what was learned, a sentence each.
+    """
 
-        Args:
-            scores: float32 [N, K], a model's prediction scores; rows sum to 1.
-
-        Returns:
-            float32 [N]; higher is more likely a member.
-        """
-
-    def rank(self, logits: Float32 | Float64) -> Float64:
-        """Return what `score` would in exact arithmetic, or a rising function of it.
-
-        Scores near 1 are equal in float32 and rank nothing; the logits behind them still do.
-
-        Args:
-            logits: float [N, K], whose softmax the prediction scores are.
-
-        Returns:
-            float64 [N], finite; the same for the same logits, whatever the order of classes.
-        """
-
-    def decide(self, attack_scores: Float32) -> Bool:
-        """Return which rows are called members, bool [N], from what `score` returned."""
-
-    def parameters(self) -> dict[str, float | None]:
-        """Return what was learned, by the names used in `metrics.json`.
-
-        Finite numbers, or None where there is none.
-        """
-
-    def notes(self) -> tuple[str, ...]:
-        """Return what is unusual about what was learned, a sentence each."""
+    score: Callable[[Float32], Float32]
+    rank: Callable[[Float32 | Float64], Float64]
+    decide: Callable[[Float32], Bool]
+    learned: Mapping[str, float | None]
+    notes: tuple[str, ...] = ()
 
 
 # From the shadow's scores float32 [N, K] and membership bool [N] with both values present, the

@@ -28,7 +28,7 @@ class Settings(Section):
     """LiRA."""
 
     variance: Literal["per_example", "global", "auto", "both"] = Field(
-        "both",
+        default="both",
         description="per_example: each image's own variance; global: one for all images; auto: "
         f"global below {FEW_MODELS} reference models; both: side by side",
     )

@@ -31,10 +31,11 @@ class Settings(Section):
     """RMIA."""
 
     a: Literal["tune"] | Annotated[float, Field(ge=0, le=1)] = Field(
-        0.3, description="a of the offline form, or tune: chosen on a reference model"
+        default=0.3, description="a of the offline form, or tune: chosen on a reference model"
     )
     gamma: Annotated[float, Field(gt=0, le=1e6)] = Field(
-        1.0, description="how many times an image's ratio has to exceed a population image's"
+        default=1.0,
+        description="how many times an image's ratio has to exceed a population image's",
     )
 
 

@@ -47,7 +47,7 @@ def run_attacks(
                     continue
                 fitted = form.fit(signals.shadow.scores, signals.shadow.member, own, seed)
                 forms[form.name] = _decided(form, fitted, signals.target)
-                notes += [*fitted.notes(), *_one_sided(form, fitted, signals.shadow.scores)]
+                notes += [*fitted.notes, *_one_sided(form, fitted, signals.shadow.scores)]
             elif found is None:
                 left_out[name] = "no signals of many models"
             elif reason := form.lacks(found):
@@ -71,7 +71,7 @@ def _decided(form: LearnedForm, fitted: FittedAttack, target: ScoreSet) -> Attac
         ranking=exact if target.finer is None else fitted.rank(target.finer),
         exact=target.finer is not None,
         decisions=Decisions(fitted.decide(scores), scores, target.scores.max(axis=1)),
-        learned=fitted.parameters(),
+        learned=fitted.learned,
     )
 
 

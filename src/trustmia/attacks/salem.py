@@ -1,13 +1,13 @@
 """The attack of Salem et al. 2019: a small network on the largest scores."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
 
-from trustmia.arrays import Bool, Float32, Float64
-from trustmia.attacks.base import Attack, LearnedForm, Refused
+from trustmia.arrays import Bool, Float32
+from trustmia.attacks.base import Attack, FittedAttack, LearnedForm, Refused
 from trustmia.attacks.logits import Floats, in_blocks, probabilities
 from trustmia.runtime.seeding import derive_seed
 from trustmia.settings import Count, Rate, Section
@@ -24,74 +24,55 @@ class Settings(Section):
     """The attack of Salem et al."""
 
     k: Annotated[int, Field(ge=1, le=1000)] = Field(
-        3, description="largest scores that the network sees; fewer by default of fewer classes"
+        default=3,
+        description="largest scores that the network sees; fewer by default of fewer classes",
     )
-    lr: Rate = Field(0.01, description="learning rate of the network")
-    batch_size: Count = Field(16, description="shadow rows per step")
-    max_epochs: Count = Field(1000, description="bound on its epochs should its loss never settle")
+    lr: Rate = Field(default=0.01, description="learning rate of the network")
+    batch_size: Count = Field(default=16, description="shadow rows per step")
+    max_epochs: Count = Field(
+        default=1000, description="bound on its epochs should its loss never settle"
+    )
 
 
-@dataclass(frozen=True)
-class SalemAttack:
-    """Calls an image a member if the network's sigmoid is at least 0.5.
+def attack_of(weights: Sequence[Float32], fewer: bool) -> FittedAttack:
+    """Return the attack that calls members what has a sigmoid of at least 0.5.
 
-    Attributes:
+    By logits, images tie still of which the network says the same: where none of its units is
+    active, which may be most images, and where the largest score is within 1e-16 of 1.
+
+    Args:
         weights: float32 [64, k], [64], [1, 64] and [1]: those of one hidden layer of ReLU units
             and of one logit, with biases.
         fewer: There are fewer classes than the scores that the network sees by default.
     """
+    from scipy.special import expit
 
-    weights: tuple[Float32, ...]
-    fewer: bool = False
+    k = weights[0].shape[1]
+    told = f"Salem attack: the {k} largest scores (salem.k), as there are {k} classes."
+    return FittedAttack(
+        score=lambda scores: in_blocks(scores, lambda p: expit(logits_of(weights, top_k(p, k)))),
+        rank=lambda logits: in_blocks(
+            logits, lambda rows: logits_of(weights, top_k(probabilities(rows), k))
+        ),
+        decide=lambda sigmoids: sigmoids >= np.float32(0.5),
+        learned={"salem_k": float(k)},
+        notes=(told,) if fewer else (),
+    )
 
-    @property
-    def k(self) -> int:
-        """How many of the largest scores the network sees."""
-        return self.weights[0].shape[1]
 
-    def score(self, scores: Float32) -> Float32:
-        """See `FittedAttack.score`: the sigmoid of the network's logit, in [0, 1]."""
-        from scipy.special import expit
+def logits_of(weights: Sequence[Float32], inputs: Floats) -> Floats:
+    """Return the network's logit of each row in the precision of the inputs, float [N, k] to [N].
 
-        return in_blocks(scores, lambda rows: expit(self._logits(top_k(rows, self.k))))
-
-    def rank(self, logits: Float32 | Float64) -> Float64:
-        """See `FittedAttack.rank`: the network's logit, all in float64.
-
-        Images tie still of which the network says the same: where none of its units is active,
-        which may be most images, and where the largest score is within 1e-16 of 1.
-        """
-        return in_blocks(logits, lambda rows: self._logits(top_k(probabilities(rows), self.k)))
-
-    def decide(self, attack_scores: Float32) -> Bool:
-        """See `FittedAttack.decide`."""
-        return attack_scores >= np.float32(0.5)
-
-    def parameters(self) -> dict[str, float | None]:
-        """See `FittedAttack.parameters`."""
-        return {"salem_k": float(self.k)}
-
-    def notes(self) -> tuple[str, ...]:
-        """See `FittedAttack.notes`."""
-        told = (
-            f"Salem attack: the {self.k} largest scores (salem.k), as there are {self.k} classes."
-        )
-        return (told,) if self.fewer else ()
-
-    def _logits(self, inputs: Floats) -> Floats:
-        """Return the logit of each row in the precision of the inputs, float [N, k] to [N].
-
-        Without matrix products, which round the last rows otherwise: equal rows are to tie.
-        """
-        parts = [part.astype(inputs.dtype) for part in self.weights]
-        weights, biases, out_weights, out_bias = parts
-        hidden = np.tile(biases, (len(inputs), 1))
-        for column, of_column in zip(inputs.T, weights.T, strict=True):
-            hidden += column[:, None] * of_column
-        np.maximum(hidden, 0, out=hidden)
-        hidden *= out_weights
-        result: Floats = hidden.sum(axis=1) + out_bias
-        return result
+    Without matrix products, which round the last rows otherwise: equal rows are to tie.
+    """
+    first, biases, out_weights, out_bias = (part.astype(inputs.dtype) for part in weights)
+    hidden = np.tile(biases, (len(inputs), 1))
+    for column, of_column in zip(inputs.T, first.T, strict=True):
+        hidden += column[:, None] * of_column
+    np.maximum(hidden, 0, out=hidden)
+    hidden *= out_weights
+    result: Floats = hidden.sum(axis=1) + out_bias
+    return result
 
 
 class Patience:
@@ -135,7 +116,7 @@ def seen(settings: Settings, classes: int) -> int:
     return settings.k
 
 
-def fit(scores: Float32, member: Bool, settings: Settings, seed: int) -> SalemAttack:
+def fit(scores: Float32, member: Bool, settings: Settings, seed: int) -> FittedAttack:
     """Train the network on the shadow model's scores with binary cross-entropy.
 
     Where all scores are the same there is nothing to learn, and every image gets 0.5.
@@ -154,8 +135,8 @@ def fit(scores: Float32, member: Bool, settings: Settings, seed: int) -> SalemAt
                 nn.init.zeros_(parameter)
         else:
             train(network, inputs, labels, settings)
-    weights = tuple(parameter.detach().numpy() for parameter in network.parameters())
-    return SalemAttack(weights, fewer=k < settings.k)
+    weights = [parameter.detach().numpy() for parameter in network.parameters()]
+    return attack_of(weights, fewer=k < settings.k)
 
 
 def train(network: "nn.Sequential", inputs: "Tensor", labels: "Tensor", settings: Settings) -> None:

@@ -165,7 +165,11 @@ def parse_results(stream: Any) -> pd.DataFrame:
     # A set may be called None or NA, and Python's numbers are those that were written.
     numbers = dict.fromkeys(("value", "low", "high"), lambda text: float(text or "nan"))
     found = pd.read_csv(
-        stream, keep_default_na=False, na_values={"n": [""]}, converters=numbers, dtype={"n": "Int64"}
+        stream,
+        keep_default_na=False,
+        na_values={"n": [""]},
+        converters=numbers,
+        dtype={"n": "Int64"},
     )
     missing = [name for name in COLUMNS if name not in found]
     if missing:

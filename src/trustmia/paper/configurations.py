@@ -17,7 +17,13 @@ from trustmia.program import OneLineParser
 FOLDER = Path("configurations")
 Changes = dict[str, Any]
 
+WITHOUT_REFERENCES: Changes = {
+    "references.count": 0,
+    "attack.methods": ["threshold", "entropy", "salem"],
+}
+
 CIFAR10: Changes = {
+    **WITHOUT_REFERENCES,
     "seed": 42,
     "dataset.name": "cifar10",
     "dataset.size": 32,
@@ -31,7 +37,6 @@ CIFAR10: Changes = {
     "split.attack_members": 2500,
     "split.attack_nonmembers": 2500,
     "train.epochs": 100,
-    "references.count": 0,
     "train.batch_size": 64,
     "train.lr": 0.01,
     "train.precision": "fp32",
@@ -57,6 +62,7 @@ CIFAR10: Changes = {
 }
 
 STANFORD_DOGS: Changes = {
+    **WITHOUT_REFERENCES,
     "seed": 42,
     "dataset.name": "stanford_dogs",
     "dataset.size": 224,
@@ -74,7 +80,6 @@ STANFORD_DOGS: Changes = {
     "train.initial_weights": "resnet50-0676ba61.pth",
     "train.augmentation": "rotate_crop_flip",
     "train.epochs": 100,
-    "references.count": 0,
     "train.batch_size": 64,
     "train.lr": 0.01,
     "train.precision": "fp32",
