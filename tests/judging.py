@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from trustmia.image_sets import HELD_OUT, MEMBERS
 from trustmia.measures.bootstrap import Interval
-from trustmia.measures.metrics import RANKINGS, TRANSFERS, realised
+from trustmia.measures.metrics import RANKINGS, THRESHOLDS, realised
 from trustmia.measures.table import judge as judged
 
 Floats = npt.NDArray[np.float64]
@@ -39,14 +39,18 @@ def judge(
 ) -> Judgement:
     """Judge scores, float64 [N]; `sets` are those of further non-members."""
     groups = {MEMBERS: scores[member], HELD_OUT: scores[~member], **sets}
-    rows = {key: value for key, value, _ in judged(groups, HELD_OUT, resamples, seed)}
+    rows = {(row.set, row.metric): row for row in judged(groups, HELD_OUT, resamples, seed)}
+    both = {
+        key: None if row.low is None or row.high is None else (row.low, row.high)
+        for key, row in rows.items()
+    }
     names = [HELD_OUT, *sets]
     return Judgement(
         {key: rows[HELD_OUT, key].value for key in METRICS},
         {key: rows[HELD_OUT, realised(key)].value for key in FPRS},
-        {key: rows[HELD_OUT, key].interval for key in METRICS},
-        {point: {name: rows[name, point].value for name in names} for point in TRANSFERS},
-        {point: {name: rows[name, point].interval for name in names} for point in TRANSFERS},
+        {key: both[HELD_OUT, key] for key in METRICS},
+        {point: {name: rows[name, point].value for name in names} for point in THRESHOLDS},
+        {point: {name: both[name, point] for name in names} for point in THRESHOLDS},
     )
 
 

@@ -9,13 +9,14 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from tests.attacking import LEARNED, attack
 from trustmia.arrays import Float32
 from trustmia.attacks.outcome import AttackRun, AttackScores
 from trustmia.errors import UserError
 from trustmia.image_sets import HELD_OUT, IMAGE_SETS, MEMBERS, SPARE_COLOURS, colours
-from trustmia.measures.metrics import DECISIONS, RANKINGS, TRANSFERS, Metric
+from trustmia.measures.metrics import DECISIONS, RANKINGS, Metric
 from trustmia.measures.table import COLUMNS, measure, read_results, write_results
 from trustmia.measures.views import (
     decision_tables,
@@ -102,13 +103,18 @@ def test_each_set_is_ranked_by_itself_where_it_is_asked_for(said: AttackRun) -> 
     for name in sets:
         alone = measure(said, 0, 7, against=[name])
         assert rankings(alone)[name] == found[name]
+        for attack_name, form in said.forms.items():
+            member = np.repeat([True, False], [len(form.groups[g]) for g in (MEMBERS, name)])
+            scores = form.ranking[np.concatenate([form.groups[MEMBERS], form.groups[name]])]
+            by_hand = pytest.approx(roc_auc_score(member, scores))
+            assert found[name][attack_name]["auroc"] == by_hand
     with_intervals = ranking_entries(measure(said, 20, 7))["salem"]
     assert with_intervals["ci95"]["auroc"] is not None
     assert with_intervals["auroc"] == found[HELD_OUT]["salem"]["auroc"]
 
 
 def test_every_metric_says_what_it_is() -> None:
-    for metrics in (DECISIONS, RANKINGS, TRANSFERS):
+    for metrics in (DECISIONS, RANKINGS):
         for key, metric in metrics.items():
             assert metric.title and metric.definition.endswith("."), key
             assert metric.counts in ("members", "set", "both"), key

@@ -9,12 +9,12 @@ import pandas as pd
 from trustmia.attacks import form_title, forms_in_order
 from trustmia.image_sets import FAKE, HELD_OUT, in_order
 from trustmia.image_sets import title as set_title
+from trustmia.measures.metrics import STRICT
 
 # An attack is fooled by a set if it calls at least this share of it members.
 FOOLED = 0.5
 # Below this, recall minus FPR on held-out images hardly tells the two apart.
 TELLS_APART = 0.25
-STRICT = "tpr_at_1pct_fpr"
 
 
 @dataclass(frozen=True)

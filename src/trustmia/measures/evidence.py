@@ -108,7 +108,9 @@ class Ranking:
         return self._reached(self.fpr, self._place(limit), self.fpr[:, 1], limit)
 
     def share_at(self, limit: float, name: str) -> Float64:
-        """Return the share of a further set above that threshold, float64 [B]; NaN alike."""
+        """Return the share of any set above that threshold, float64 [B]; NaN alike."""
+        if name not in self.called:
+            return self.fpr_at(limit)
         called, above = self.called[name], self.above[name]
         found = self._reached(called, above[self._place(limit)], called[:, above[1]], limit)
         return found / called[:, -1]
@@ -138,25 +140,6 @@ class Ranking:
         found = np.take_along_axis(rates, at, axis=1)[:, 0]
         some = (self._place(limit)[:, 0] > 0) | (self.resampled & (largest == 0))
         return np.where(some & (limit * self.nonmembers >= 1), found, np.nan)
-
-
-@dataclass(frozen=True)
-class AtThresholds:
-    """A set at the thresholds that a ranking gives.
-
-    Attributes:
-        ranking: Of members and held-out images.
-        name: Any non-member set.
-    """
-
-    ranking: Ranking
-    name: str
-
-    def called(self, limit: float) -> Float64:
-        """Return the share called members where at most so many held-out images are: [B]."""
-        ranking = self.ranking
-        own = self.name == HELD_OUT
-        return ranking.fpr_at(limit) if own else ranking.share_at(limit, self.name)
 
 
 class RankedImages:

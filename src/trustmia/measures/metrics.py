@@ -13,13 +13,15 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 
 from trustmia.arrays import Float64
-from trustmia.measures.evidence import AtThresholds, Decided, Ranking
+from trustmia.measures.evidence import Decided, Ranking
 from trustmia.measures.roc import area_under
 
 Evidence = TypeVar("Evidence")
 Counted = Literal["members", "set", "both"]
 # What begins the key of a metric of the paper's tables that has the name of a ranking's.
 PAPER = "paper_"
+# The ranking's metric that short summaries name.
+STRICT = "tpr_at_1pct_fpr"
 
 
 @dataclass(frozen=True)
@@ -181,19 +183,19 @@ RANKINGS: dict[str, Metric[Ranking]] = {
 }
 
 
-def _called_at(limit: float) -> Metric[AtThresholds]:
+# Of every set, at thresholds that held-out images give: the share of these called members.
+THRESHOLDS = {"fpr_at_5pct": 0.05, "fpr_at_1pct": 0.01}
+
+
+def called_at(limit: float, name: str) -> Metric[Ranking]:
+    """Return the metric of a set at one of these thresholds."""
     return Metric(
         f"share called members at {limit:.0%} FPR",
         f"Share of the set called members at the threshold of the largest TPR with at most "
         f"{limit:.0%} FPR on held-out images.",
-        lambda said: said.called(limit),
+        lambda said: said.share_at(limit, name),
         "set",
     )
-
-
-# Of every set, at thresholds that held-out images give.
-THRESHOLDS = {"fpr_at_5pct": 0.05, "fpr_at_1pct": 0.01}
-TRANSFERS = {key: _called_at(limit) for key, limit in THRESHOLDS.items()}
 
 
 def public(key: str) -> str:

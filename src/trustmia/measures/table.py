@@ -12,9 +12,9 @@ from trustmia.arrays import Float64
 from trustmia.attacks.outcome import AttackRun, AttackScores
 from trustmia.errors import UserError
 from trustmia.image_sets import HELD_OUT, MEMBERS
-from trustmia.measures.bootstrap import Interval, draws, interval
-from trustmia.measures.evidence import AtThresholds, DecidedImages, RankedImages, Ranking
-from trustmia.measures.metrics import DECISIONS, RANKINGS, TRANSFERS, Metric
+from trustmia.measures.bootstrap import draws, interval
+from trustmia.measures.evidence import DecidedImages, RankedImages
+from trustmia.measures.metrics import DECISIONS, RANKINGS, THRESHOLDS, Metric, called_at
 
 KEYS = ["attack", "set", "metric"]
 COLUMNS = dict.fromkeys(KEYS, "str") | dict.fromkeys(("value", "low", "high"), "float64")
@@ -25,15 +25,15 @@ TIES, UNSCORED = "ties", "unscored"
 Said = TypeVar("Said")
 
 
-class Value(NamedTuple):
-    """A metric's value and its 95% interval; None where there is none."""
+class Row(NamedTuple):
+    """A row of the table, of one attack; None is what there is not."""
 
+    set: str
+    metric: str
     value: float | None
-    interval: Interval | None
-
-
-# Set and metric, its value, and the number of images that it rests on.
-Row = tuple[tuple[str, str], Value, int | None]
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
 
 
 def measure(
@@ -52,15 +52,15 @@ def measure(
     Returns:
         One row per attack (form), set and metric: of `metrics`' `DECISIONS`, if the attack learns
         any, of `RANKINGS` for the sets of `against`, and, where held-out images are among them, of
-        `TRANSFERS` for all sets; and `TIES`, `UNSCORED`, and what an attack learned, with an empty
+        `THRESHOLDS` for all sets; and `TIES`, `UNSCORED`, and what an attack learned, with an empty
         set. Rates are fractions. `value` is NaN where it cannot be had, and so are `low` and
         `high`, the 95% percentile interval; `n` is the number of images that it rests on.
     """
-    rows: list[tuple[Any, ...]] = []
-    for form, said in run.forms.items():
-        for (name, metric), (value, both), n in _measured(said, resamples, seed, against):
-            low, high = both or (None, None)
-            rows.append((form, name, metric, value, low, high, n))
+    rows = [
+        (form, *row)
+        for form, said in run.forms.items()
+        for row in _measured(said, resamples, seed, against)
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
@@ -68,12 +68,12 @@ def _measured(
     said: AttackScores, resamples: int, seed: int, against: Collection[str]
 ) -> Iterator[Row]:
     for name, learned in said.learned.items():
-        yield ("", name), Value(learned, None), None
+        yield Row("", name, learned)
     members = said.groups[MEMBERS]
     for name, rows in said.groups.items():
         if said.decisions is None:
             unscored = float(np.isnan(said.scores[rows]).sum())
-            yield (name, UNSCORED), Value(unscored, None), len(rows)
+            yield Row(name, UNSCORED, unscored, n=len(rows))
         elif name != MEMBERS:
             decided = DecidedImages(said.decisions, members, rows, name)
             metrics = {(name, key): metric for key, metric in DECISIONS.items()}
@@ -82,7 +82,7 @@ def _measured(
     for name, values in ranked.items():
         if name != MEMBERS:
             ties = float((values == values.max()).sum())
-            yield (name, TIES), Value(ties, None), len(values)
+            yield Row(name, TIES, ties, n=len(values))
     for name in against:
         if name in ranked:
             yield from judge(ranked, name, resamples if len(against) == 1 else 0, seed)
@@ -98,25 +98,18 @@ def judge(groups: Mapping[str, Float64], against: str, resamples: int, seed: int
         seed: Seed of its draws, and of the halves of balanced accuracy.
 
     Yields:
-        (set, metric), value and interval, and the number of images, of `RANKINGS` for the set and,
-        if it is that of held-out images, of `TRANSFERS` for all sets.
+        The rows of `RANKINGS` for the set and, if it is that of held-out images, of `THRESHOLDS`
+        for all sets.
     """
     metrics = {(against, key): metric for key, metric in RANKINGS.items()}
     if against == HELD_OUT:
         for name in groups:
             if name != MEMBERS:
-                metrics |= {(name, key): _at(m, name) for key, m in TRANSFERS.items()}
+                metrics |= {(name, key): called_at(at, name) for key, at in THRESHOLDS.items()}
     else:
         groups = {name: groups[name] for name in (MEMBERS, against)}
     images = RankedImages(groups, against, seed)
     yield from _values(metrics, images.drawn, images.sizes, resamples, seed)
-
-
-def _at(metric: Metric[AtThresholds], name: str) -> Metric[Ranking]:
-    def value(ranking: Ranking) -> Float64:
-        return metric.value(AtThresholds(ranking, name))
-
-    return Metric(metric.title, metric.definition, value, metric.counts, metric.interval)
 
 
 def _values(
@@ -146,9 +139,9 @@ def _values(
             values.append(metrics[place].value(evidence))
     for (name, key), point in points.items():
         n = {"members": sizes[MEMBERS], "set": sizes[name], "both": sizes[MEMBERS] + sizes[name]}
-        both = interval(resampled.get((name, key), []))
+        low, high = interval(resampled.get((name, key), [])) or (None, None)
         value = None if np.isnan(point) else point
-        yield (name, key), Value(value, both), n[metrics[name, key].counts]
+        yield Row(name, key, value, low, high, n[metrics[name, key].counts])
 
 
 def write_results(path: Path, results: pd.DataFrame) -> None:

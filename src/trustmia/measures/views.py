@@ -9,7 +9,7 @@ from tabulate import tabulate
 from trustmia.attacks import form_title
 from trustmia.image_sets import HELD_OUT, MEMBERS
 from trustmia.measures.bootstrap import Interval
-from trustmia.measures.metrics import DECISIONS, RANKINGS, THRESHOLDS, TRANSFERS, public, realised
+from trustmia.measures.metrics import DECISIONS, RANKINGS, STRICT, THRESHOLDS, public, realised
 from trustmia.measures.table import TIES, UNSCORED
 
 # Columns of the paper's result files, and the metric each shows.
@@ -25,7 +25,6 @@ COLUMNS = {
     "FN_MMPS": "fn_mmps",
     "TN_MMPS": "tn_mmps",
 }
-STRICT = "tpr_at_1pct_fpr"
 NOTE = (
     "In brackets: 95% bootstrap interval over images, with the models as they are; it does not "
     "cover what another seed changes."
@@ -169,7 +168,7 @@ def ranking_entries(results: pd.DataFrame) -> dict[str, dict[str, Any]]:
         entries[attack] = {"title": form_title(attack)} | _ranking(metrics)
         resampled = [key for key, metric in RANKINGS.items() if metric.interval]
         entries[attack]["ci95"] = {key: metrics[key].interval for key in resampled}
-        for point in TRANSFERS:
+        for point in THRESHOLDS:
             entries[attack][point] = {
                 name: {"fpr": found[point].value, "ci95": found[point].interval}
                 for name, found in sets.items()
@@ -242,7 +241,7 @@ def _at(metrics: dict[str, Cell], key: str) -> str:
 
 
 def rates_table(results: pd.DataFrame, style: str, point: str = "fpr_at_5pct") -> str:
-    """Return what share of each further set each attack calls members; `point`: of `TRANSFERS`.
+    """Return what share of each further set each attack calls members; `point`: of `THRESHOLDS`.
 
     Attacks that judge no further set are left out.
     """

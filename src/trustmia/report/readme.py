@@ -11,15 +11,8 @@ from tabulate import tabulate
 from trustmia import files, paths
 from trustmia.errors import UserError
 from trustmia.freshness import remark, require_current, require_tracked
+from trustmia.measures import views
 from trustmia.measures.table import read_metrics, read_results
-from trustmia.measures.views import (
-    NOTE,
-    Cell,
-    decision_tables,
-    ranking_table,
-    rates_table,
-    with_interval,
-)
 from trustmia.report.summary import of_one_run, summarise, variant_title
 from trustmia.study.store import FOLDER as STUDY
 from trustmia.study.store import read_study
@@ -43,7 +36,7 @@ def result_table(style: str) -> str:
 
     A remark on standard error says if parameters, code or data have changed since.
     """
-    table = decision_tables(read_results(), style)
+    table = views.decision_tables(read_results(), style)
     remark([paths.RESULTS])
     return table
 
@@ -74,7 +67,7 @@ def study_table(style: str) -> str:
 def _mean(table: pd.DataFrame, key: tuple[str, ...]) -> str:
     value, low, high = table.loc[key] if key in table.index else (np.nan,) * 3
     both = None if np.isnan(low) else (low, high)
-    return with_interval(Cell(None if np.isnan(value) else value, both, 0))
+    return views.with_interval(views.Cell(None if np.isnan(value) else value, both, 0))
 
 
 def model_table(style: str) -> str:
@@ -114,7 +107,7 @@ def answer(style: str) -> str:
     read_results()
     # Of one run alone, nothing that is said depends on its seed.
     run = summarise(of_one_run(workspace_tables(), seed=0))
-    note = f" {NOTE}" if run.has_intervals else ""
+    note = f" {views.NOTE}" if run.has_intervals else ""
     return f"**{run.answer.verdict}** {' '.join(run.answer.sentences)}{note}"
 
 
@@ -130,9 +123,9 @@ def bench_lines(style: str) -> str:
 TABLES = {
     "answer": answer,
     "bench": bench_lines,
-    "results": lambda style: decision_tables(read_results(), style),
-    "ranking": lambda style: ranking_table(read_results(), style),
-    "rates": lambda style: rates_table(read_results(), style),
+    "results": lambda style: views.decision_tables(read_results(), style),
+    "ranking": lambda style: views.ranking_table(read_results(), style),
+    "rates": lambda style: views.rates_table(read_results(), style),
     "study": study_table,
     "models": model_table,
     "generator": generator_table,

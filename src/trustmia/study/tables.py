@@ -11,7 +11,7 @@ import pandas as pd
 
 from trustmia import paths
 from trustmia.image_sets import FAKE, HELD_OUT
-from trustmia.measures.metrics import DECISIONS, RANKINGS, TRANSFERS, public
+from trustmia.measures.metrics import DECISIONS, RANKINGS, THRESHOLDS, public
 from trustmia.measures.table import COLUMNS as RESULT_COLUMNS
 from trustmia.measures.table import KEYS, parse_results
 
@@ -97,19 +97,11 @@ def attacks_table(read: Read) -> pd.DataFrame:
     of a decision's, it tells more apart than the float32 scores of the paper's table.
     """
     results = _results(read)
-    kept = results[results["metric"].isin([*_decided(), *RANKINGS, *TRANSFERS])]
+    decided = [key for key, metric in DECISIONS.items() if metric.interval]
+    kept = results[results["metric"].isin([*decided, *RANKINGS, *THRESHOLDS])]
     found = kept.assign(metric=kept["metric"].map(public))
     coarse = found.duplicated(KEYS, keep=False) & (found["metric"] != kept["metric"])
     return _typed("attacks", found[~coarse])
-
-
-def decision_names() -> list[str]:
-    """Return the names of the decisions' metrics in these tables."""
-    return [public(key) for key in _decided()]
-
-
-def _decided() -> list[str]:
-    return [key for key, metric in DECISIONS.items() if metric.interval]
 
 
 def _results(read: Read) -> pd.DataFrame:
