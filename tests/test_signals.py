@@ -21,7 +21,7 @@ from tests.attacking import COMPARED, COMPARING, attack
 from tests.helpers import REFERENCE, ROOT, run
 from trustmia import files
 from trustmia.attacks import ATTACKS, lira, rmia
-from trustmia.attacks.base import Need
+from trustmia.attacks.base import Need, Refused
 from trustmia.attacks.outcome import AttackRun, AttackScores, Comparison
 from trustmia.attacks.rmia import TUNED_A, offline_prior, share_exceeded
 from trustmia.commands.audit import Order, audit_signals
@@ -34,6 +34,7 @@ from trustmia.signals.comparison import compare
 from trustmia.signals.container import Signals
 from trustmia.signals.many_models import CONVERSIONS, ManyModels, ModelOutputs, read_signals
 from trustmia.signals.rounding import Rounding
+from trustmia.signals.scores import ScoreSet
 from trustmia.signals.sides import as_many_as, equal_sides, unrelated
 from trustmia.signals.summaries import Summary, in_order, median_of, summarise
 
@@ -1638,6 +1639,39 @@ def test_impossible_options_are_named_in_one_line(
     said = capsys.readouterr().err
     assert ended.value.code == 2 and told in said and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_one_run_takes_scores_and_signals_and_says_what_it_left_out(tmp_path: Path) -> None:
+    content = arrays(models=8)
+    models = read_signals(save(tmp_path / "signals.npz", content))
+    target, shadow = (
+        ScoreSet(
+            softmax(content["logits"][model], axis=-1),
+            content["labels"],
+            content["member"][model],
+            ("members", "original"),
+            np.where(content["member"][model], 0, 1).astype(np.int32),
+        )
+        for model in (0, 2)
+    )
+    names = ["loss", "threshold", "rmia"]
+    said = attack(Signals(target, shadow, models), names, {"rmia": {"a": 0.5}})
+    assert list(said.forms) == ["loss", "threshold", "rmia_online", "rmia_offline"]
+    assert not said.left_out and said.comparison is not None
+    decided = {name for name, form in said.forms.items() if form.decisions is not None}
+    assert decided == {"threshold"}
+    assert said.forms["rmia_offline"].learned == {"rmia_a": 0.5}
+    for form in said.forms.values():
+        assert np.array_equal(form.groups["members"], np.flatnonzero(content["member"][0]))
+        assert np.array_equal(form.groups["original"], np.flatnonzero(~content["member"][0]))
+    alone = attack(Signals(models=models), names)
+    assert alone.left_out == {"threshold": "no shadow model"}
+    alone = attack(Signals(target, shadow), names)
+    reason = "no signals of many models"
+    assert alone.left_out == {"loss": reason, "rmia": reason} and alone.comparison is None
+    with pytest.raises(Refused, match="none is possible: loss") as refused:
+        attack(Signals(target, shadow), ["loss"])
+    assert refused.value.key == "methods"
 
 
 def test_attacks_that_the_signals_do_not_allow_are_left_out_and_told(tmp_path: Path) -> None:

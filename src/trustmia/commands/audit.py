@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import ValidationError, create_model
 
 from trustmia import files
-from trustmia.attacks import ATTACKS, form_title
+from trustmia.attacks import ATTACKS
 from trustmia.attacks.base import Need, Refused
 from trustmia.attacks.outcome import AttackRun
 from trustmia.attacks.run import run_attacks
@@ -231,7 +231,7 @@ def audit_scores(shadow: Path, target: Path, order: Order) -> str:
         files.write_table(fresh / "attack_results.csv", views.paper_table(results), "%.6f")
         for attack, rocs in roc_curves(found).items():
             files.write_table(fresh / f"roc_{attack}.csv", roc_table(rocs), "%.7f")
-            draw_rocs(fresh / f"roc_{attack}.png", f"{form_title(attack)} Attack", rocs)
+            draw_rocs(fresh / f"roc_{attack}.png", f"{found.forms[attack].title} Attack", rocs)
     notes = notes_of_scores(signals, found, (shadow, target))
     if order.resamples and not few:
         notes.append(f"No intervals: the target has more than {MOST_ROWS:,} images.")
