@@ -102,7 +102,7 @@ def score(name: str, found: Summary, population: Summary | None, **changes: Any)
 
 def audit(path: Path, names: Sequence[str], out: Path, target: int = 0, resamples: int = 0) -> str:
     settings = {name: ATTACKS[name].settings() for name in names}
-    return audit_signals(path, target, Order(names, settings, out, resamples, seed=0))
+    return audit_signals(path, target, Order(settings, out, resamples, seed=0))
 
 
 # Numbers
