@@ -230,12 +230,10 @@ def test_median_over_a_mask_is_that_of_each_image_alone(
         np.testing.assert_array_equal(found[i], expected)
 
 
-class InMemory:
-    def __init__(self, phi: Floats) -> None:
-        self.phi, self.views, self.width = phi, phi.shape[2], phi[:, 0].size
-
-    def confidences(self, rows: slice) -> Floats:
-        return self.phi[:, rows]
+def in_memory(phi: Floats) -> ModelOutputs:
+    """Return models that say confidences, float64 [M, N, A]."""
+    unused = np.zeros(phi.shape[1], np.int64)
+    return ModelOutputs(list(phi), lambda block, _: block, unused, phi.shape[2], "", single=True)
 
 
 def summaries(content: Arrays, target: int = 0) -> tuple[Summary, Summary]:
@@ -251,7 +249,7 @@ def summaries(content: Arrays, target: int = 0) -> tuple[Summary, Summary]:
     ):
         phi = confidence.from_logits(values, labels)
         references = np.delete(np.arange(len(phi)), target)
-        parts.append(summarise(InMemory(phi), member, target, references))
+        parts.append(summarise(in_memory(phi), member, target, references))
     return parts[0], parts[1]
 
 
@@ -262,7 +260,7 @@ def test_any_number_of_models_that_say_the_same_are_one_model(
 ) -> None:
     block = np.full((1 + inside + outside, 1, 2), phi)
     member = np.arange(len(block))[:, None] <= inside
-    found = summarise(InMemory(block), member, 0, np.arange(1, len(block)))
+    found = summarise(in_memory(block), member, 0, np.arange(1, len(block)))
     for side, models in ((found.inside, inside), (found.outside, outside)):
         assert side.count == models and (side.median == phi).all() and (side.std == 0).all()
         assert (side.log_probability == confidence.log_probability(block[0])).all()
@@ -589,8 +587,7 @@ def null_signals(
     def shown(count: int) -> ModelOutputs:
         phi = rng.normal(0, 2, count) + rng.normal(size=(models, count))
         phi += np.where(np.arange(models) == 1, surer, 0.0)[:, None]
-        labels = np.zeros(count, np.int64)
-        return ModelOutputs(list(phi), lambda block, _: block, labels, 1, "null", single=True)
+        return in_memory(phi[:, :, None])
 
     names = tuple(map(str, range(models)))
     return ManyModels(shown(images), member, shown(60), slice(0, images), "null", names, {})
