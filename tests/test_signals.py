@@ -22,7 +22,7 @@ from tests.helpers import REFERENCE, ROOT, run
 from tests.judging import ranking_metrics, rate_by_hand
 from trustmia import files
 from trustmia.attacks import ATTACKS, lira, rmia
-from trustmia.attacks.base import Need
+from trustmia.attacks.base import Need, Refused
 from trustmia.attacks.outcome import AttackRun, AttackScores, Comparison
 from trustmia.attacks.rmia import TUNED_A, offline_prior, share_exceeded
 from trustmia.commands.audit import Order, audit_signals
@@ -33,6 +33,7 @@ from trustmia.signals.comparison import compare
 from trustmia.signals.container import Signals
 from trustmia.signals.many_models import CONVERSIONS, ManyModels, ModelOutputs, read_signals
 from trustmia.signals.rounding import Rounding
+from trustmia.signals.scores import ScoreSet
 from trustmia.signals.sides import as_many_as, equal_sides, unrelated
 from trustmia.signals.summaries import Summary, in_order, median_of, summarise
 
@@ -100,7 +101,7 @@ def score(name: str, found: Summary, population: Summary | None, **changes: Any)
 
 def audit(path: Path, names: Sequence[str], out: Path, target: int = 0, resamples: int = 0) -> str:
     settings = {name: ATTACKS[name].settings() for name in names}
-    return audit_signals(path, target, Order(names, settings, out, resamples, seed=0))
+    return audit_signals(path, target, Order(settings, out, resamples, seed=0))
 
 
 # Numbers
@@ -228,12 +229,10 @@ def test_median_over_a_mask_is_that_of_each_image_alone(
         np.testing.assert_array_equal(found[i], expected)
 
 
-class InMemory:
-    def __init__(self, phi: Floats) -> None:
-        self.phi, self.views, self.width = phi, phi.shape[2], phi[:, 0].size
-
-    def confidences(self, rows: slice) -> Floats:
-        return self.phi[:, rows]
+def in_memory(phi: Floats) -> ModelOutputs:
+    """Return models that say confidences, float64 [M, N, A]."""
+    unused = np.zeros(phi.shape[1], np.int64)
+    return ModelOutputs(list(phi), lambda block, _: block, unused, phi.shape[2], "", single=True)
 
 
 def summaries(content: Arrays, target: int = 0) -> tuple[Summary, Summary]:
@@ -249,7 +248,7 @@ def summaries(content: Arrays, target: int = 0) -> tuple[Summary, Summary]:
     ):
         phi = confidence.from_logits(values, labels)
         references = np.delete(np.arange(len(phi)), target)
-        parts.append(summarise(InMemory(phi), member, target, references))
+        parts.append(summarise(in_memory(phi), member, target, references))
     return parts[0], parts[1]
 
 
@@ -260,7 +259,7 @@ def test_any_number_of_models_that_say_the_same_are_one_model(
 ) -> None:
     block = np.full((1 + inside + outside, 1, 2), phi)
     member = np.arange(len(block))[:, None] <= inside
-    found = summarise(InMemory(block), member, 0, np.arange(1, len(block)))
+    found = summarise(in_memory(block), member, 0, np.arange(1, len(block)))
     for side, models in ((found.inside, inside), (found.outside, outside)):
         assert side.count == models and (side.median == phi).all() and (side.std == 0).all()
         assert (side.log_probability == confidence.log_probability(block[0])).all()
@@ -587,8 +586,7 @@ def null_signals(
     def shown(count: int) -> ModelOutputs:
         phi = rng.normal(0, 2, count) + rng.normal(size=(models, count))
         phi += np.where(np.arange(models) == 1, surer, 0.0)[:, None]
-        labels = np.zeros(count, np.int64)
-        return ModelOutputs(list(phi), lambda block, _: block, labels, 1, "null", single=True)
+        return in_memory(phi[:, :, None])
 
     names = tuple(map(str, range(models)))
     return ManyModels(shown(images), member, shown(60), slice(0, images), "null", names, {})
@@ -1446,6 +1444,39 @@ def test_impossible_options_are_named_in_one_line(
     said = capsys.readouterr().err
     assert ended.value.code == 2 and told in said and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_one_run_takes_scores_and_signals_and_says_what_it_left_out(tmp_path: Path) -> None:
+    content = arrays(models=8)
+    models = read_signals(save(tmp_path / "signals.npz", content))
+    target, shadow = (
+        ScoreSet(
+            softmax(content["logits"][model], axis=-1),
+            content["labels"],
+            content["member"][model],
+            ("members", "original"),
+            np.where(content["member"][model], 0, 1).astype(np.int32),
+        )
+        for model in (0, 2)
+    )
+    names = ["loss", "threshold", "rmia"]
+    said = attack(Signals(target, shadow, models), names, {"rmia": {"a": 0.5}})
+    assert list(said.forms) == ["loss", "threshold", "rmia_online", "rmia_offline"]
+    assert not said.left_out and said.comparison is not None
+    decided = {name for name, form in said.forms.items() if form.decisions is not None}
+    assert decided == {"threshold"}
+    assert said.forms["rmia_offline"].learned == {"rmia_a": 0.5}
+    for form in said.forms.values():
+        assert np.array_equal(form.groups["members"], np.flatnonzero(content["member"][0]))
+        assert np.array_equal(form.groups["original"], np.flatnonzero(~content["member"][0]))
+    alone = attack(Signals(models=models), names)
+    assert alone.left_out == {"threshold": "no shadow model"}
+    alone = attack(Signals(target, shadow), names)
+    reason = "no signals of many models"
+    assert alone.left_out == {"loss": reason, "rmia": reason} and alone.comparison is None
+    with pytest.raises(Refused, match="none is possible: loss") as refused:
+        attack(Signals(target, shadow), ["loss"])
+    assert refused.value.key == "methods"
 
 
 def test_attacks_that_the_signals_do_not_allow_are_left_out_and_told(tmp_path: Path) -> None:

@@ -299,7 +299,8 @@ def _impossible_attacks(params: Params) -> str | None:
         return f"attack.methods: holds none of {', '.join(learn)}; allowed: at least one of them"
     if params.references.count:
         return None
-    alone = [name for name, attack in ATTACKS.items() if not attack.always_needs(Need.OUT_MODELS)]
+    models = Need.IN_MODELS, Need.OUT_MODELS
+    alone = [name for name, attack in ATTACKS.items() if not attack.always_needs(*models)]
     for name in params.attack.methods:
         if name not in alone:
             return (

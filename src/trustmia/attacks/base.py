@@ -218,6 +218,6 @@ class Attack:
         names = None if self.chosen is None else self.chosen(settings, models)
         return [form for form in self.forms if names is None or form.name in names]
 
-    def always_needs(self, needs: Need) -> bool:
-        """Say whether each of its forms looks at something."""
-        return all(needs in form.needs for form in self.forms)
+    def always_needs(self, *needs: Need) -> bool:
+        """Say whether each of its forms looks at one of these."""
+        return all(form.needs.intersection(needs) for form in self.forms)

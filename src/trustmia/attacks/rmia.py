@@ -8,7 +8,7 @@ itself, in which the share of a single view never falls.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -100,7 +100,7 @@ Ratio = Callable[[Summary, Settings], Float64]
 
 
 def _form(
-    name: str, title: str, side: set[Need], ratio: Ratio, of_population: Ratio, tells_a: bool
+    name: str, title: str, ratio: Ratio, of_population: Ratio, *needs: Need, **more: Any
 ) -> ComparedForm:
     def score(x: Summary, z: Summary | None, settings: Settings) -> Float64:
         assert z is not None
@@ -109,17 +109,18 @@ def _form(
     def tie_break(x: Summary, z: Summary | None, settings: Settings) -> Float64:
         return np.log(ratio(x, settings)).mean(axis=1)
 
-    def learned(settings: Settings) -> dict[str, float | None]:
-        return {"rmia_a": settings.a} if tells_a and settings.a != "tune" else {}
-
-    needs = frozenset(side | {Need.OUT_MODELS, Need.POPULATION})
-    return ComparedForm(name, title, needs, score, tie_break=tie_break, learned=learned)
+    every = frozenset({Need.OUT_MODELS, Need.POPULATION, *needs})
+    return ComparedForm(name, title, every, score, tie_break=tie_break, **more)
 
 
-ONLINE = _form(
-    "rmia_online", "RMIA", {Need.IN_MODELS}, online_ratio, population_ratio, tells_a=False
+ONLINE = _form("rmia_online", "RMIA", online_ratio, population_ratio, Need.IN_MODELS)
+OFFLINE = _form(
+    "rmia_offline",
+    "RMIA offline",
+    offline_ratio,
+    offline_ratio,
+    learned=lambda settings: {"rmia_a": settings.a},
 )
-OFFLINE = _form("rmia_offline", "RMIA offline", set(), offline_ratio, offline_ratio, tells_a=True)
 
 
 def tuned(settings: Settings, signals: "ManyModels", target: int) -> Settings:

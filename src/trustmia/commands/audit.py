@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import ValidationError, create_model
 
 from trustmia import files
-from trustmia.attacks import ATTACKS, form_title
+from trustmia.attacks import ATTACKS
 from trustmia.attacks.base import Need, Refused
 from trustmia.attacks.outcome import AttackRun
 from trustmia.attacks.run import run_attacks
@@ -117,14 +117,12 @@ class Order:
     """What is asked of an audit.
 
     Attributes:
-        attacks: Names of attacks.
-        settings: Each attack's own.
+        settings: Of each attack that is to run.
         out: Folder for the results, which need not exist.
         resamples: Resamples of the bootstrap; 0 for no intervals.
         seed: Seed of all random choices.
     """
 
-    attacks: Sequence[str]
     settings: Mapping[str, Section]
     out: Path
     resamples: int
@@ -143,7 +141,7 @@ def run(options: argparse.Namespace) -> None:
         names = [name.strip() for name in options.attacks.split(",") if name.strip()]
     _check(names, options)
     settings = read_settings(options.set_param, names)
-    order = Order(names, settings, options.out, options.resamples, options.seed)
+    order = Order(settings, options.out, options.resamples, options.seed)
     if options.signals is None:
         print(audit_scores(options.shadow, options.target, order))
     else:
@@ -231,7 +229,7 @@ def audit_scores(shadow: Path, target: Path, order: Order) -> str:
         files.write_table(fresh / "attack_results.csv", views.paper_table(results), "%.6f")
         for attack, rocs in roc_curves(found).items():
             files.write_table(fresh / f"roc_{attack}.csv", roc_table(rocs), "%.7f")
-            draw_rocs(fresh / f"roc_{attack}.png", f"{form_title(attack)} Attack", rocs)
+            draw_rocs(fresh / f"roc_{attack}.png", f"{found.forms[attack].title} Attack", rocs)
     notes = notes_of_scores(signals, found, (shadow, target))
     if order.resamples and not few:
         notes.append(f"No intervals: the target has more than {MOST_ROWS:,} images.")
@@ -265,7 +263,7 @@ def audit_signals(path: Path, target: int, order: Order) -> str:
     with _folder_of_results(order.out) as fresh:
         content = _metrics(models, target, found) | {"attacks": views.ranking_entries(results)}
         files.write_json(fresh / "metrics.json", content)
-        as_rows(models, found).to_parquet(fresh / "scores.parquet", index=False)
+        as_rows(found).to_parquet(fresh / "scores.parquet", index=False)
     audited = (
         f"Audited: {models.models[target]}, model {target} of 0 to {len(models.models) - 1} in "
         f"{models.source}"
@@ -274,15 +272,16 @@ def audit_signals(path: Path, target: int, order: Order) -> str:
     if models.sets:
         tables.append(views.rates_table(results, "simple"))
     notes = notes_of_signals(models, found)
-    if getattr(order.settings.get("rmia"), "a", None) == "tune":
-        notes.append(f"RMIA's a, tuned on a reference model: {_rmia_a(found)}.")
+    tuned = getattr(order.settings.get("rmia"), "a", None) == "tune"
+    if tuned and (a := _rmia_a(found)) is not None:
+        notes.append(f"RMIA's a, tuned on a reference model: {a}.")
     notes.append(f"Written to {order.out}: metrics.json, scores.parquet")
     return "\n\n".join([*tables, *notes])
 
 
 def _run(signals: Signals, order: Order) -> AttackRun:
     try:
-        return run_attacks(signals, order.attacks, order.settings, order.seed)
+        return run_attacks(signals, list(order.settings), order.settings, order.seed)
     except Refused as error:
         raise UserError(
             f"--attacks: {error.reason}" if error.key == "methods" else f"-S {error}"
@@ -325,7 +324,7 @@ def _rmia_a(found: AttackRun) -> float | None:
     return form.learned["rmia_a"] if form else None
 
 
-def as_rows(models: ManyModels, found: AttackRun) -> pd.DataFrame:
+def as_rows(found: AttackRun) -> pd.DataFrame:
     """Return one row per image and form that scores it: `image`, `attack`, `score`, `member`."""
     parts = []
     for name, form in found.forms.items():

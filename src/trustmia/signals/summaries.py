@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trustmia.arrays import Bool, Float64, Int64
 from trustmia.signals.confidence import log_probability, probability
+
+if TYPE_CHECKING:
+    from trustmia.signals.many_models import ModelOutputs
 
 # Numbers held at once: 64 MiB of float64.
 BLOCK = 1 << 23
@@ -73,28 +76,13 @@ def resolution(confidence: Float64) -> Float64:
     return RESOLUTION * np.maximum(1, np.abs(confidence))
 
 
-class Source(Protocol):
-    """Confidences of M models in N images, some images at a time."""
-
-    @property
-    def views(self) -> int:
-        """A, the views of each image."""
-
-    @property
-    def width(self) -> int:
-        """How many numbers are read of each image."""
-
-    def confidences(self, rows: slice) -> Float64:
-        """Return float64 [M, K, A] for a slice of K images."""
-
-
 def summarise(
-    source: Source, member: Bool, target: int, references: Int64, used: Bool | None = None
+    source: "ModelOutputs", member: Bool, target: int, references: Int64, used: Bool | None = None
 ) -> Summary:
     """Gather the numbers of all images, some at a time.
 
     Args:
-        source: The confidences.
+        source: What M models say of N images.
         member: bool [M, N].
         target: Index of the target among the M models.
         references: int64 [R], indices of the reference models. A side is NaN for images
