@@ -12,11 +12,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from tests.attacking import LEARNED, attack
+from tests.helpers import ROOT
 from trustmia.arrays import Float32
 from trustmia.attacks.outcome import AttackRun, AttackScores
 from trustmia.errors import UserError
 from trustmia.image_sets import HELD_OUT, IMAGE_SETS, MEMBERS, SPARE_COLOURS, colours
-from trustmia.measures.metrics import DECISIONS, RANKINGS, Metric
+from trustmia.measures.metrics import DECISIONS, RANKINGS, Metric, public
 from trustmia.measures.table import COLUMNS, measure, read_results, write_results
 from trustmia.measures.views import (
     decision_tables,
@@ -118,6 +119,8 @@ def test_every_metric_says_what_it_is() -> None:
         for key, metric in metrics.items():
             assert metric.title and metric.definition.endswith("."), key
             assert metric.counts in ("members", "set", "both"), key
+    described = (ROOT / "docs/audit.md").read_text(encoding="utf-8")
+    assert all(f"`{public(key)}`" in described for key in DECISIONS)
 
 
 def test_a_new_metric_is_one_row(

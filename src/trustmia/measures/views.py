@@ -9,7 +9,15 @@ from tabulate import tabulate
 from trustmia.attacks import form_title
 from trustmia.image_sets import HELD_OUT, MEMBERS
 from trustmia.measures.bootstrap import Interval
-from trustmia.measures.metrics import DECISIONS, RANKINGS, STRICT, THRESHOLDS, public, realised
+from trustmia.measures.metrics import (
+    DECISIONS,
+    RANKINGS,
+    STRICT,
+    THRESHOLDS,
+    TRANSFER,
+    public,
+    realised,
+)
 from trustmia.measures.table import TIES, UNSCORED
 
 # Columns of the paper's result files, and the metric each shows.
@@ -113,7 +121,7 @@ def dvc_summary(results: pd.DataFrame) -> dict[str, Any]:
         decided = [metrics for metrics in sets.values() if "recall" in metrics]
         for metrics in decided[:1]:
             summary[attack] |= {name: metrics[name].value for name in ("precision", "recall")}
-        shown = "fpr" if decided else "fpr_at_5pct"
+        shown = "fpr" if decided else TRANSFER
         summary[attack]["fpr"] = {k: m[shown].value for k, m in sets.items() if shown in m}
     return summary
 
@@ -240,7 +248,7 @@ def _at(metrics: dict[str, Cell], key: str) -> str:
     return with_interval(metrics[key]) + ("" if at is None else f" at {at:.4f}")
 
 
-def rates_table(results: pd.DataFrame, style: str, point: str = "fpr_at_5pct") -> str:
+def rates_table(results: pd.DataFrame, style: str, point: str = TRANSFER) -> str:
     """Return what share of each further set each attack calls members; `point`: of `THRESHOLDS`.
 
     Attacks that judge no further set are left out.

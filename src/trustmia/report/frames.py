@@ -5,14 +5,13 @@ import pandas as pd
 from trustmia.attacks import form_title
 from trustmia.image_sets import MEMBERS, colours, in_order
 from trustmia.image_sets import title as set_title
+from trustmia.measures.metrics import TRANSFER
 from trustmia.report.summary import Summary, variant_title
 
 Frames = dict[str, pd.DataFrame]
 
 # How much of its row the peak of a density fills.
 PEAK = 0.9
-# Reference attacks have no decision of their own; both kinds are compared at this FPR.
-TRANSFER_METRIC = "fpr_at_5pct"
 
 
 def frames(summary: Summary) -> Frames:
@@ -58,7 +57,8 @@ def shares(summary: Summary) -> pd.DataFrame:
 
 
 def _transfer(summary: Summary) -> pd.DataFrame:
-    rates = summary.rates[summary.rates["metric"] == TRANSFER_METRIC]
+    # Reference attacks have no decision of their own; both kinds are compared at this FPR.
+    rates = summary.rates[summary.rates["metric"] == TRANSFER]
     return rates.drop(columns="metric")
 
 

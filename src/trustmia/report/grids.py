@@ -9,8 +9,8 @@ import pandas as pd
 from trustmia.attacks import form_title
 from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS, in_words
 from trustmia.image_sets import title as set_title
-from trustmia.measures.metrics import DECISIONS, RANKINGS, public, realised
-from trustmia.report.frames import TRANSFER_METRIC, shares
+from trustmia.measures.metrics import DECISIONS, RANKINGS, TRANSFER, public, realised
+from trustmia.report.frames import shares
 from trustmia.report.summary import Summary, variant_title
 
 MODELS = {
@@ -141,7 +141,7 @@ def _ranking(summary: Summary) -> Grid:
                 _at(rates.get((*key, metric), missing), rates.get((*key, realised(metric))))
                 for metric in shown
             ]
-            found.append(rates.get((variant, attack, FAKE, TRANSFER_METRIC), missing))
+            found.append(rates.get((variant, attack, FAKE, TRANSFER), missing))
             if any(cell is not missing for cell in found):
                 rows.append([Cell(form_title(attack)), *found])
         groups.append(Group(variant_title(variant), "", rows))
@@ -156,7 +156,7 @@ def _models(summary: Summary) -> Grid:
 
     def fakes(variant: str, attack: str) -> Cell:
         own = rates.get((variant, attack, FAKE, "fpr"))
-        return own or rates.get((variant, attack, FAKE, TRANSFER_METRIC), missing)
+        return own or rates.get((variant, attack, FAKE, TRANSFER), missing)
 
     groups = []
     for attack in summary.attacks:

@@ -12,6 +12,7 @@ from trustmia.attacks import forms_in_order
 from trustmia.errors import UserError
 from trustmia.image_sets import FAKE, HELD_OUT, in_order, in_words
 from trustmia.measures.answer import Answer, Rates, answer
+from trustmia.measures.metrics import TRANSFER
 from trustmia.study.tables import RunTables
 
 THIS_RUN = "this run"
@@ -199,7 +200,7 @@ def _trade_off(models: pd.DataFrame, attacks: pd.DataFrame) -> pd.DataFrame:
     held_out = attacks[(attacks["set"] == HELD_OUT) & (attacks["metric"] == "auroc")]
     fakes = attacks[attacks["set"] == FAKE]
     # Attacks without a decision of their own are held to 5% of the held-out images.
-    own = fakes[fakes["metric"].isin(["fpr", "fpr_at_5pct"])].sort_values("metric", kind="stable")
+    own = fakes[fakes["metric"].isin(["fpr", TRANSFER])].sort_values("metric", kind="stable")
     own = own.drop_duplicates([*run, "attack"])
     found = (
         held_out[[*run, "attack", "value"]]
