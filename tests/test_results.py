@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.attacking import LEARNED, attack
 from tests.helpers import ROOT
+from trustmia import paths
 from trustmia.arrays import Float32
 from trustmia.attacks.outcome import AttackRun, AttackScores
 from trustmia.errors import UserError
@@ -35,7 +36,9 @@ from trustmia.report.page import render
 from trustmia.report.provenance import Provenance
 from trustmia.report.summary import of_one_run, summarise
 from trustmia.signals.container import Signals
+from trustmia.signals.decisions import read_decisions
 from trustmia.signals.scores import ScoreSet
+from trustmia.stages import attack as attack_stage
 from trustmia.stages.attack import HISTOGRAM_BINS, histograms
 from trustmia.study.tables import run_tables
 
@@ -79,6 +82,19 @@ def test_an_attack_without_a_threshold_for_the_fpr_shows_no_rates() -> None:
     table = rates_table(measure(AttackRun(forms, {}, (), None), 0, 0), "plain")
     lines = {line.split()[0]: line.split()[1:] for line in table.split("\n")[3:5]}
     assert lines == {"saturated": ["–", "–", "–"], "graded": ["1.000", "0.050", "1.000"]}
+
+
+def test_a_run_without_decisions_of_its_own_is_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    graded = np.linspace(1, 0, 40)
+    run = AttackRun({"loss": ranked(members=graded[:20], original=graded[20:])}, {}, (), None)
+    attack_stage.write(run, measure(run, 0, 0), score_set(1))
+    assert read_decisions(paths.DECISIONS, 90).attacks == ()
+    assert dvc_summary(read_results())["loss"]["fpr"] == {"original": 0.05}
+    none = "makes decisions of its own"
+    assert none in readme.result_table("simple") and none in readme.answer("github")
 
 
 def test_the_table_is_read_as_written_in_full_precision(said: AttackRun, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from trustmia.attacks import form_title, forms_in_order
 from trustmia.image_sets import FAKE, HELD_OUT, in_order
 from trustmia.image_sets import title as set_title
-from trustmia.measures.metrics import STRICT
+from trustmia.measures.metrics import NO_DECISIONS, STRICT
 
 # An attack is fooled by a set if it calls at least this share of it members.
 FOOLED = 0.5
@@ -67,7 +67,7 @@ def answer(rates: Rates) -> Answer:
     probe = _probe(rates)
     fooled = rates.of(rates.lead, "fpr", probe)
     if fooled.empty:
-        return Answer("No answer.", ["No attack of this run makes decisions of its own."])
+        return Answer("No answer.", [NO_DECISIONS])
     recall = rates.of(rates.lead, "recall", rates.sets[0])
     held_out = rates.of(rates.lead, "fpr", HELD_OUT)
     advantage = rates.of(rates.lead, "advantage", HELD_OUT)

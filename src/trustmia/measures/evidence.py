@@ -40,22 +40,22 @@ class DecidedImages:
     """The images of one set and the members, sorted once for all resamples.
 
     Args:
-        said: The attack's decisions.
+        decisions: The attack's decisions.
         members: int64 [M], rows of the members, at least one.
         others: int64 [S], rows of the set, at least one.
         name: The set.
     """
 
-    def __init__(self, said: Decisions, members: Int64, others: Int64, name: str) -> None:
+    def __init__(self, decisions: Decisions, members: Int64, others: Int64, name: str) -> None:
         self.sizes = {MEMBERS: len(members), name: len(others)}
         self._name = name
-        self._called = {MEMBERS: said.called[members], name: said.called[others]}
+        self._called = {MEMBERS: decisions.called[members], name: decisions.called[others]}
         rows = np.concatenate([members, others])
-        self._ranked = rank(said.scores[rows].astype(np.float64))
+        self._ranked = rank(decisions.scores[rows].astype(np.float64))
         self._member = np.arange(len(rows)) < len(members)
         self._mean_max = {}
         for group, yes, no in ((members, "tp", "fn"), (others, "fp", "tn")):
-            called, scores = said.called[group], said.max_scores[group]
+            called, scores = decisions.called[group], decisions.max_scores[group]
             for key, values in ((yes, scores[called]), (no, scores[~called])):
                 mean = values.mean(dtype=np.float64) if len(values) else 0.0
                 self._mean_max[key] = float(mean)

@@ -20,6 +20,7 @@ Evidence = TypeVar("Evidence")
 Counted = Literal["members", "set", "both"]
 # What begins the key of a metric of the paper's tables that has the name of a ranking's.
 PAPER = "paper_"
+NO_DECISIONS = "No attack of this run makes decisions of its own."
 # The ranking's metric that short summaries name, and the one by which sets are compared.
 STRICT, TRANSFER = "tpr_at_1pct_fpr", "fpr_at_5pct"
 
@@ -47,39 +48,39 @@ class Metric(Generic[Evidence]):
     heading: str = ""
 
 
-def _recall(said: Decided) -> Float64:
-    return said.true_positives / said.members
+def _recall(decided: Decided) -> Float64:
+    return decided.true_positives / decided.members
 
 
-def _fpr(said: Decided) -> Float64:
-    return said.false_positives / said.nonmembers
+def _fpr(decided: Decided) -> Float64:
+    return decided.false_positives / decided.nonmembers
 
 
-def _precision(said: Decided) -> Float64:
-    return said.true_positives / np.maximum(said.true_positives + said.false_positives, 1)
+def _precision(decided: Decided) -> Float64:
+    return decided.true_positives / np.maximum(decided.true_positives + decided.false_positives, 1)
 
 
-def _accuracy(said: Decided) -> Float64:
-    right = said.true_positives + said.nonmembers - said.false_positives
-    return right / (said.members + said.nonmembers)
+def _accuracy(decided: Decided) -> Float64:
+    right = decided.true_positives + decided.nonmembers - decided.false_positives
+    return right / (decided.members + decided.nonmembers)
 
 
-def _aupr(said: Decided) -> Float64:
+def _aupr(decided: Decided) -> Float64:
     """Return the area under the precision-recall curve that the ROC curve implies.
 
     The curve of scikit-learn's `precision_recall_curve` has the same points: one per
     distinct score, and (recall 0, precision 1).
     """
-    true_positives = said.tpr[:, 1:] * said.members
-    called = true_positives + said.fpr[:, 1:] * said.nonmembers
-    one = np.ones_like(said.tpr)
+    true_positives = decided.tpr[:, 1:] * decided.members
+    called = true_positives + decided.fpr[:, 1:] * decided.nonmembers
+    one = np.ones_like(decided.tpr)
     np.divide(true_positives, called, out=one[:, 1:], where=called > 0)
-    return area_under(one, said.tpr)
+    return area_under(one, decided.tpr)
 
 
-def _fpr_at_95tpr(said: Decided) -> Float64:
-    first = (said.tpr >= 0.95).argmax(axis=1)[:, None]
-    return np.take_along_axis(said.fpr, first, axis=1)[:, 0]
+def _fpr_at_95tpr(decided: Decided) -> Float64:
+    first = (decided.tpr >= 0.95).argmax(axis=1)[:, None]
+    return np.take_along_axis(decided.fpr, first, axis=1)[:, 0]
 
 
 def _mmps(who: str, counts: Counted) -> Metric[Decided]:
@@ -88,7 +89,7 @@ def _mmps(who: str, counts: Counted) -> Metric[Decided]:
     return Metric(
         f"MMPS of {names[who]}",
         f"Mean maximum prediction score of the {names[who]}, 0 where there are none.",
-        lambda said: np.array([said.mean_max[who]]),
+        lambda decided: np.array([decided.mean_max[who]]),
         counts,
         interval=False,
     )
@@ -109,11 +110,13 @@ DECISIONS: dict[str, Metric[Decided]] = {
     f"{PAPER}auroc": Metric(
         "AUROC",
         "Area under the ROC curve of the float32 scores that were decided on, as in the paper.",
-        lambda said: area_under(said.tpr, said.fpr),
+        lambda decided: area_under(decided.tpr, decided.fpr),
         shown=True,
     ),
     "recall": Metric("recall", "Share of members called members.", _recall, "members"),
-    "advantage": Metric("advantage", "Recall − FPR.", lambda said: _recall(said) - _fpr(said)),
+    "advantage": Metric(
+        "advantage", "Recall − FPR.", lambda decided: _recall(decided) - _fpr(decided)
+    ),
     "tpr": Metric("TPR", "The recall, by its other name.", _recall, "members", interval=False),
     "accuracy": Metric(
         "accuracy",
@@ -148,13 +151,13 @@ def _tpr_at(percent: str, shown: bool = False) -> dict[str, Metric[Ranking]]:
         key: Metric(
             f"TPR at {percent}% FPR",
             f"The largest TPR with an FPR of at most {percent}%.",
-            lambda said: said.tpr_at(limit),
+            lambda ranking: ranking.tpr_at(limit),
             shown=shown,
         ),
         realised(key): Metric(
             f"realised FPR of the TPR at {percent}% FPR",
             "The FPR that the threshold of that TPR has.",
-            lambda said: said.fpr_at(limit),
+            lambda ranking: ranking.fpr_at(limit),
             "set",
             interval=False,
         ),
@@ -166,14 +169,14 @@ RANKINGS: dict[str, Metric[Ranking]] = {
     "auroc": Metric(
         "AUROC",
         "Area under the ROC curve of what ranks the images in the finest precision.",
-        lambda said: area_under(said.tpr, said.fpr),
+        lambda ranking: area_under(ranking.tpr, ranking.fpr),
         shown=True,
     ),
     "balanced_accuracy": Metric(
         "balanced accuracy",
         # The best threshold of the same images is above 1/2 for any attack.
         "(TPR + 1 − FPR)/2 of each half of the images at the threshold that is best for the other.",
-        lambda said: said.balanced_accuracy,
+        lambda ranking: ranking.balanced_accuracy,
         shown=True,
     ),
     **_tpr_at("5"),
@@ -191,7 +194,7 @@ def called_at(limit: float, name: str) -> Metric[Ranking]:
         f"share called members at {limit:.0%} FPR",
         f"Share of the set called members at the threshold of the largest TPR with at most "
         f"{limit:.0%} FPR on held-out images.",
-        lambda said: said.share_at(limit, name),
+        lambda ranking: ranking.share_at(limit, name),
         "set",
     )
 

@@ -99,8 +99,8 @@ def thin_roc(roc: Roc) -> Roc:
 def roc_curves(run: AttackRun) -> dict[str, dict[str, Roc]]:
     """Return form → non-member set → the thinned ROC curve of what ranks the images."""
     curves = {}
-    for form, said in run.forms.items():
-        ranked = said.ranked()
+    for form, attack in run.forms.items():
+        ranked = attack.ranked()
         members = ranked.pop(MEMBERS)
         curves[form] = {k: thin_roc(roc_of_scores(members, v)) for k, v in ranked.items()}
     return curves

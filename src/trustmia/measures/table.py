@@ -22,7 +22,7 @@ COLUMNS |= {"n": "Int64"}
 # Numbers of images, beside the metrics: those that share their set's largest score, so that no
 # FPR between 0 and their share can be had; and those that lack the reference models for a score.
 TIES, UNSCORED = "ties", "unscored"
-Said = TypeVar("Said")
+Evidence = TypeVar("Evidence")
 
 
 class Row(NamedTuple):
@@ -58,27 +58,27 @@ def measure(
     """
     rows = [
         (form, *row)
-        for form, said in run.forms.items()
-        for row in _measured(said, resamples, seed, against)
+        for form, attack in run.forms.items()
+        for row in _measured(attack, resamples, seed, against)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
 def _measured(
-    said: AttackScores, resamples: int, seed: int, against: Collection[str]
+    attack: AttackScores, resamples: int, seed: int, against: Collection[str]
 ) -> Iterator[Row]:
-    for name, learned in said.learned.items():
+    for name, learned in attack.learned.items():
         yield Row("", name, learned)
-    members = said.groups[MEMBERS]
-    for name, rows in said.groups.items():
-        if said.decisions is None:
-            unscored = float(np.isnan(said.scores[rows]).sum())
+    members = attack.groups[MEMBERS]
+    for name, rows in attack.groups.items():
+        if attack.decisions is None:
+            unscored = float(np.isnan(attack.scores[rows]).sum())
             yield Row(name, UNSCORED, unscored, n=len(rows))
         elif name != MEMBERS:
-            decided = DecidedImages(said.decisions, members, rows, name)
+            decided = DecidedImages(attack.decisions, members, rows, name)
             metrics = {(name, key): metric for key, metric in DECISIONS.items()}
             yield from _values(metrics, decided.drawn, decided.sizes, resamples, seed)
-    ranked = said.ranked()
+    ranked = attack.ranked()
     for name, values in ranked.items():
         if name != MEMBERS:
             ties = float((values == values.max()).sum())
@@ -113,8 +113,8 @@ def judge(groups: Mapping[str, Float64], against: str, resamples: int, seed: int
 
 
 def _values(
-    metrics: Mapping[tuple[str, str], Metric[Said]],
-    drawn: Callable[[Mapping[str, Float64], bool], Said],
+    metrics: Mapping[tuple[str, str], Metric[Evidence]],
+    drawn: Callable[[Mapping[str, Float64], bool], Evidence],
     sizes: Mapping[str, int],
     resamples: int,
     seed: int,

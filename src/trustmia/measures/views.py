@@ -11,6 +11,7 @@ from trustmia.image_sets import HELD_OUT, MEMBERS
 from trustmia.measures.bootstrap import Interval
 from trustmia.measures.metrics import (
     DECISIONS,
+    NO_DECISIONS,
     RANKINGS,
     STRICT,
     THRESHOLDS,
@@ -210,8 +211,10 @@ def decision_tables(results: pd.DataFrame, style: str) -> str:
         style: A format of the package `tabulate`, e.g. `simple` or `github`.
     """
     decided = _decided(results)
+    if not decided:
+        return NO_DECISIONS
     sets = _by_set(decided, "fpr")
-    first = next(iter(sets.values()), {})
+    first = next(iter(sets.values()))
     tables = []
     for key, metric in DECISIONS.items():
         if metric.shown:
@@ -227,7 +230,7 @@ def decision_tables(results: pd.DataFrame, style: str) -> str:
             aligned = ["left"] + ["right"] * (len(titles) + 1)
             headers = ["image set", "images", *titles]
             tables.append(_table(rows, headers, style, colalign=aligned))
-    members = next((metrics["recall"].n for metrics in first.values()), 0)
+    members = next(iter(first.values()))["recall"].n
     found = ", ".join(f"{form_title(a)} {with_interval(m['recall'])}" for a, m in first.items())
     share = f"Share of the {members} members called members (recall): {found}."
     return "\n\n".join([*tables, f"Rates are fractions. {share}"]) + _note(decided, DECISIONS)

@@ -35,13 +35,8 @@ def main() -> None:
         print(note)
     if run.comparison is not None and run.comparison.without_spread:
         print(f"{run.comparison.without_spread} images have reference models that show no spread")
-    results = measure(run, params.attack.resamples, params.seed)
-    write_results(paths.RESULTS, results)
-    files.write_table(paths.METRICS / "attack_results.csv", paper_table(results), "%.6f")
-    files.write_json(paths.METRICS / "attack.json", dvc_summary(results))
     assert signals.target is not None
-    files.write_table(paths.PLOTS / "score_histograms.csv", histograms(signals.target), "%.6f")
-    write(run)
+    write(run, measure(run, params.attack.resamples, params.seed), signals.target)
 
 
 def read(params: AttackParams) -> Signals:
@@ -54,10 +49,16 @@ def read(params: AttackParams) -> Signals:
     )
 
 
-def write(run: AttackRun) -> None:
-    """Write the decisions, and the points of the ROC curves."""
+def write(run: AttackRun, results: pd.DataFrame, target: ScoreSet) -> None:
+    """Write the results and their views, the decisions, and the points of the plots."""
+    write_results(paths.RESULTS, results)
+    files.write_table(paths.METRICS / "attack_results.csv", paper_table(results), "%.6f")
+    files.write_json(paths.METRICS / "attack.json", dvc_summary(results))
     called = {name: f.decisions.called for name, f in run.forms.items() if f.decisions is not None}
-    write_decisions(paths.DECISIONS, Decisions(tuple(called), np.stack(list(called.values()))))
+    images = len(target.member)
+    decisions = np.array(list(called.values()), dtype=np.bool_).reshape(-1, images)
+    write_decisions(paths.DECISIONS, Decisions(tuple(called), decisions))
+    files.write_table(paths.PLOTS / "score_histograms.csv", histograms(target), "%.6f")
     with files.atomic_folder(paths.PLOTS / "roc") as fresh:
         for form, rocs in roc_curves(run).items():
             files.write_table(fresh / f"{form}.csv", roc_table(rocs), "%.7f")
