@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trustmia.arrays import Bool, Float32, Float64
+from trustmia.arrays import Bool, Float32, Float64, Int64
 from trustmia.errors import UserError
 from trustmia.settings import Section
 from trustmia.signals.summaries import Summary
@@ -110,29 +110,29 @@ class ComparedForm:
     def possible(self, summary: Summary) -> Bool:
         """Say which images have the reference models that the form needs: bool [N]."""
         enough = np.ones(len(summary.target), dtype=np.bool_)
-        if Need.OUT_MODELS in self.needs:
-            enough &= summary.outside.count >= self.fewest
-        if Need.IN_MODELS in self.needs:
-            enough &= summary.inside.count >= self.fewest
+        for _, count in self._sides(summary):
+            enough &= count >= self.fewest
         return enough
+
+    def _sides(self, summary: Summary) -> list[tuple[str, Int64]]:
+        """Return in words, and how many models there are of, each side that the form looks at."""
+        sides = {
+            Need.OUT_MODELS: ("not ", summary.out_models.count),
+            Need.IN_MODELS: ("", summary.in_models.count),
+        }
+        return [side for need, side in sides.items() if need in self.needs]
 
     def lacks(self, found: "Summaries") -> str | None:
         """Say what the form needs and the signals do not have."""
-        if not self.needs:
-            return None
-        if not len(found.references):
+        sides = self._sides(found.audited)
+        if sides and not len(found.references):
             return "no reference models"
         if Need.POPULATION in self.needs and found.population is None:
             return "no population images"
         if len(np.unique(found.member[self.possible(found.audited)])) == 2:
             return None
-        sides = [("not ", found.audited.outside.count)]
-        if Need.IN_MODELS in self.needs:
-            sides.append(("", found.audited.inside.count))
-        side, few = max(
-            ((side, int((count < self.fewest).sum())) for side, count in sides),
-            key=lambda found: found[1],
-        )
+        lacking = [(int((count < self.fewest).sum()), side) for side, count in sides]
+        few, side = max(lacking, key=lambda one: one[0])
         return f"{few} images have fewer than {self.fewest} models {side}trained on them"
 
     def scores(self, found: "Summaries", settings: Section) -> tuple[Float64, Float64]:

@@ -79,12 +79,12 @@ def _ratio(target: Float64, prior: Float64) -> Float64:
 def offline_ratio(summary: Summary, settings: Settings) -> Float64:
     """Return Pr(x|θ)/Pr(x) from OUT models alone: float64 [N, A]."""
     assert settings.a != "tune"
-    return _ratio(summary.target, offline_prior(summary.outside.probability, settings.a))
+    return _ratio(summary.target, offline_prior(summary.out_models.probability, settings.a))
 
 
 def online_ratio(summary: Summary, settings: Settings) -> Float64:
     """Return Pr(x|θ)/Pr(x) with Pr(x) the mean of IN and OUT models: float64 [N, A]."""
-    prior = (summary.inside.probability + summary.outside.probability) / 2
+    prior = (summary.in_models.probability + summary.out_models.probability) / 2
     return _ratio(summary.target, prior)
 
 
@@ -93,7 +93,7 @@ def population_ratio(population: Summary, settings: Settings) -> Float64:
 
     No model was trained on a population image, so its Pr(z) is that of the OUT models.
     """
-    return _ratio(population.target, population.outside.probability)
+    return _ratio(population.target, population.out_models.probability)
 
 
 Ratio = Callable[[Summary, Settings], Float64]
