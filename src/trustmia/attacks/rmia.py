@@ -141,8 +141,8 @@ def tuned(settings: Settings, signals: "ManyModels", target: int) -> Settings:
         return settings
     if signals.population is None:
         raise UserError("RMIA's a cannot be tuned without population images; give a number")
-    found = stand_in(signals, target)
-    if found is None or OFFLINE.lacks(found) is not None:
+    audit = stand_in(signals, target)
+    if audit is None or OFFLINE.lacks(audit) is not None:
         raise UserError(
             "RMIA's a cannot be tuned: it takes a reference model to play the target, and two "
             "others that are not its complement; give a number, or more reference models"
@@ -150,10 +150,10 @@ def tuned(settings: Settings, signals: "ManyModels", target: int) -> Settings:
     own = signals.member[target, signals.audited]
 
     def area(a: float) -> float:
-        ranking = OFFLINE.scores(found, settings.model_copy(update={"a": a}))[1][signals.audited]
+        ranking = OFFLINE.scores(audit, settings.model_copy(update={"a": a}))[1][signals.audited]
         scored = ~np.isnan(ranking)
         parts = [scored & own, scored & ~own]
-        return sum(_area(ranking[part], found.member[part]) for part in parts)
+        return sum(_area(ranking[part], audit.member[part]) for part in parts)
 
     return settings.model_copy(update={"a": max(TUNED_A, key=area)})
 

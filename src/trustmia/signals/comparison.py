@@ -58,8 +58,7 @@ def compare(signals: "ManyModels", target: int, candidates: Int64) -> Summaries:
 
     def like_held_out(images: "ModelOutputs", trained_on: Bool) -> Summary:
         used = as_many_as(wanted, ~trained_on[references])
-        found = summarise(images, trained_on, target, references, used)
-        return _with_spread_of(found, audited)
+        return _with_spread_of(summarise(images, trained_on, target, references, used), audited)
 
     sets = {
         name: like_held_out(signals.images.at(rows), signals.member[:, rows])
