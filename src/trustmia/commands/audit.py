@@ -220,7 +220,7 @@ def audit_scores(shadow: Path, target: Path, order: Order) -> str:
     few = len(signals.target.member) <= MOST_ROWS
     sets = list(signals.target.nonmember_sets())
     results = measure(outcome, order.resamples if few else 0, order.seed, against=sets)
-    content = {"shadow": str(shadow), "target": str(target), "notes": outcome.notes}
+    content: dict[str, Any] = {"shadow": str(shadow), "target": str(target), "notes": outcome.notes}
     if signals.target.finer is not None:
         content["ranking"] = views.rankings(results)
     nested = views.nested(results)
