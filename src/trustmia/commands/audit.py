@@ -218,10 +218,11 @@ def audit_scores(shadow: Path, target: Path, order: Order) -> str:
     assert signals.target is not None
     outcome = _run(signals, order)
     few = len(signals.target.member) <= MOST_ROWS
-    sets = list(signals.target.nonmember_sets())
+    finer = signals.target.finer is not None
+    sets = signals.target.nonmember_sets() if finer else ()
     results = measure(outcome, order.resamples if few else 0, order.seed, against=sets)
     content: dict[str, Any] = {"shadow": str(shadow), "target": str(target), "notes": outcome.notes}
-    if signals.target.finer is not None:
+    if finer:
         content["ranking"] = views.rankings(results)
     nested = views.nested(results)
     with _folder_of_results(order.out) as fresh:
