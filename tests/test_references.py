@@ -196,8 +196,8 @@ def test_without_reference_models_a_summary_has_the_target_alone(tmp_path: Path)
     np.savez(tmp_path / "s.npz", logits=logits, member=member, labels=np.zeros(6, int))
     signals = read_signals(tmp_path / "s.npz")
     found = summarise(signals.images, signals.member, 0, np.zeros(0, np.int64))
-    assert np.isfinite(found.target).all() and np.isnan(found.outside.median).all()
-    assert not found.inside.count.any()
+    assert np.isfinite(found.target).all() and np.isnan(found.out_models.median).all()
+    assert not found.in_models.count.any()
 
 
 # The stages, in a clone whose experiment is small

@@ -133,8 +133,8 @@ def test_lira_gives_the_published_codes_numbers(
     found = summarise(signals.images, signals.member, 0, np.arange(1, 18), used)
     if ours == "lira_online_global_variance":
         # It takes the IN models' standard deviation for both sides.
-        outside = replace(found.outside, grand_std=found.inside.grand_std)
-        found = replace(found, outside=outside)
+        outside = replace(found.out_models, grand_std=found.in_models.grand_std)
+        found = replace(found, out_models=outside)
     metrics = ranking_metrics(score(ours, found, None), signals.member[0])
     for metric, value in published[name].items():
         assert metrics[metric] == pytest.approx(value, abs=1e-3), metric
@@ -260,11 +260,13 @@ def test_any_number_of_models_that_say_the_same_are_one_model(
     block = np.full((1 + inside + outside, 1, 2), phi)
     member = np.arange(len(block))[:, None] <= inside
     found = summarise(in_memory(block), member, 0, np.arange(1, len(block)))
-    for side, models in ((found.inside, inside), (found.outside, outside)):
+    for side, models in ((found.in_models, inside), (found.out_models, outside)):
         assert side.count == models and (side.median == phi).all() and (side.std == 0).all()
         assert (side.log_probability == confidence.log_probability(block[0])).all()
         assert (side.probability == confidence.probability(block[0])).all()
-    assert (found.inside.spread == found.outside.spread).all() and found.inside.spread[0] > 0
+    assert (found.in_models.spread == found.out_models.spread).all() and found.in_models.spread[
+        0
+    ] > 0
     assert found.without_spread() == int(max(inside, outside) > 1)
 
 
@@ -295,9 +297,9 @@ def test_global_variance_is_that_of_all_confidences_and_flat_images_have_that_ar
     for block in (summary.BLOCK, 100):
         monkeypatch.setattr(summary, "BLOCK", block)
         audited, _ = summaries(content)
-        np.testing.assert_allclose(audited.outside.grand_std, np.std(everything))
+        np.testing.assert_allclose(audited.out_models.grand_std, np.std(everything))
         pooled = np.sqrt(np.mean(np.square(around), axis=0))
-        np.testing.assert_allclose(audited.outside.spread, pooled)
+        np.testing.assert_allclose(audited.out_models.spread, pooled)
 
 
 @settings(deadline=None, max_examples=50)
@@ -368,7 +370,7 @@ def test_reading_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(summary, "BLOCK", 21)
     for one, other in zip(whole, summaries(arrays()), strict=True):
         np.testing.assert_array_equal(one.target, other.target)
-        for first, second in ((one.inside, other.inside), (one.outside, other.outside)):
+        for first, second in ((one.in_models, other.in_models), (one.out_models, other.out_models)):
             np.testing.assert_allclose(first.spread, second.spread)
             np.testing.assert_array_equal(first.median, second.median)
             np.testing.assert_array_equal(first.probability, second.probability)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trustmia.arrays import Bool, Float32, Float64
+from trustmia.arrays import Bool, Float32, Float64, Int64
 from trustmia.errors import UserError
 from trustmia.settings import Section
 from trustmia.signals.summaries import Summary
@@ -110,36 +110,36 @@ class ComparedForm:
     def possible(self, summary: Summary) -> Bool:
         """Say which images have the reference models that the form needs: bool [N]."""
         enough = np.ones(len(summary.target), dtype=np.bool_)
-        if Need.OUT_MODELS in self.needs:
-            enough &= summary.outside.count >= self.fewest
-        if Need.IN_MODELS in self.needs:
-            enough &= summary.inside.count >= self.fewest
+        for _, count in self._sides(summary):
+            enough &= count >= self.fewest
         return enough
 
-    def lacks(self, found: "Summaries") -> str | None:
+    def _sides(self, summary: Summary) -> list[tuple[str, Int64]]:
+        """Return in words, and how many models there are of, each side that the form looks at."""
+        sides = {
+            Need.OUT_MODELS: ("not ", summary.out_models.count),
+            Need.IN_MODELS: ("", summary.in_models.count),
+        }
+        return [side for need, side in sides.items() if need in self.needs]
+
+    def lacks(self, summaries: "Summaries") -> str | None:
         """Say what the form needs and the signals do not have."""
-        if not self.needs:
-            return None
-        if not len(found.references):
+        sides = self._sides(summaries.audited)
+        if sides and not len(summaries.references):
             return "no reference models"
-        if Need.POPULATION in self.needs and found.population is None:
+        if Need.POPULATION in self.needs and summaries.population is None:
             return "no population images"
-        if len(np.unique(found.member[self.possible(found.audited)])) == 2:
+        if len(np.unique(summaries.member[self.possible(summaries.audited)])) == 2:
             return None
-        sides = [("not ", found.audited.outside.count)]
-        if Need.IN_MODELS in self.needs:
-            sides.append(("", found.audited.inside.count))
-        side, few = max(
-            ((side, int((count < self.fewest).sum())) for side, count in sides),
-            key=lambda found: found[1],
-        )
+        lacking = [(int((count < self.fewest).sum()), side) for side, count in sides]
+        few, side = max(lacking, key=lambda one: one[0])
         return f"{few} images have fewer than {self.fewest} models {side}trained on them"
 
-    def scores(self, found: "Summaries", settings: Section) -> tuple[Float64, Float64]:
+    def scores(self, summaries: "Summaries", settings: Section) -> tuple[Float64, Float64]:
         """Score and rank all images that have the models for it.
 
         Args:
-            found: Of N images. Those of further sets are NaN if the form needs IN models.
+            summaries: Of N images. Those of further sets are NaN if the form needs IN models.
             settings: The attack's.
 
         Returns:
@@ -149,25 +149,27 @@ class ComparedForm:
         Raises:
             UserError: A score is not finite; what is left of them is not ranked.
         """
-        scores = self._of_all(self.score, found, settings)
+        scores = self._of_all(self.score, summaries, settings)
         if self.tie_break is None:
             return scores, scores
-        return scores, _ranks(scores, self._of_all(self.tie_break, found, settings))
+        return scores, _ranks(scores, self._of_all(self.tie_break, summaries, settings))
 
-    def _of_all(self, score: Score, found: "Summaries", settings: Section) -> Float64:
-        result = np.full(len(found.signals.images), np.nan)
-        result[found.signals.audited] = self._of_possible(score, found.audited, found, settings)
+    def _of_all(self, score: Score, summaries: "Summaries", settings: Section) -> Float64:
+        result = np.full(len(summaries.signals.images), np.nan)
+        result[summaries.signals.audited] = self._of_possible(
+            score, summaries.audited, summaries, settings
+        )
         if Need.IN_MODELS not in self.needs:
-            for name, part in found.sets.items():
-                rows = found.signals.sets[name]
-                result[rows] = self._of_possible(score, part, found, settings)
+            for name, part in summaries.sets.items():
+                rows = summaries.signals.sets[name]
+                result[rows] = self._of_possible(score, part, summaries, settings)
         return result
 
     def _of_possible(
-        self, score: Score, part: Summary, found: "Summaries", settings: Section
+        self, score: Score, part: Summary, summaries: "Summaries", settings: Section
     ) -> Float64:
         possible = self.possible(part)
-        values = score(part, found.population, settings)
+        values = score(part, summaries.population, settings)
         broken = np.flatnonzero(possible & ~np.isfinite(values))
         if len(broken):
             raise UserError(

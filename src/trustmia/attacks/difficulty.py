@@ -15,7 +15,7 @@ class Settings(Section):
 
 def score(x: Summary, z: Summary | None, settings: Settings) -> Float64:
     """Return by how much the target's loss is below the OUT models': float64 [N] (eq. 5)."""
-    return (log_probability(x.target) - x.outside.log_probability).mean(axis=1)
+    return (log_probability(x.target) - x.out_models.log_probability).mean(axis=1)
 
 
 NEEDS = frozenset({Need.OUT_MODELS})

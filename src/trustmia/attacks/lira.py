@@ -56,8 +56,8 @@ def log_density(confidence: Float64, side: Side, shared: bool) -> Float64:
 
 def online(summary: Summary, shared: bool) -> Float64:
     """Return log N(φ|IN) − log N(φ|OUT), the mean over views: float64 [N] (eq. 4)."""
-    inside = log_density(summary.target, summary.inside, shared)
-    return (inside - log_density(summary.target, summary.outside, shared)).mean(axis=1)
+    inside = log_density(summary.target, summary.in_models, shared)
+    return (inside - log_density(summary.target, summary.out_models, shared)).mean(axis=1)
 
 
 def offline(summary: Summary, shared: bool) -> Float64:
@@ -66,7 +66,7 @@ def offline(summary: Summary, shared: bool) -> Float64:
     This is the published code's form: an unusual confidence speaks for a member, be it
     large or small.
     """
-    return -log_density(summary.target, summary.outside, shared).mean(axis=1)
+    return -log_density(summary.target, summary.out_models, shared).mean(axis=1)
 
 
 def one_sided(summary: Summary, shared: bool) -> Float64:
@@ -75,7 +75,7 @@ def one_sided(summary: Summary, shared: bool) -> Float64:
     It ranks as Pr[Z ≤ φ], the paper's one-sided test (section VI-C): only a large
     confidence speaks for a member.
     """
-    return standardised(summary.target, summary.outside, shared).mean(axis=1)
+    return standardised(summary.target, summary.out_models, shared).mean(axis=1)
 
 
 FORMS: dict[str, tuple[str, Callable[[Summary, bool], Float64]]] = {

@@ -79,12 +79,12 @@ def _ratio(target: Float64, prior: Float64) -> Float64:
 def offline_ratio(summary: Summary, settings: Settings) -> Float64:
     """Return Pr(x|θ)/Pr(x) from OUT models alone: float64 [N, A]."""
     assert settings.a != "tune"
-    return _ratio(summary.target, offline_prior(summary.outside.probability, settings.a))
+    return _ratio(summary.target, offline_prior(summary.out_models.probability, settings.a))
 
 
 def online_ratio(summary: Summary, settings: Settings) -> Float64:
     """Return Pr(x|θ)/Pr(x) with Pr(x) the mean of IN and OUT models: float64 [N, A]."""
-    prior = (summary.inside.probability + summary.outside.probability) / 2
+    prior = (summary.in_models.probability + summary.out_models.probability) / 2
     return _ratio(summary.target, prior)
 
 
@@ -93,7 +93,7 @@ def population_ratio(population: Summary, settings: Settings) -> Float64:
 
     No model was trained on a population image, so its Pr(z) is that of the OUT models.
     """
-    return _ratio(population.target, population.outside.probability)
+    return _ratio(population.target, population.out_models.probability)
 
 
 Ratio = Callable[[Summary, Settings], Float64]
@@ -141,8 +141,8 @@ def tuned(settings: Settings, signals: "ManyModels", target: int) -> Settings:
         return settings
     if signals.population is None:
         raise UserError("RMIA's a cannot be tuned without population images; give a number")
-    found = stand_in(signals, target)
-    if found is None or OFFLINE.lacks(found) is not None:
+    audit = stand_in(signals, target)
+    if audit is None or OFFLINE.lacks(audit) is not None:
         raise UserError(
             "RMIA's a cannot be tuned: it takes a reference model to play the target, and two "
             "others that are not its complement; give a number, or more reference models"
@@ -150,10 +150,10 @@ def tuned(settings: Settings, signals: "ManyModels", target: int) -> Settings:
     own = signals.member[target, signals.audited]
 
     def area(a: float) -> float:
-        ranking = OFFLINE.scores(found, settings.model_copy(update={"a": a}))[1][signals.audited]
+        ranking = OFFLINE.scores(audit, settings.model_copy(update={"a": a}))[1][signals.audited]
         scored = ~np.isnan(ranking)
         parts = [scored & own, scored & ~own]
-        return sum(_area(ranking[part], found.member[part]) for part in parts)
+        return sum(_area(ranking[part], audit.member[part]) for part in parts)
 
     return settings.model_copy(update={"a": max(TUNED_A, key=area)})
 

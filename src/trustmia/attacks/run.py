@@ -31,7 +31,7 @@ def run_attacks(
         Refused: None of the attacks is possible, or a setting does not fit the signals.
         UserError: A value cannot be tuned, or the target's members cannot be told from others.
     """
-    found = None if signals.models is None else _compared(signals)
+    summaries = None if signals.models is None else _compared(signals)
     forms: dict[str, AttackScores] = {}
     left_out: dict[str, str] = {}
     notes: list[str] = []
@@ -48,16 +48,16 @@ def run_attacks(
                 fitted = form.fit(signals.shadow.scores, signals.shadow.member, own, seed)
                 forms[form.name] = _decided(form, fitted, signals.target)
                 notes += [*fitted.notes, *_one_sided(form, fitted, signals.shadow.scores)]
-            elif found is None:
+            elif summaries is None:
                 left_out[name] = "no signals of many models"
-            elif reason := form.lacks(found):
+            elif reason := form.lacks(summaries):
                 left_out[form.name] = reason
             else:
-                forms[form.name] = _ranked(form, own, found)
+                forms[form.name] = _ranked(form, own, summaries)
     if not forms:
         reasons = ", ".join(f"{name} ({reason})" for name, reason in left_out.items())
         raise Refused("methods", f"none is possible: {reasons}")
-    comparison = None if found is None else _comparison(found, signals.target_index)
+    comparison = None if summaries is None else _comparison(summaries, signals.target_index)
     return AttackRun(forms, left_out, tuple(notes), comparison)
 
 
@@ -94,15 +94,17 @@ def _compared(signals: Signals) -> Summaries:
     return compare(models, target, np.delete(np.arange(len(models.member)), target))
 
 
-def _ranked(form: ComparedForm, settings: Section, found: Summaries) -> AttackScores:
-    rows = {name: np.arange(place.start, place.stop) for name, place in found.signals.sets.items()}
-    start = found.signals.audited.start
-    scores, ranking = form.scores(found, settings)
+def _ranked(form: ComparedForm, settings: Section, summaries: Summaries) -> AttackScores:
+    rows = {
+        name: np.arange(place.start, place.stop) for name, place in summaries.signals.sets.items()
+    }
+    start = summaries.signals.audited.start
+    scores, ranking = form.scores(summaries, settings)
     return AttackScores(
         title=form.title,
         groups={
-            MEMBERS: start + np.flatnonzero(found.member),
-            HELD_OUT: start + np.flatnonzero(~found.member),
+            MEMBERS: start + np.flatnonzero(summaries.member),
+            HELD_OUT: start + np.flatnonzero(~summaries.member),
             **({} if Need.IN_MODELS in form.needs else rows),
         },
         scores=scores,
@@ -113,12 +115,12 @@ def _ranked(form: ComparedForm, settings: Section, found: Summaries) -> AttackSc
     )
 
 
-def _comparison(found: Summaries, target: int) -> Comparison:
-    member = found.signals.member[:, found.signals.audited]
+def _comparison(summaries: Summaries, target: int) -> Comparison:
+    member = summaries.signals.member[:, summaries.signals.audited]
     others = np.delete(np.arange(len(member)), target)
     return Comparison(
-        without_spread=found.audited.without_spread(),
-        left_out=tuple(int(model) for model in np.setdiff1d(others, found.references)),
-        outstanding=outstanding(member, target, found.references),
-        per_side=found.per_side,
+        without_spread=summaries.audited.without_spread(),
+        left_out=tuple(int(model) for model in np.setdiff1d(others, summaries.references)),
+        outstanding=outstanding(member, target, summaries.references),
+        per_side=summaries.per_side,
     )

@@ -192,10 +192,10 @@ def read_settings(given: Sequence[str], names: Sequence[str]) -> dict[str, Secti
     }
     model = create_model("Settings", __base__=Section, **sections)
     try:
-        found = model.model_validate(values)
+        settings = model.model_validate(values)
     except ValidationError as error:
         raise UserError(f"-S {explain(error.errors(), model)}") from error
-    return {name: getattr(found, name) for name in names}
+    return {name: getattr(settings, name) for name in names}
 
 
 def audit_scores(shadow: Path, target: Path, order: Order) -> str:
@@ -216,22 +216,22 @@ def audit_scores(shadow: Path, target: Path, order: Order) -> str:
     """
     signals = read_score_files(shadow, target)
     assert signals.target is not None
-    found = _run(signals, order)
+    outcome = _run(signals, order)
     few = len(signals.target.member) <= MOST_ROWS
     finer = signals.target.finer is not None
     sets = signals.target.nonmember_sets() if finer else ()
-    results = measure(found, order.resamples if few else 0, order.seed, against=sets)
-    content: dict[str, Any] = {"shadow": str(shadow), "target": str(target), "notes": found.notes}
+    results = measure(outcome, order.resamples if few else 0, order.seed, against=sets)
+    content: dict[str, Any] = {"shadow": str(shadow), "target": str(target), "notes": outcome.notes}
     if finer:
         content["ranking"] = views.rankings(results)
     nested = views.nested(results)
     with _folder_of_results(order.out) as fresh:
         files.write_json(fresh / "metrics.json", {**content, **nested})
         files.write_table(fresh / "attack_results.csv", views.paper_table(results), "%.6f")
-        for attack, rocs in roc_curves(found).items():
+        for attack, rocs in roc_curves(outcome).items():
             files.write_table(fresh / f"roc_{attack}.csv", roc_table(rocs), "%.7f")
-            draw_rocs(fresh / f"roc_{attack}.png", f"{found.forms[attack].title} Attack", rocs)
-    notes = notes_of_scores(signals, found, (shadow, target))
+            draw_rocs(fresh / f"roc_{attack}.png", f"{outcome.forms[attack].title} Attack", rocs)
+    notes = notes_of_scores(signals, outcome, (shadow, target))
     if order.resamples and not few:
         notes.append(f"No intervals: the target has more than {MOST_ROWS:,} images.")
     notes.append(f"Read: shadow {shadow}, target {target}")
@@ -259,12 +259,12 @@ def audit_signals(path: Path, target: int, order: Order) -> str:
     if not 0 <= target < len(models.member):
         last = len(models.member) - 1
         raise UserError(f"--target-index: got {target}; allowed: 0 to {last}")
-    found = _run(Signals(models=models, target_index=target), order)
-    results = measure(found, order.resamples, order.seed)
+    outcome = _run(Signals(models=models, target_index=target), order)
+    results = measure(outcome, order.resamples, order.seed)
     with _folder_of_results(order.out) as fresh:
-        content = _metrics(models, target, found) | {"attacks": views.ranking_entries(results)}
+        content = _metrics(models, target, outcome) | {"attacks": views.ranking_entries(results)}
         files.write_json(fresh / "metrics.json", content)
-        as_rows(found).to_parquet(fresh / "scores.parquet", index=False)
+        as_rows(outcome).to_parquet(fresh / "scores.parquet", index=False)
     audited = (
         f"Audited: {models.models[target]}, model {target} of 0 to {len(models.models) - 1} in "
         f"{models.source}"
@@ -272,9 +272,9 @@ def audit_signals(path: Path, target: int, order: Order) -> str:
     tables = [f"{audited}\n{views.ranking_table(results, 'simple')}"]
     if models.sets:
         tables.append(views.rates_table(results, "simple"))
-    notes = notes_of_signals(models, found)
+    notes = notes_of_signals(models, outcome)
     tuned = getattr(order.settings.get("rmia"), "a", None) == "tune"
-    if tuned and (a := _rmia_a(found)) is not None:
+    if tuned and (a := _rmia_a(outcome)) is not None:
         notes.append(f"RMIA's a, tuned on a reference model: {a}.")
     notes.append(f"Written to {order.out}: metrics.json, scores.parquet")
     return "\n\n".join([*tables, *notes])
@@ -299,9 +299,9 @@ def _folder_of_results(out: Path) -> Iterator[Path]:
         raise UserError(f"--out: cannot write to {out}: {error.strerror}") from error
 
 
-def _metrics(models: ManyModels, target: int, found: AttackRun) -> dict[str, Any]:
+def _metrics(models: ManyModels, target: int, outcome: AttackRun) -> dict[str, Any]:
     """Return what `metrics.json` says of the models and of how they were compared."""
-    comparison = found.comparison
+    comparison = outcome.comparison
     assert comparison is not None
     member = models.member[target, models.audited]
     return {
@@ -315,20 +315,20 @@ def _metrics(models: ManyModels, target: int, found: AttackRun) -> dict[str, Any
         "num_rounded": models.rounding.ends if models.rounding else 0,
         "models_left_out": comparison.left_out,
         "models_per_side": comparison.per_side and dict(zip(("in", "out"), comparison.per_side)),
-        "rmia_a": _rmia_a(found),
+        "rmia_a": _rmia_a(outcome),
     }
 
 
-def _rmia_a(found: AttackRun) -> float | None:
+def _rmia_a(outcome: AttackRun) -> float | None:
     """Return the a that RMIA offline ran with; None if it did not run."""
-    form = found.forms.get("rmia_offline")
+    form = outcome.forms.get("rmia_offline")
     return form.learned["rmia_a"] if form else None
 
 
-def as_rows(found: AttackRun) -> pd.DataFrame:
+def as_rows(outcome: AttackRun) -> pd.DataFrame:
     """Return one row per image and form that scores it: `image`, `attack`, `score`, `member`."""
     parts = []
-    for name, form in found.forms.items():
+    for name, form in outcome.forms.items():
         rows = dict(form.groups)
         members = rows.pop(MEMBERS)
         audited = np.sort(np.concatenate([members, rows.pop(HELD_OUT)]))

@@ -11,20 +11,20 @@ from trustmia.signals.many_models import ManyModels
 from trustmia.signals.scores import ScoreSet
 
 
-def notes_of_scores(signals: Signals, found: AttackRun, read: tuple[Path, Path]) -> list[str]:
+def notes_of_scores(signals: Signals, outcome: AttackRun, read: tuple[Path, Path]) -> list[str]:
     """Return notes on an audit of score files.
 
     Args:
         signals: What was read.
-        found: What the attacks said.
+        outcome: What the attacks said.
         read: The files of the shadow and of the target.
     """
     assert signals.shadow is not None and signals.target is not None
-    notes = [*signals.shadow.notes, *signals.target.notes, *found.notes, *_left_out(found)]
+    notes = [*signals.shadow.notes, *signals.target.notes, *outcome.notes, *_left_out(outcome)]
     basis = _basis(signals.target)
     if basis:
         notes.append(f"{read[1]}: ranked by {basis} (metrics.json: ranking, and the ROC curves).")
-    notes += _ties(found, read[1], basis)
+    notes += _ties(outcome, read[1], basis)
     if signals.shadow.all_alike():
         notes.append(
             f"{read[0]}: all rows have the same scores; attacks can learn nothing of them."
@@ -32,8 +32,8 @@ def notes_of_scores(signals: Signals, found: AttackRun, read: tuple[Path, Path])
     return notes
 
 
-def _left_out(found: AttackRun) -> list[str]:
-    reasons = ", ".join(f"{name} ({reason})" for name, reason in found.left_out.items())
+def _left_out(outcome: AttackRun) -> list[str]:
+    reasons = ", ".join(f"{name} ({reason})" for name, reason in outcome.left_out.items())
     return [f"Left out: {reasons}."] if reasons else []
 
 
@@ -44,11 +44,11 @@ def _basis(target: ScoreSet) -> str:
     return "scores in float64" if target.logits is None else "logits"
 
 
-def _ties(found: AttackRun, target: Path, basis: str) -> list[str]:
+def _ties(outcome: AttackRun, target: Path, basis: str) -> list[str]:
     """Say how many images of a set share its largest attack score, if more than one does."""
     tied: dict[str, list[str]] = {}
     sizes: dict[str, int] = {}
-    for attack, form in found.forms.items():
+    for attack, form in outcome.forms.items():
         for name, values in form.ranked().items():
             sizes[name] = len(values)
             count = int((values == values.max()).sum())
@@ -68,12 +68,12 @@ def _ties(found: AttackRun, target: Path, basis: str) -> list[str]:
     ]
 
 
-def notes_of_signals(models: ManyModels, found: AttackRun) -> list[str]:
+def notes_of_signals(models: ManyModels, outcome: AttackRun) -> list[str]:
     """Return notes on an audit that compares the target with other models."""
-    comparison = found.comparison
+    comparison = outcome.comparison
     assert comparison is not None
     images = models.audited.stop - models.audited.start
-    notes = _left_out(found)
+    notes = _left_out(outcome)
     if models.unread:
         notes.append(f"Not read: {', '.join(models.unread)}.")
     if comparison.left_out:
@@ -95,7 +95,7 @@ def notes_of_signals(models: ManyModels, found: AttackRun) -> list[str]:
             f"image {inside} of those and {outside} of the others are used, on average, as many "
             "for members as for held-out images."
         )
-    lacking = _without_score(found)
+    lacking = _without_score(outcome)
     if lacking:
         notes.append(
             f"Without a score, as they lack reference models, of {images} audited images "
@@ -112,10 +112,10 @@ def notes_of_signals(models: ManyModels, found: AttackRun) -> list[str]:
     return notes
 
 
-def _without_score(found: AttackRun) -> list[str]:
+def _without_score(outcome: AttackRun) -> list[str]:
     """Return how many images of each form, and of which set, have no score, where any has none."""
     told = []
-    for name, form in found.forms.items():
+    for name, form in outcome.forms.items():
         missing = {k: int(np.isnan(form.scores[rows]).sum()) for k, rows in form.groups.items()}
         audited = missing.pop(MEMBERS) + missing.pop(HELD_OUT)
         for place, count in {"": audited, **missing}.items():

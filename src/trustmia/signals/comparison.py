@@ -53,13 +53,12 @@ def compare(signals: "ManyModels", target: int, candidates: Int64) -> Summaries:
     used = equal_sides(trained_on[references], member) if len(references) else None
     shown = signals.images.at(signals.audited)
     audited = summarise(shown, trained_on, target, references, used)
-    held_out = audited.outside.count[~member]
+    held_out = audited.out_models.count[~member]
     wanted = held_out[held_out > 0]
 
     def like_held_out(images: "ModelOutputs", trained_on: Bool) -> Summary:
         used = as_many_as(wanted, ~trained_on[references])
-        found = summarise(images, trained_on, target, references, used)
-        return _with_spread_of(found, audited)
+        return _with_spread_of(summarise(images, trained_on, target, references, used), audited)
 
     sets = {
         name: like_held_out(signals.images.at(rows), signals.member[:, rows])
@@ -71,7 +70,7 @@ def compare(signals: "ManyModels", target: int, candidates: Int64) -> Summaries:
         population = like_held_out(signals.population, nobody)
     per_side = None
     if used is not None:
-        per_side = float(audited.inside.count.mean()), float(audited.outside.count.mean())
+        per_side = float(audited.in_models.count.mean()), float(audited.out_models.count.mean())
     return Summaries(signals, member, references, per_side, audited, sets, population)
 
 
@@ -96,9 +95,9 @@ def check_target(signals: "ManyModels", target: int) -> None:
 
 def _with_spread_of(summary: Summary, audited: Summary) -> Summary:
     """Judge other sets by the spread that the audited images have."""
-    own = audited.outside
-    outside = replace(summary.outside, spread=own.spread, grand_std=own.grand_std)
-    return replace(summary, outside=outside)
+    own = audited.out_models
+    outside = replace(summary.out_models, spread=own.spread, grand_std=own.grand_std)
+    return replace(summary, out_models=outside)
 
 
 def stand_in(signals: "ManyModels", target: int) -> Summaries | None:

@@ -57,17 +57,17 @@ class Summary:
     Attributes:
         target: float64 [N, A], the target's confidence in the true class, A views of
             each image.
-        inside: Reference models that were trained on the image.
-        outside: Reference models that were not.
+        in_models: Reference models that were trained on the image.
+        out_models: Reference models that were not.
     """
 
     target: Float64
-    inside: Side
-    outside: Side
+    in_models: Side
+    out_models: Side
 
     def without_spread(self) -> int:
         """Count images of which two or more models of a side say the same, in some view."""
-        sides = (self.inside, self.outside)
+        sides = (self.in_models, self.out_models)
         return int(np.any([s.flat.any(axis=1) & (s.count > 1) for s in sides], axis=0).sum())
 
 
