@@ -12,10 +12,12 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from benchmarks.timing import seconds, side_by_side
 from trustmia.arrays import Float64
-from trustmia.attacks.reference import ReferenceSettings
+from trustmia.attacks.lira import Settings
 from trustmia.attacks.rmia import share_exceeded
-from trustmia.attacks.run_on_signals import run_reference_attacks
-from trustmia.measures.ranking import judge
+from trustmia.attacks.run import run_attacks
+from trustmia.image_sets import HELD_OUT, MEMBERS
+from trustmia.measures.table import judge
+from trustmia.signals.container import Signals
 from trustmia.signals.many_models import read_signals
 
 PAIRS, LARGE = 10_000, 1_000_000
@@ -76,7 +78,7 @@ def _audit_lira(folder: Path) -> tuple[float, float, float]:
     """Return seconds, peak memory in GB, and seconds per image of the other way."""
     start = time.perf_counter()
     signals = read_signals(folder)
-    run_reference_attacks(signals, 0, ["lira"], ReferenceSettings())
+    run_attacks(Signals(models=signals), ["lira"], {"lira": Settings()}, 0)
     took = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     part = 2000
@@ -104,7 +106,12 @@ def intervals() -> str:
             roc_auc_score(member[rows], scores[rows])
             roc_curve(member[rows], scores[rows])
 
-    took, other, _ = side_by_side(lambda: judge(scores, member, {}, RESAMPLES, 0), one_by_one, 3)
+    groups = {MEMBERS: scores[member], HELD_OUT: scores[~member]}
+
+    def vectorised() -> None:
+        list(judge(groups, HELD_OUT, RESAMPLES, 0))
+
+    took, other, _ = side_by_side(vectorised, one_by_one, 3)
     print(f"  {RESAMPLES} resamples of {SCORED} images took {took:.1f} s", flush=True)
     ratio = other * RESAMPLES / ONE_BY_ONE / took
     return f"intervals: {ratio:.1f} times faster than scikit-learn's curve of each resample"

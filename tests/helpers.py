@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ SMALL = {
     "references.count": 2,
     "generate.num_images": 100,
     "predict.num_patches": 100,
-    "attack.salem_max_epochs": 20,
+    "attack.salem.max_epochs": 20,
     "attack.resamples": 50,
     "predict.feature_images": 40,
 }
@@ -130,8 +132,8 @@ def set_params(repository: Path, values: dict[str, object]) -> None:
     path = repository / "params.yaml"
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     for key, value in values.items():
-        section, _, name = key.rpartition(".")
-        (params[section] if section else params)[name] = value
+        *sections, name = key.split(".")
+        reduce(getitem, sections, params)[name] = value
     path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
 

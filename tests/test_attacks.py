@@ -10,17 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
+from tests.attacking import LEARNED, fit
 from tests.helpers import REFERENCE
-from trustmia.attacks import ATTACKS, AttackSettings
-from trustmia.attacks.entropy import EntropyAttack, best_theta, entropy
+from trustmia.attacks.base import Refused
+from trustmia.attacks.entropy import below, best_theta, entropy
 from trustmia.attacks.logits import log_entropy, log_odds, probabilities
 from trustmia.attacks.salem import MINIMUM_GAIN, WINDOW, Patience
-from trustmia.attacks.threshold import ThresholdAttack
-from trustmia.errors import UserError
+from trustmia.attacks.threshold import above
 
 Bool = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
-QUICK = AttackSettings(seed=1, salem_max_epochs=3)
 entropies = st.lists(
     st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 2.25, width=32)),
     min_size=1,
@@ -73,7 +72,7 @@ def test_entropy_is_in_nats_and_finite_at_certainty() -> None:
 
 
 def test_entropy_calls_only_what_is_below_theta_a_member() -> None:
-    attack = EntropyAttack(theta=0.5)
+    attack = below(0.5)
     assert attack.decide(float32([-0.49, -0.5, -0.51])).tolist() == [True, False, False]
 
 
@@ -83,28 +82,28 @@ def test_threshold_is_the_best_point_of_the_roc_curve(rows: list[tuple[float, bo
     largest, member = (np.asarray(column) for column in zip(*rows))
     scores = two_classes(largest)
     fpr, tpr, thresholds = roc_curve(member, scores.max(axis=1))
-    fitted = ATTACKS["threshold"].fit(scores, member, QUICK)
+    fitted = fit("threshold", scores, member)
     best = thresholds[np.argmax(tpr - fpr)]
     above = scores.max(axis=1) > best
     kept = above[member].mean() - above[~member].mean()
     if kept < (tpr - fpr).max() / 2:
         best = np.nextafter(np.float32(best), np.float32(0))
-    assert bool(fitted.notes()) == (kept < (tpr - fpr).max() / 2)
-    assert fitted.parameters() == {"threshold": best if np.isfinite(best) else None}
+    assert bool(fitted.notes) == (kept < (tpr - fpr).max() / 2)
+    assert fitted.learned == {"threshold": best if np.isfinite(best) else None}
 
 
 @pytest.mark.parametrize("largest", [[1.0, 1.0, 1.0, 1.0], [0.6, 0.7, 0.9, 0.8]])
 def test_threshold_calls_nobody_a_member_where_no_score_tells_members(largest: list[float]) -> None:
     member = np.array([True, True, False, False])
-    fitted = ATTACKS["threshold"].fit(two_classes(largest), member, QUICK)
-    assert fitted.parameters() == {"threshold": None}
+    fitted = fit("threshold", two_classes(largest), member)
+    assert fitted.learned == {"threshold": None}
     assert not fitted.decide(fitted.score(two_classes([0.5, 0.9, 1.0]))).any()
 
 
 def test_threshold_calls_only_what_is_strictly_above_a_member() -> None:
-    above = np.nextafter(np.float32(0.7), np.float32(1))
-    attack = ThresholdAttack(threshold=float(np.float32(0.7)))
-    assert attack.decide(float32([above, 0.7, 0.6])).tolist() == [True, False, False]
+    next_up = np.nextafter(np.float32(0.7), np.float32(1))
+    attack = above(float(np.float32(0.7)))
+    assert attack.decide(float32([next_up, 0.7, 0.6])).tolist() == [True, False, False]
 
 
 ROUNDED: dict[str, tuple[list[float], list[float]]] = {
@@ -120,29 +119,29 @@ def test_scores_that_tie_at_the_threshold_are_members_and_it_is_said(case: str) 
     members, others = ROUNDED[case]
     scores = two_classes(members + others)
     member = np.arange(len(scores)) < len(members)
-    fitted = ATTACKS["threshold"].fit(scores, member, QUICK)
+    fitted = fit("threshold", scores, member)
     called = fitted.decide(fitted.score(scores))
     fpr, tpr, _ = roc_curve(member, scores.max(axis=1))
     assert called[member].mean() - called[~member].mean() == pytest.approx((tpr - fpr).max())
-    assert "scores that equal it are called members" in fitted.notes()[0]
+    assert "scores that equal it are called members" in fitted.notes[0]
 
 
 def test_one_score_at_the_threshold_is_no_tie() -> None:
     scores, member = confident_members()
-    fitted = ATTACKS["threshold"].fit(scores, member, QUICK)
-    assert fitted.notes() == ()
-    assert fitted.parameters()["threshold"] in scores[member].max(axis=1)
+    fitted = fit("threshold", scores, member)
+    assert fitted.notes == ()
+    assert fitted.learned["threshold"] in scores[member].max(axis=1)
 
 
 def test_threshold_scores_are_the_maxima() -> None:
-    attack = ThresholdAttack(threshold=0.5)
+    attack = above(0.5)
     assert attack.score(two_classes([0.9, 0.3])) == pytest.approx([0.9, 0.7])
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", LEARNED)
 def test_a_higher_score_speaks_for_a_member_and_decisions_follow_it(name: str) -> None:
     scores, member = confident_members()
-    fitted = ATTACKS[name].fit(scores, member, AttackSettings(salem_max_epochs=30))
+    fitted = fit(name, scores, member, 42, **({"max_epochs": 30} if name == "salem" else {}))
     attack_scores = fitted.score(scores)
     called = fitted.decide(attack_scores)
     assert attack_scores.dtype == np.float32
@@ -151,19 +150,18 @@ def test_a_higher_score_speaks_for_a_member_and_decisions_follow_it(name: str) -
     assert (called == member).mean() > 0.9
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", LEARNED)
 def test_order_of_classes_does_not_matter(name: str) -> None:
     scores, member = confident_members()
-    fitted = ATTACKS[name].fit(scores, member, QUICK)
+    fitted = fit(name, scores, member)
     mirrored = np.ascontiguousarray(scores[:, ::-1])
     assert fitted.score(mirrored) == pytest.approx(fitted.score(scores), abs=1e-6)
 
 
 def test_salem_gives_the_same_scores_for_the_same_seed_alone() -> None:
     scores, member = confident_members()
-    fit = ATTACKS["salem"].fit
-    first, second = (fit(scores, member, QUICK).score(scores) for _ in range(2))
-    other = fit(scores, member, AttackSettings(seed=2, salem_max_epochs=3)).score(scores)
+    first, second = (fit("salem", scores, member).score(scores) for _ in range(2))
+    other = fit("salem", scores, member, seed=2).score(scores)
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
 
@@ -173,13 +171,13 @@ def test_salem_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    ATTACKS["salem"].fit(scores, member, QUICK)
+    fit("salem", scores, member)
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_salem_calls_a_sigmoid_of_one_half_a_member() -> None:
     scores, member = confident_members()
-    fitted = ATTACKS["salem"].fit(scores, member, QUICK)
+    fitted = fit("salem", scores, member)
     assert fitted.decide(float32([0.5, 0.499])).tolist() == [True, False]
     assert fitted.score(scores).min() >= 0
     assert fitted.score(scores).max() <= 1
@@ -187,15 +185,25 @@ def test_salem_calls_a_sigmoid_of_one_half_a_member() -> None:
 
 def test_salem_sees_the_k_largest_scores_only() -> None:
     scores, member = confident_members()
-    fitted = ATTACKS["salem"].fit(scores, member, AttackSettings(salem_k=1, salem_max_epochs=2))
+    fitted = fit("salem", scores, member, k=1)
     spread = float32([[0.6, 0.4, 0, 0, 0], [0.6, 0.1, 0.1, 0.1, 0.1]])
     assert len(set(fitted.score(spread).tolist())) == 1
 
 
 def test_salem_refuses_more_scores_than_classes() -> None:
     scores, member = confident_members(classes=5)
-    with pytest.raises(UserError, match="salem_k: got 6; allowed: 1 to 5, the number of classes"):
-        ATTACKS["salem"].fit(scores, member, AttackSettings(salem_k=6))
+    with pytest.raises(Refused, match=r"^salem\.k: got 6; allowed: 1 to 5, the number of classes"):
+        fit("salem", scores, member, k=6)
+
+
+def test_salem_sees_fewer_scores_by_default_of_fewer_classes_and_says_so() -> None:
+    scores, member = confident_members(classes=2)
+    fitted = fit("salem", scores, member)
+    assert fitted.learned == {"salem_k": 2}
+    assert fitted.notes == (
+        "Salem attack: the 2 largest scores (salem.k), as there are 2 classes.",
+    )
+    assert fit("salem", scores, member, k=2).notes == ()
 
 
 def epochs_until_over(losses: npt.ArrayLike) -> int | None:
@@ -229,11 +237,11 @@ def test_patience_waits_for_a_full_window_at_the_start() -> None:
     assert epochs_until_over([0.5] * WINDOW) is None
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", LEARNED)
 @pytest.mark.parametrize("classes", [3, 5, 10])
 def test_the_same_scores_tie_whatever_their_place(name: str, classes: int) -> None:
     scores, member = confident_members(classes=classes)
-    fitted = ATTACKS[name].fit(scores, member, QUICK)
+    fitted = fit(name, scores, member)
     rng = np.random.default_rng(classes)
     for row in rng.dirichlet(np.ones(classes), 20).astype(np.float32):
         same = np.stack([rng.permutation(row) for _ in range(30)])
@@ -242,7 +250,7 @@ def test_the_same_scores_tie_whatever_their_place(name: str, classes: int) -> No
 
 def test_salem_says_nothing_of_scores_that_are_all_the_same() -> None:
     scores, member = confident_members()
-    fitted = ATTACKS["salem"].fit(np.tile(scores[:1], (len(member), 1)), member, AttackSettings())
+    fitted = fit("salem", np.tile(scores[:1], (len(member), 1)), member)
     assert set(fitted.score(scores)) == {np.float32(0.5)}
 
 
@@ -285,7 +293,7 @@ def saturated(rows: int = 400) -> tuple[Float32, Float32, Bool]:
 @pytest.mark.parametrize("name", ["threshold", "entropy"])
 def test_logits_rank_what_ties_in_float32(name: str) -> None:
     logits, scores, member = saturated()
-    fitted = ATTACKS[name].fit(scores, member, QUICK)
+    fitted = fit(name, scores, member)
     tied = scores.max(axis=1) == 1
     assert tied.mean() > 0.5
     ranks = fitted.rank(logits)
@@ -294,18 +302,18 @@ def test_logits_rank_what_ties_in_float32(name: str) -> None:
     assert ranks[tied][np.argsort(log_odds(logits)[tied])][-1] == ranks[tied].max()
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", LEARNED)
 def test_ranks_agree_with_scores_that_do_not_tie(name: str) -> None:
     scores, member = confident_members()
-    fitted = ATTACKS[name].fit(scores, member, QUICK)
+    fitted = fit(name, scores, member)
     order = fitted.score(scores)[np.argsort(fitted.rank(np.log(scores)), kind="stable")]
     assert (np.diff(order) > -1e-6).all()
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", LEARNED)
 def test_the_same_logits_tie_whatever_their_place(name: str) -> None:
     scores, member = confident_members()
-    fitted = ATTACKS[name].fit(scores, member, QUICK)
+    fitted = fit(name, scores, member)
     rng = np.random.default_rng(1)
     rows = float32(rng.normal(0, 20, (20, 5)))
     same = np.concatenate([rng.permuted(rows, axis=1) for _ in range(30)])
@@ -314,7 +322,7 @@ def test_the_same_logits_tie_whatever_their_place(name: str) -> None:
 
 def test_salem_ranks_what_its_network_tells_apart_and_no_more() -> None:
     logits, scores, member = saturated()
-    fitted = ATTACKS["salem"].fit(scores, member, AttackSettings(salem_max_epochs=3))
+    fitted = fit("salem", scores, member, seed=42)
     ranks = fitted.rank(logits)
     assert len(np.unique(ranks)) > len(np.unique(fitted.score(scores)))
     beyond = logits[log_odds(logits) > 25] * np.float32(2)

@@ -16,7 +16,7 @@ from PIL import Image
 from pyarrow import parquet
 from sklearn.metrics import roc_auc_score
 
-from tests.helpers import ROOT, run
+from tests.helpers import ROOT, run, set_params
 from tests.test_score_files import (
     SHADOW,
     TARGET,
@@ -30,12 +30,15 @@ from tests.test_score_files import (
     write_npz_logits,
 )
 from trustmia import cli, paths
+from trustmia.attacks import ATTACKS as KNOWN
 from trustmia.errors import UserError
-from trustmia.measures.results import COLUMNS
+from trustmia.measures.metrics import public
+from trustmia.measures.views import COLUMNS
+from trustmia.settings import described
 from trustmia.stages import attack as attack_stage
 
 ATTACKS = ("threshold", "entropy", "salem")
-METRICS = set(COLUMNS.values()) | {"tpr", "accuracy", "advantage"}
+METRICS = set(map(public, COLUMNS.values())) | {"tpr", "accuracy", "advantage"}
 ARTIFACTS = {"attack_results.csv", "metrics.json"} | {
     f"roc_{attack}.{suffix}" for attack in ATTACKS for suffix in ("csv", "png")
 }
@@ -422,11 +425,15 @@ def test_malformed_shadow_is_named(good: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--attacks", "lira"], "--attacks: 'lira' is unknown; allowed: threshold, entropy, salem"),
+        (["--attacks", "lyra"], "--attacks: 'lyra' is unknown; allowed: threshold, entropy, salem"),
+        (["--attacks", "lira"], r"--attacks: none is possible: lira \(no signals of many models\)"),
         (["--attacks", ","], "--attacks: name at least one attack"),
         (["--attacks", "salem,salem"], "--attacks: .*none twice"),
-        (["--salem-k", "0"], "--salem-k: got 0; allowed: 1 to 4, the number of classes"),
-        (["--salem-k", "5"], "--salem-k: got 5; allowed: 1 to 4, the number of classes"),
+        (["-S", "salem.k=0"], r"-S salem\.k: got 0; allowed: greater than or equal to 1"),
+        (["-S", "salem.k=5"], r"-S salem\.k: got 5; allowed: 1 to 4, the number of classes"),
+        (["-S", "salem.k=two"], r"-S salem\.k: got 'two'; allowed: a whole number"),
+        (["-S", "salem.lr=2", "-S", "salem.k=0"], r"-S salem\.k: .*; salem\.lr: got 2; allowed: "),
+        (["-S", "rmia.a=1"], r"-S rmia\.a: rmia is not to run; allowed: settings of threshold, e"),
         (["--seed", "-1"], "--seed: got -1; allowed: 0 to"),
         (["--target-index", "0"], "--target-index means nothing without --signals; allowed: with"),
     ],
@@ -440,7 +447,7 @@ def test_wrong_option_is_named(
 def test_intervals_that_are_left_out_are_told(
     good: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trustmia.commands.audit_scores.MOST_ROWS", 119)
+    monkeypatch.setattr("trustmia.commands.audit.MOST_ROWS", 119)
     cli.main(command(good))
     said = capsys.readouterr().out
     assert "No intervals: the target has more than 119 images." in said and "[" not in said
@@ -458,26 +465,64 @@ def test_two_classes_are_audited_by_default(
     binary: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.main(command(binary))
-    assert "Salem attack: the 2 largest scores (--salem-k)" in capsys.readouterr().out
+    assert (
+        "Salem attack: the 2 largest scores (salem.k), as there are 2 classes"
+        in capsys.readouterr().out
+    )
     content = json.loads((binary / "out" / "metrics.json").read_text())
     assert content["parameters"]["salem_k"] == 2
     assert list(content["sets"]["zebra"]) == list(ATTACKS)
 
 
-def test_more_scores_than_classes_are_refused_by_the_name_of_the_option(
+def test_more_scores_than_classes_are_refused_by_the_name_of_the_setting(
     binary: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = complaint(capsys, binary, command(binary, "target.npz", "--salem-k", "3"), "--salem-k")
-    assert said == "--salem-k: got 3; allowed: 1 to 2, the number of classes"
+    said = complaint(capsys, binary, command(binary, "target.npz", "-S", "salem.k=3"), "salem.k")
+    assert said == "-S salem.k: got 3; allowed: 1 to 2, the number of classes"
     shutil.copy(ROOT / "params.yaml", binary)
+    set_params(binary, {"attack.methods": ["salem"]})
     scores = binary / paths.SCORES
     scores.mkdir(parents=True)
     for name in ("shadow.npz", "target.npz"):
         (binary / name).rename(scores / name)
     monkeypatch.chdir(binary)
-    problem = r"params\.yaml: attack\.salem_k: got 3; allowed: 1 to 2, the number of classes"
+    problem = r"params\.yaml: attack\.salem\.k: got 3; allowed: 1 to 2, the number of classes"
     with pytest.raises(UserError, match=problem):
         attack_stage.main()
+
+
+def test_settings_are_given_as_in_params_yaml(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["-S", "salem.k=2", "--set-param", "salem.lr=1e-3", "-S", "salem.max_epochs=2"]
+    content = audited(good, "--attacks", "salem", *few)
+    assert content["parameters"] == {"salem_k": 2}
+    other = audited(good, "--attacks", "salem", "-S", "salem.k=2", "-S", "salem.max_epochs=9")
+    assert other["sets"] != content["sets"]
+
+
+def test_attacks_that_a_door_does_not_allow_are_left_out_and_told(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = audited(good, "--attacks", "rmia,threshold")
+    assert list(content["sets"]["ant"]) == ["threshold"]
+    assert "Left out: rmia (no signals of many models)." in capsys.readouterr().out
+
+
+def test_help_and_documentation_have_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["audit", "--help"])
+    help_text = " ".join(capsys.readouterr().out.split())
+    page = (ROOT / "docs/audit.md").read_text(encoding="utf-8")
+    settings = [
+        (f"{name}.{key}", *words)
+        for name, attack in KNOWN.items()
+        for key, words in described(attack.settings).items()
+    ]
+    assert len(settings) == 7
+    for key, what, allowed, default in settings:
+        assert f"{key}: {what} ({allowed}; default: {default})" in help_text
+        assert f"| `{key}` | {what} | {allowed} | {default} |\n" in page
 
 
 def test_output_and_metrics_name_the_files_and_how_they_were_read(

@@ -42,8 +42,10 @@ def add_experiment(
 ) -> None:
     """Make what a finished experiment leaves in git, without running it."""
     fitted = {"accuracy": accuracy, "nll": 1, "ece": 0.1, "overconfidence_error": 0, "mmps": 1}
-    reached = {"precision": 0.5, "recall": 0.9, "auroc": accuracy - 0.1, "fpr": 0.75}
-    sets = {key: {"threshold": reached} for key in SETS}
+    reached = {"precision": 0.5, "recall": 0.9, "paper_auroc": accuracy - 0.1, "fpr": 0.75}
+    rows = [
+        f"threshold,{name},{key},{value},,,20" for name in SETS for key, value in reached.items()
+    ]
     params = yaml.safe_load((tiny.root / "params.yaml").read_text())
     for key, value in changes.items():
         section, _, last = key.rpartition(".")
@@ -52,13 +54,14 @@ def add_experiment(
         "params.yaml": params,
         "metrics/train_target.json": {"train": {"accuracy": 1}, "test": {"accuracy": accuracy}},
         "metrics/calibration_target.json": {"after": fitted},
-        "metrics/attack_results.json": {"sets": sets},
     }
-    for path, content in contents.items():
+    written = {path: json.dumps(content) for path, content in contents.items()}
+    written["metrics/results.csv"] = "\n".join(["attack,set,metric,value,low,high,n", *rows])
+    for path, text in written.items():
         (tiny.root / path).parent.mkdir(exist_ok=True)
-        (tiny.root / path).write_text(json.dumps(content))
+        (tiny.root / path).write_text(text)
     write_lock(tiny.root)
-    git(tiny.root, "add", *contents, "dvc.lock")
+    git(tiny.root, "add", *written, "dvc.lock")
     tree = git(tiny.root, "write-tree").strip()
     head = git(tiny.root, "rev-parse", "HEAD").strip()
     commit = git(tiny.root, "commit-tree", tree, "-p", head, "-m", name).strip()

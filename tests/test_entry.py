@@ -17,7 +17,6 @@ from trustmia.runtime import compute
 
 PACKAGE_PROGRAMS = (
     ["src/stage.py", "attack"],
-    ["-m", "trustmia.stages.attack"],
     ["-m", "trustmia.paper.configurations"],
     ["-m", "benchmarks"],
 )

@@ -10,8 +10,13 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 
-from trustmia.measures.decisions import Judged, Roc, full_roc, membership_metrics, thin_roc
-from trustmia.measures.ranking import interval, judge
+from tests.judging import FPRS, METRICS, judge, ranking_metrics, rate_by_hand
+from trustmia.attacks.outcome import Decisions
+from trustmia.measures import bootstrap
+from trustmia.measures.bootstrap import draws, interval
+from trustmia.measures.evidence import DecidedImages, halves_of
+from trustmia.measures.metrics import DECISIONS, public
+from trustmia.measures.roc import Roc, roc_of_scores, thin_roc
 
 values = st.one_of(
     st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1, width=32, allow_subnormal=False)
@@ -23,33 +28,29 @@ Rows = list[tuple[float, bool, float]]
 
 @dataclass
 class Case:
-    members: Judged
-    nonmembers: Judged
+    members: Rows
+    nonmembers: Rows
 
     def __post_init__(self) -> None:
-        self.roc = full_roc(self.members, self.nonmembers)
-        self.metrics = membership_metrics(self.members, self.nonmembers, self.roc)
+        scores, called, maxima = (np.asarray(c) for c in zip(*self.members, *self.nonmembers))
+        self.scores = scores.astype(np.float32)
+        said = Decisions(called, self.scores, maxima.astype(np.float32))
+        rows = np.split(np.arange(len(scores)), [len(self.members)])
+        images = DecidedImages(said, rows[0], rows[1], "fake")
+        once = images.drawn({k: np.ones((1, n)) for k, n in images.sizes.items()}, False)
+        self.metrics = {public(k): float(m.value(once)[0]) for k, m in DECISIONS.items()}
         self.truth = np.repeat([True, False], [len(self.members), len(self.nonmembers)])
-        parts = [self.members.attack_scores, self.nonmembers.attack_scores]
-        self.scores = np.concatenate(parts)
+        self.member_scores, self.other_scores = self.scores[rows[0]], self.scores[rows[1]]
+        self.roc = roc_of_scores(self.member_scores, self.other_scores)
 
 
-def judged(rows: Rows) -> Judged:
-    scores, decisions, maxima = (np.asarray(column) for column in zip(*rows))
-    return Judged(scores.astype(np.float32), decisions, maxima.astype(np.float32))
-
-
-cases = st.builds(lambda m, n: Case(judged(m), judged(n)), groups, groups)
+cases = st.builds(Case, groups, groups)
 
 
 def many_points(count: int = 5000) -> Roc:
     rng = np.random.default_rng(3)
-    everyone = np.ones(count, dtype=np.bool_)
-    maxima = np.ones(count, dtype=np.float32)
-    members, others = (
-        Judged(rng.normal(mean, 1, count).astype(np.float32), everyone, maxima) for mean in (1, 0)
-    )
-    return full_roc(members, others)
+    members, others = (rng.normal(mean, 1, count).astype(np.float32) for mean in (1, 0))
+    return roc_of_scores(members, others)
 
 
 @settings(deadline=None)
@@ -66,7 +67,7 @@ def test_areas_and_curve_are_those_of_scikit_learn(case: Case) -> None:
 @settings(deadline=None)
 @given(cases)
 def test_auroc_is_the_share_of_pairs_in_the_right_order(case: Case) -> None:
-    difference = case.members.attack_scores[:, None] - case.nonmembers.attack_scores
+    difference = case.member_scores[:, None] - case.other_scores
     wins = (difference > 0).mean() + (difference == 0).mean() / 2
     assert case.metrics["auroc"] == pytest.approx(wins)
 
@@ -93,7 +94,7 @@ def test_rates_and_mean_scores_are_those_of_a_loop(members: Rows, nonmembers: Ro
     }
     for outcome, count in counts.items():
         expected[f"{outcome}_mmps"] = sums[outcome] / count if count else 0
-    metrics = Case(judged(members), judged(nonmembers)).metrics
+    metrics = Case(members, nonmembers).metrics
     assert {name: metrics[name] for name in expected} == pytest.approx(expected, rel=1e-6)
 
 
@@ -101,16 +102,16 @@ def test_rates_and_mean_scores_are_those_of_a_loop(members: Rows, nonmembers: Ro
 @given(cases)
 def test_fpr_at_95tpr_is_the_smallest_fpr_that_reaches_it(case: Case) -> None:
     reaching = [
-        (case.nonmembers.attack_scores >= threshold).mean()
+        (case.other_scores >= threshold).mean()
         for threshold in np.unique(case.scores)
-        if (case.members.attack_scores >= threshold).mean() >= 0.95
+        if (case.member_scores >= threshold).mean() >= 0.95
     ]
     assert case.metrics["fpr_at_95tpr"] == min(reaching)
 
 
 def test_fpr_at_95tpr_counts_a_tpr_of_exactly_95_percent() -> None:
-    members = judged([(0.9, True, 0.9)] * 19 + [(0.1, False, 0.9)])
-    nonmembers = judged([(0.5, False, 0.9)])
+    members = [(0.9, True, 0.9)] * 19 + [(0.1, False, 0.9)]
+    nonmembers = [(0.5, False, 0.9)]
     assert Case(members, nonmembers).metrics["fpr_at_95tpr"] == 0
 
 
@@ -122,7 +123,7 @@ def test_every_metric_is_a_fraction(case: Case) -> None:
 
 
 def test_groups_without_images_have_a_mean_score_of_zero() -> None:
-    nobody_called = judged([(0.2, False, 0.7), (0.4, False, 0.5)])
+    nobody_called = [(0.2, False, 0.7), (0.4, False, 0.5)]
     metrics = Case(nobody_called, nobody_called).metrics
     assert metrics["precision"] == metrics["tp_mmps"] == metrics["fp_mmps"] == 0
     assert metrics["fn_mmps"] == metrics["tn_mmps"] == pytest.approx(0.6)
@@ -242,3 +243,179 @@ def test_fpr_that_few_non_members_decide_makes_the_tpr_too_large() -> None:
     assert mean > 1.2 * truth and covered < 0.9
     more, _ = coverage("tpr_at_1pct_fpr", norm.sf(norm.isf(0.01) - 1), 1, (1000, 1000), 80)
     assert more > 0.88
+
+
+@st.composite
+def ranked_images(draw: st.DrawFn) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    count = draw(st.integers(2, 60))
+    scores = draw(st.lists(st.integers(0, 9), min_size=count, max_size=count))
+    member = draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    member[0], member[1] = True, False
+    return np.asarray(scores, float), np.asarray(member)
+
+
+def crossed_by_hand(
+    scores: Floats, member: npt.NDArray[np.bool_], seed: int, times: Floats | None = None
+) -> float | None:
+    """Return each half's balanced accuracy at the threshold that is best for the other.
+
+    Args:
+        scores: [N].
+        member: [N].
+        seed: Seed of the halves.
+        times: [N], how often each image counts; once if None.
+    """
+    half, values = halves_of(member, seed), []
+    weights = np.ones(len(scores)) if times is None else times
+    if half is None:
+        return None
+
+    def reached(threshold: float, part: npt.NDArray[np.bool_]) -> float:
+        rates = [
+            (weights * (scores >= threshold))[part & truth].sum() / weights[part & truth].sum()
+            for truth in (member, ~member)
+        ]
+        return float((rates[0] + 1 - rates[1]) / 2)
+
+    for part in (half, ~half):
+        # Of equally good thresholds the largest, first of all the one that nobody reaches.
+        grid = [np.inf, *np.unique(scores)[::-1]]
+        best = max(grid, key=lambda threshold: (round(reached(threshold, part), 9), threshold))
+        values.append(reached(best, ~part))
+    return float(np.mean(values))
+
+
+@settings(deadline=None)
+@given(ranked_images())
+def test_metrics_are_those_of_scikit_learn(
+    images: tuple[Floats, npt.NDArray[np.bool_]],
+) -> None:
+    scores, member = images
+    found = ranking_metrics(scores, member)
+    assert found["auroc"] == pytest.approx(roc_auc_score(member, scores))
+    assert found["balanced_accuracy"] == pytest.approx(crossed_by_hand(scores, member, 0))
+    # So few non-members have no FPR as small as these.
+    assert found["tpr_at_1pct_fpr"] is found["tpr_at_0.1pct_fpr"] is None
+
+
+def test_balanced_accuracy_of_two_gaussians_is_known() -> None:
+    rng = np.random.default_rng(4)
+    member = np.arange(200_000) < 100_000
+    for distance in (0.0, 0.5, 2.0):
+        found = ranking_metrics(rng.normal(size=len(member)) + distance * member, member)
+        assert found["balanced_accuracy"] == pytest.approx(norm.cdf(distance / 2), abs=0.005)
+
+
+def test_balanced_accuracy_of_an_attack_that_knows_nothing_is_a_half() -> None:
+    member = np.arange(400) < 200
+    covered, values = 0, []
+    for seed in range(100):
+        scores = np.random.default_rng(seed).normal(size=400)
+        found = judge(scores, member, {}, 200, seed)
+        interval, value = found.intervals["balanced_accuracy"], found.metrics["balanced_accuracy"]
+        assert interval is not None and value is not None
+        covered += interval[0] <= 0.5 <= interval[1]
+        values.append(value)
+    assert covered >= 90
+    assert abs(np.mean(values) - 0.5) < 4 * np.std(values) / 10
+
+
+def test_fprs_that_no_threshold_has_are_null_and_others_are_told() -> None:
+    member = np.arange(2000) < 1000
+    scores = np.random.default_rng(0).normal(size=2000) + member
+    for saturated, missing in ((30, {"tpr_at_1pct_fpr", "tpr_at_0.1pct_fpr"}), (60, None)):
+        ties = scores.copy()
+        ties[1000 : 1000 + saturated] = 9.0
+        ties[:500] = 9.0
+        found = judge(ties, member, {"fake": ties[:10]}, 20, 0)
+        for name, limit in FPRS.items():
+            null = limit < saturated / 1000
+            assert (found.metrics[name] is None) == null == (found.realised[name] is None)
+            assert (found.intervals[name] is None) == null
+            if not null:
+                realised = found.realised[name]
+                assert realised is not None and 0.03 <= realised <= limit
+        assert (found.rates["fpr_at_5pct"]["fake"] is None) == (missing is None)
+        assert found.rates["fpr_at_1pct"] == {"original": None, "fake": None}
+        assert found.rate_intervals["fpr_at_1pct"] == {"original": None, "fake": None}
+
+
+def test_tpr_at_a_small_fpr_is_the_last_point_that_still_has_it() -> None:
+    rng = np.random.default_rng(0)
+    member = rng.random(6000) < 0.5
+    scores = rng.normal(size=6000) + member
+    found = ranking_metrics(scores, member)
+    fpr, tpr, _ = roc_curve(member, scores, drop_intermediate=False)
+    for name, limit in (("tpr_at_1pct_fpr", 0.01), ("tpr_at_0.1pct_fpr", 0.001)):
+        assert found[name] == tpr[fpr <= limit].max()
+    assert found["tpr_at_0.01pct_fpr"] is None
+
+
+def test_fpr_exactly_at_the_limit_counts() -> None:
+    member = np.asarray([True] * 10 + [False] * 100)
+    scores = np.concatenate([np.full(9, 2.0), [0.0], [1.5], np.linspace(-1, 0, 99)])
+    scores[0] = 1.2
+    assert ranking_metrics(scores, member)["tpr_at_1pct_fpr"] == 0.9
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_rates_of_other_sets_are_those_at_the_held_out_threshold(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    member = np.arange(60) < 25
+    scores, others = rng.integers(12, size=60) / 3, rng.integers(14, size=30) / 3
+    found = judge(scores, member, {"fake": others}, 0, 0)
+    for point, limit in (("fpr_at_5pct", 0.05), ("fpr_at_1pct", 0.01)):
+        rate, expected = found.rates[point], rate_by_hand(scores, member, others, limit, scores)
+        if expected is None or limit * 35 < 1:
+            assert rate == {"original": None, "fake": None}
+            continue
+        assert rate["fake"] == pytest.approx(expected)
+        assert rate["original"] is not None and rate["original"] <= limit
+
+
+def test_intervals_are_those_of_resamples_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    member = rng.random(240) < 0.5
+    scores = (rng.normal(size=240) + member).round(1)
+    others = rng.normal(size=90).round(1)
+    sizes = {"members": int(member.sum()), "original": int((~member).sum()), "fake": 90}
+    values: dict[str, list[float]] = {name: [] for name in METRICS}
+    rates = []
+    for block in draws(sizes, 50, 7):
+        assert all((block[name].sum(axis=1) == size).all() for name, size in sizes.items())
+        for members, held_out, fakes in zip(block["members"], block["original"], block["fake"]):
+            rows = np.concatenate(
+                [
+                    np.repeat(np.flatnonzero(member), members.astype(int)),
+                    np.repeat(np.flatnonzero(~member), held_out.astype(int)),
+                ]
+            )
+            drawn = others[np.repeat(np.arange(90), fakes.astype(int))]
+            rates.append(rate_by_hand(scores[rows], member[rows], drawn, 0.05, scores) or 0.0)
+            for name, value in ranking_metrics(scores[rows], member[rows]).items():
+                values[name].append(0.0 if value is None else value)
+            times = np.bincount(rows, minlength=240).astype(float)
+            values["balanced_accuracy"][-1] = crossed_by_hand(scores, member, 7, times) or 0.0
+    monkeypatch.setattr(bootstrap, "BLOCK", 700)
+    found = judge(scores, member, {"fake": others}, 50, 7)
+    for name in ("auroc", "balanced_accuracy", "tpr_at_1pct_fpr", "tpr_at_5pct_fpr"):
+        assert found.intervals[name] == pytest.approx(
+            tuple(np.percentile(values[name], [2.5, 97.5]))
+        )
+    assert found.intervals["tpr_at_0.1pct_fpr"] is None
+    assert found.rate_intervals["fpr_at_5pct"]["fake"] == pytest.approx(
+        tuple(np.percentile(rates, [2.5, 97.5]))
+    )
+
+
+def test_intervals_follow_the_seed_and_hold_the_value() -> None:
+    rng = np.random.default_rng(2)
+    member = rng.random(1000) < 0.5
+    scores = rng.normal(size=1000) + member
+    first, again, other = (judge(scores, member, {}, 200, seed).intervals for seed in (1, 1, 2))
+    assert first == again != other
+    interval, value = first["auroc"], ranking_metrics(scores, member)["auroc"]
+    assert interval is not None and value is not None
+    assert interval[0] < value < interval[1] < interval[0] + 0.1
+    assert judge(scores, member, {}, 0, 1).intervals == dict.fromkeys(METRICS)

@@ -294,7 +294,7 @@ def test_old_results_are_shown_with_a_remark(
     shown = capsys.readouterr()
     assert shown.out == current.out
     assert shown.err == (
-        "trustmia: metrics/attack_results.json: older than the present params.yaml, code or data "
+        "trustmia: metrics/results.csv: older than the present params.yaml, code or data "
         "(seed was 42 and is 43; not run since: train, attack); run `dvc repro`\n"
     )
     write("README.md", "nothing")

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.attacking import LEARNED, fit
 from tests.helpers import ROOT, set_params
 from trustmia import files, paths
 from trustmia.arrays import Bool, UInt8
-from trustmia.attacks import ATTACKS, AttackSettings
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.inference import predict
 from trustmia.errors import UserError
@@ -74,10 +74,9 @@ def test_selection_is_that_of_a_loop(seed: int, data: st.DataObject) -> None:
 
 def test_selection_of_real_attacks_is_called_member_by_each() -> None:
     shadow, target = scores_of(1), scores_of(2)
-    attack_settings = AttackSettings(salem_max_epochs=20)
     said = {}
-    for name, attack in ATTACKS.items():
-        fitted = attack.fit(shadow.scores, shadow.member, attack_settings)
+    for name in LEARNED:
+        fitted = fit(name, shadow.scores, shadow.member)
         said[name] = fitted.decide(fitted.score(target.scores))
     decisions = Decisions(tuple(said), np.stack(list(said.values())))
     for rows in select(target, decisions.unanimous()).values():

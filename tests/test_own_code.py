@@ -188,8 +188,8 @@ def test_what_was_edited_meanwhile_is_not_filed(
 @pytest.mark.parametrize(
     ("path", "old", "new"),
     [
-        ("src/trustmia/measures/ranking.py", '"""How well', '"""How very well'),
-        ("params.yaml", "salem_k: 3", "salem_k: 2"),
+        ("src/trustmia/measures/table.py", '"""The one', '"""The only'),
+        ("params.yaml", "    k: 3", "    k: 2"),
     ],
 )
 def test_what_a_stage_does_not_depend_on_may_be_edited(

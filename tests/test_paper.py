@@ -16,12 +16,13 @@ from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset, random_split
 
 from tests.helpers import ROOT, run
+from trustmia import paths
 from trustmia.arrays import Int64
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.datasets import DATASETS
 from trustmia.errors import UserError
-from trustmia.measures.results import COLUMNS
+from trustmia.measures.table import COLUMNS
 from trustmia.paper import comparison
 from trustmia.paper.checkpoints import PAPER_NAMES, import_checkpoints, parse_name
 from trustmia.paper.comparison import METRICS, compare, published_results
@@ -424,12 +425,12 @@ def test_published_precision_is_that_of_the_published_rates() -> None:
 
 def published_run(configuration: str) -> pd.DataFrame:
     table = published_results().query("configuration == @configuration")
-    return table.drop(columns="configuration").reset_index(drop=True)
+    return table.melt(["attack", "set"], list(METRICS), "metric", "value")
 
 
 def test_comparison_has_run_paper_and_their_difference() -> None:
     run_table = published_run("cifar10_salem_cnn")
-    run_table["fpr"] += 0.125
+    run_table.loc[run_table["metric"] == "fpr", "value"] += 0.125
     run_table = run_table[run_table["set"] != "svhn"]
     table = compare(run_table, "cifar10_salem_cnn").set_index(["set", "attack", "metric"])
     assert len(table) == 11 * 3 * len(METRICS)
@@ -460,12 +461,12 @@ def test_default_run_has_no_table_in_the_paper() -> None:
     assert failed.stderr.count("\n") == 1
 
 
-def test_comparison_without_a_run_names_what_to_run(tmp_path: Path) -> None:
+def test_comparison_without_a_run_names_what_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="not found; run `dvc repro`"):
-        comparison.read_results(tmp_path / "attack_results.csv")
-    (tmp_path / "attack_results.csv").write_text("Set,Threshold Attack Precision\noriginal,1\n")
-    with pytest.raises(UserError, match="not a result table"):
-        comparison.read_results(tmp_path / "attack_results.csv")
+        comparison.compare_paper(params_of("cifar10_salem_cnn"), "simple", None)
 
 
 def test_run_with_other_parameters_is_not_compared(
@@ -474,12 +475,11 @@ def test_run_with_other_parameters_is_not_compared(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_bytes((ROOT / FOLDER / "cifar10_salem_cnn.yaml").read_bytes())
     params = params_of("cifar10_salem_cnn")
-    columns = [f"Threshold Attack {column}" for column in COLUMNS]
     (tmp_path / "metrics").mkdir()
-    table = f"{','.join(['Set', *columns])}\noriginal{',0.5' * len(columns)}\n"
-    (tmp_path / comparison.RESULTS).write_text(table)
-    noted = {"cmd": "attack", "outs": [{"path": str(comparison.RESULTS)}]}
-    declared = {"cmd": "attack", "params": ["train"], "outs": [str(comparison.RESULTS)]}
+    rows = [f"threshold,original,{metric},0.5,,,20\n" for metric in METRICS]
+    paths.RESULTS.write_text(f"{','.join(COLUMNS)}\n{''.join(rows)}")
+    noted = {"cmd": "attack", "outs": [{"path": str(paths.RESULTS)}]}
+    declared = {"cmd": "attack", "params": ["train"], "outs": [str(paths.RESULTS)]}
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"attack": declared}}))
 
     def note(**train: object) -> None:

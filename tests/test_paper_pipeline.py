@@ -13,6 +13,8 @@ from tests.helpers import clone_working_tree, documented, git, run, set_params
 from tests.miniatures import Miniatures, stand_in_repository
 from tests.servers import FileServer, serving
 from trustmia.commands.fetch import needed
+from trustmia.measures.table import read_results
+from trustmia.measures.views import nested
 from trustmia.paper.configurations import FOLDER, configurations
 from trustmia.params import load_params
 
@@ -29,7 +31,7 @@ CIFAR10 = {
     "generate.num_images": 100,
     "predict.max_images": 50,
     "predict.max_fakes": 50,
-    "attack.salem_max_epochs": 20,
+    "attack.salem.max_epochs": 20,
 }
 DOGS = {
     "dataset.size": 32,
@@ -41,7 +43,7 @@ DOGS = {
     "train.epochs": 1,
     "train.lr": 0.0001,
     "generate.num_images": 30,
-    "attack.salem_max_epochs": 20,
+    "attack.salem.max_epochs": 20,
 }
 
 
@@ -144,7 +146,7 @@ def test_stanford_dogs_run_from_download_to_table(paper: tuple[Path, FileServer]
     run(place, "dvc", "repro")
     sets = load_params(place / "params.yaml").predict.nonmember_sets
     assert len(sets) == 9 and result_sets(place) == sets
-    sizes = json.loads((place / "metrics/attack_results.json").read_text())["sizes"]
+    sizes = nested(read_results(place / "metrics/results.csv"))["sizes"]
     assert sizes["afhq_non_dogs"] == 2 * sizes["afhq_cats"] == 60
     card = json.loads((place / "outputs/classifiers/target/model.json").read_text())
     assert card["params"]["train.initial_weights"] == "resnet50-0676ba61.pth"

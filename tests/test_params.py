@@ -2,6 +2,7 @@
 
 import copy
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, run
+from trustmia.attacks import ATTACKS
 from trustmia.errors import UserError
 from trustmia.params import Params, load_params
 
@@ -155,9 +157,17 @@ def test_every_key_has_a_comment_on_its_line() -> None:
         ("references.cpus_per_model", 1e-5, "got 1e-05; allowed: four decimals, as Ray counts"),
         ("references.gpus_per_model", 0.33333, "got 0.33333; allowed: four decimals, .*"),
         ("references.executor", "dask", "got 'dask'; allowed: 'local' or 'ray'"),
-        ("attack.lira.variance", "own", "got 'own'; allowed: 'per_example', 'global' or 'auto'"),
+        (
+            "attack.lira.variance",
+            "own",
+            "got 'own'; allowed: 'per_example', 'global', 'auto' or 'bo",
+        ),
         ("attack.rmia.a", 1.5, "got 1.5; allowed: 'tune' or less than or equal to 1"),
         ("attack.rmia.b", 1, "unknown key; allowed: a, gamma"),
+        ("attack.salem.k", 0, "got 0; allowed: greater than or equal to 1"),
+        ("attack.salem.k", ABSENT, "missing"),
+        ("attack.salem", ABSENT, "missing"),
+        ("attack.threshold", {}, "unknown key; allowed: methods, resamples, salem, lira, rmia"),
     ],
 )
 def test_wrong_value_is_named_with_what_is_allowed(
@@ -183,10 +193,10 @@ def test_unknown_name_in_a_list_is_named_with_its_place(
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    text = with_value("train.epochs", 0).replace("salem_k: 3", "salem_k: 0")
+    text = with_value("train.epochs", 0).replace("    k: 3", "    k: 0")
     said = message(tmp_path, text)
     assert "train.epochs: got 0" in said
-    assert "attack.salem_k: got 0" in said
+    assert "attack.salem.k: got 0" in said
 
 
 @pytest.mark.parametrize(
@@ -213,6 +223,12 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
             "generator.stylegan2_ada_pickle: got null; needed where",
         ),
         (
+            {"references.count": 0, "attack.methods": ["salem", "loss", "lira"]},
+            "attack.methods: 'lira' compares the target with reference models, but "
+            "references.count is 0; allowed: threshold, entropy, salem, loss, or a "
+            "references.count of at least 2",
+        ),
+        (
             {"attack.methods": ["lira", "loss"]},
             "attack.methods: holds none of threshold, entropy, salem; allowed: at least one",
         ),
@@ -236,6 +252,32 @@ def test_parameters_that_contradict_each_other_are_named(
 def test_temperature_is_fit_or_a_positive_number(temperature: object, tmp_path: Path) -> None:
     params = load_text(tmp_path, with_value("calibration.temperature", temperature))
     assert params.calibration.temperature == temperature
+
+
+def test_attacks_have_their_settings_from_the_parameters() -> None:
+    settings = load_params(COMMITTED).attack.settings()
+    assert list(settings) == list(ATTACKS)
+    for name, attack in ATTACKS.items():
+        assert isinstance(settings[name], attack.settings)
+    # All keys are there, so that none is the command line's default.
+    assert settings["salem"].model_fields_set == {"k", "lr", "batch_size", "max_epochs"}
+
+
+HEAVY = ("torch", "sklearn", "scipy", "pandas", "pyarrow", "matplotlib")
+
+
+LIGHT = [
+    "import trustmia.params; trustmia.params.load_params()",
+    "import trustmia.cli; trustmia.cli.main(['--help'])",
+    "from trustmia.attacks import ATTACKS; list(ATTACKS.values())",
+]
+
+
+@pytest.mark.parametrize("code", LIGHT)
+def test_parameters_and_help_load_no_library_that_takes_time(code: str) -> None:
+    check = f"sys.stderr.write(str([n for n in {HEAVY} if n in sys.modules]))"
+    lines = ["import sys", "try:", f"  {code}", "finally:", f"  {check}"]
+    assert run(ROOT, sys.executable, "-c", "\n".join(lines)).stderr == "[]"
 
 
 def test_missing_file_is_named_with_what_to_run(tmp_path: Path) -> None:

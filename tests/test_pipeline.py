@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.attacking import LEARNED
 from tests.helpers import TARGETS, documented, git, run, set_params, stages_run
-from trustmia.attacks import ATTACKS
-from trustmia.measures.results import COLUMNS
+from trustmia.measures.views import COLUMNS
 from trustmia.report import readme
 
 pytestmark = pytest.mark.pipeline
@@ -60,15 +60,15 @@ def test_result_table_has_every_attack_and_set(small: Path) -> None:
     with (small / "metrics/attack_results.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["Set"] for row in rows] == SETS
-    expected = [f"{attack.title} {column}" for attack in ATTACKS.values() for column in COLUMNS]
+    expected = [f"{form.title} Attack {column}" for form in LEARNED.values() for column in COLUMNS]
     assert list(rows[0]) == ["Set", *expected]
     printed = run(small, "trustmia", "results").stdout
-    for name in [*SETS, *(attack.title.split()[0] for attack in ATTACKS.values())]:
+    for name in [*SETS, *(form.title for form in LEARNED.values())]:
         assert name in printed
 
 
 def test_an_attack_parameter_reruns_the_attack_alone(restored: Path) -> None:
-    ran = stages_run(experiment(restored, "k2", "attack.salem_k=2"))
+    ran = stages_run(experiment(restored, "k2", "attack.salem.k=2"))
     assert ran[0] == "attack" and set(ran) <= {"attack", "gallery"}
 
 

@@ -22,6 +22,8 @@ from trustmia.classifiers.training import TrainConfig
 from trustmia.errors import UserError
 from trustmia.image_sets.views import VIEWS
 from trustmia.images.base import Dataset, Images
+from trustmia.measures.table import read_results
+from trustmia.measures.views import ranking_entries
 from trustmia.params import load_params
 from trustmia.references import Parallel
 from trustmia.references.assignment import complementary_halves
@@ -194,8 +196,8 @@ def test_without_reference_models_a_summary_has_the_target_alone(tmp_path: Path)
     np.savez(tmp_path / "s.npz", logits=logits, member=member, labels=np.zeros(6, int))
     signals = read_signals(tmp_path / "s.npz")
     found = summarise(signals.images, signals.member, 0, np.zeros(0, np.int64))
-    assert np.isfinite(found.target).all() and np.isnan(found.outside.median).all()
-    assert not found.inside.count.any()
+    assert np.isfinite(found.target).all() and np.isnan(found.out_models.median).all()
+    assert not found.in_models.count.any()
 
 
 # The stages, in a clone whose experiment is small
@@ -245,17 +247,17 @@ def test_ray_gives_the_same_models(restored: Path) -> None:
 
 @pytest.mark.pipeline
 def test_signals_are_an_audit_of_anyones(restored: Path, tmp_path: Path) -> None:
-    ranking = json.loads((restored / "metrics/ranking.json").read_text())
+    ranking = ranking_entries(read_results(restored / "metrics/results.csv"))
     assert set(ranking) >= {"threshold", "salem", "loss", "lira_online_global_variance"}
     for name, entry in ranking.items():
         others = set(entry["fpr_at_5pct"]) - {"original"}
         assert bool(others) == ("online" not in name), name
     command = ["trustmia", "audit", "--signals", "outputs/signals", "--seed", "42"]
-    options = ["--resamples", "50", "--lira-variance", "global", "--out", str(tmp_path / "audit")]
+    options = ["--resamples", "50", "-S", "lira.variance=global", "--out", str(tmp_path / "audit")]
     run(restored, *command, *options)
     audited = json.loads((tmp_path / "audit/metrics.json").read_text())["attacks"]
     for name, entry in audited.items():
-        assert entry == ranking[name], name
+        assert entry == json.loads(json.dumps(ranking[name])), name
     assignment = read_assignment(restored / "outputs/references")
     member = np.load(restored / "outputs/signals/member.npy")
     assert np.array_equal(member[1:, : len(assignment.images)], assignment.member)
@@ -307,9 +309,12 @@ def test_views_and_calibration_reach_all_models(restored: Path) -> None:
 
 @pytest.mark.pipeline
 def test_without_references_the_other_attacks_are_left(restored: Path) -> None:
-    set_params(restored, {"references.count": 0, "attack.rmia": {"a": "tune", "gamma": 1.0}})
+    set_params(restored, {"references.count": 0})
+    refused = run(restored, "python", "src/stage.py", "train_references", code=2).stderr
+    assert "attack.methods: 'difficulty' compares the target with reference models" in refused
+    set_params(restored, {"attack.methods": ["threshold", "entropy", "salem", "loss"]})
     for stage in ("train_references", "predict_references", "attack"):
         run(restored, "python", "src/stage.py", stage)
-    ranking = json.loads((restored / "metrics/ranking.json").read_text())
+    ranking = ranking_entries(read_results(restored / "metrics/results.csv"))
     assert set(ranking) == {"threshold", "entropy", "salem", "loss"}
     assert len(np.load(restored / "outputs/signals/logits.npy")) == 1

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,17 @@ from PIL import Image
 from tests.helpers import ROOT
 from tests.report_tables import LEARNED, SETS, Tables, run_tables, study_tables
 from trustmia import cli, files, paths
+from trustmia.attacks import form_title
 from trustmia.commands.report import find_report
 from trustmia.errors import UserError
 from trustmia.image_sets import in_order
 from trustmia.image_sets import title as set_title
+from trustmia.measures.answer import FOOLED, TELLS_APART, Answer, Rates, answer
+from trustmia.measures.table import read_results
 from trustmia.params import load_params
 from trustmia.report import figures
-from trustmia.report.answer import answer
-from trustmia.report.frames import Frames, frames
+from trustmia.report.frames import Frames, frames, palette
 from trustmia.report.grids import grids
-from trustmia.report.names import attack_title, palette
 from trustmia.report.page import render
 from trustmia.report.pictures import as_png, pictures, score_text, write_pictures
 from trustmia.report.provenance import Provenance, read_provenance
@@ -71,13 +72,17 @@ def content(page: str) -> dict[str, Any]:
     return result
 
 
+def rates(summary: Summary) -> Rates:
+    return Rates(summary.rates, summary.lead, {})
+
+
 def test_seeds_become_a_mean_with_student_s_interval() -> None:
     tables = study_tables(variants=1, seeds=3)
     chosen = {"attack": "salem", "set": "fake", "metric": "fpr"}
     attacks = tables["attacks"]
     is_chosen = (attacks[list(chosen)] == list(chosen.values())).all(axis=1)
     attacks.loc[is_chosen, "value"] = [0.5, 0.6, 0.7]
-    row = summarise(tables).of("standard", "fpr", "fake").loc["salem"]
+    row = rates(summarise(tables)).of("standard", "fpr", "fake").loc["salem"]
     # t of 2 degrees of freedom is 4.302653 at 97.5%; the deviation is 0.1.
     half = 4.302653 * 0.1 / np.sqrt(3)
     assert row.tolist() == pytest.approx([0.6, 0.6 - half, 0.6 + half], abs=1e-6)
@@ -85,7 +90,7 @@ def test_seeds_become_a_mean_with_student_s_interval() -> None:
 
 def test_a_single_run_keeps_the_intervals_it_came_with() -> None:
     run = run_tables()
-    row = summarise(of_one_run(run, 42)).of("this run", "recall", "original").loc["entropy"]
+    row = rates(summarise(of_one_run(run, 42))).of("this run", "recall", "original").loc["entropy"]
     attacks = run["attacks"].set_index(["attack", "set", "metric"])
     assert row.tolist() == attacks.loc[("entropy", "original", "recall")].tolist()
 
@@ -131,7 +136,7 @@ def test_a_run_that_the_study_has_is_not_shown_twice(tables: Tables, empty: Tabl
     other = with_run(tables, of_one_run(run_tables("llla", 7), 7))
     both = summarise(other)
     assert both.variants == ["standard", "label_smoothing", "this run"]
-    assert answer(both).sentences[2].startswith("Among 2 ways")
+    assert both.answer.sentences[2].startswith("Among 2 ways")
     assert with_run(empty, same) is same
 
 
@@ -144,23 +149,92 @@ def altered(tables: Tables, image_set: str, metric: str, value: float) -> Summar
 
 
 def test_the_answer_follows_the_numbers(tables: Tables) -> None:
-    assert answer(altered(tables, "fake", "fpr", 0.74)).verdict == "No."
+    assert altered(tables, "fake", "fpr", 0.74).answer.verdict == "No."
     unfooled = {"fake": 0.05, "original": 0.06}
     attacks = tables["attacks"].copy()
     for name, value in unfooled.items():
         rows = (attacks["set"] == name) & (attacks["metric"] == "fpr")
         attacks.loc[rows, "value"] = value
-    good = answer(summarise(tables | {"attacks": attacks}))
+    good = summarise(tables | {"attacks": attacks}).answer
     assert good.verdict == "Within limits."
     said = "no attack calls half or more of them members, on average over 2 seeds: Threshold 5%"
     assert said in good.sentences[0]
     one = attacks["attack"].eq("salem") & attacks["set"].eq("fake") & attacks["metric"].eq("fpr")
     attacks.loc[one, "value"] = 0.8
-    some = answer(summarise(tables | {"attacks": attacks}))
+    some = summarise(tables | {"attacks": attacks}).answer
     assert some.verdict == "Only some attacks."
-    assert "1 of 3 attacks call at least half" in some.sentences[0]
+    assert "1 of 3 attacks calls at least half" in some.sentences[0]
     attacks.loc[attacks["set"].eq("original") & attacks["metric"].eq("fpr"), "value"] = 0.9
-    assert answer(summarise(tables | {"attacks": attacks})).verdict == "Hardly."
+    assert summarise(tables | {"attacks": attacks}).answer.verdict == "Hardly."
+
+
+def said(fooled: Sequence[float], recall: Sequence[float], held_out: Sequence[float]) -> Answer:
+    """Return the answer of three attacks by what they call members."""
+    rows = []
+    for name, fake, own, other in zip(LEARNED, fooled, recall, held_out):
+        values = {("fake", "fpr"): fake, ("fake", "recall"): own, ("original", "recall"): own}
+        values |= {("original", "fpr"): other, ("original", "advantage"): own - other}
+        rows += [("this run", name, *key, value) for key, value in values.items()]
+    table = pd.DataFrame(rows, columns=["variant", "attack", "set", "metric", "value"])
+    return answer(Rates(table.assign(low=np.nan, high=np.nan), "this run", {}))
+
+
+LARGE, SMALL = ([0.9] * 3, [0.1] * 3), ([0.9] * 3, [0.8] * 3)
+ALL = "every attack calls at least half"
+SOME = "2 of 3 attacks call at least half"
+NONE = "no attack calls half or more"
+
+
+@pytest.mark.parametrize(
+    ("fooled", "gap", "verdict", "first"),
+    [
+        ([0.8, 0.8, 0.8], LARGE, "No.", ALL),
+        ([0.8, 0.8, 0.8], SMALL, "No.", ALL),
+        ([0.8, 0.8, 0.1], LARGE, "Only some attacks.", SOME),
+        ([0.8, 0.8, 0.1], SMALL, "Hardly.", SOME),
+        # The one that is not fooled does not tell members apart; what those that are do is no help.
+        ([0.8, 0.8, 0.1], ([0.9] * 3, [0.1, 0.1, 0.8]), "Hardly.", SOME),
+        ([0.1, 0.1, 0.1], LARGE, "Within limits.", NONE),
+        ([0.1, 0.1, 0.1], SMALL, "Hardly.", NONE),
+        ([0.0, 0.0, 0.0], LARGE, "Within limits.", NONE),
+        # An attack that calls nobody a member is fooled by nothing, and of no use.
+        ([0.0, 0.0, 0.0], ([0.0] * 3, [0.0] * 3), "Hardly.", NONE),
+        ([0.496, 0.2, 0.2], LARGE, "Within limits.", NONE),
+        ([0.5, 0.2, 0.2], LARGE, "Only some attacks.", "1 of 3 attacks calls at least half"),
+    ],
+)
+def test_verdict_and_sentences_say_the_same(
+    fooled: list[float], gap: tuple[list[float], list[float]], verdict: str, first: str
+) -> None:
+    found = said(fooled, *gap)
+    assert found.verdict == verdict
+    assert first in found.sentences[0]
+    shown = [float(share) for share in re.findall(r" ([\d.]+)%", found.sentences[0])]
+    assert [share >= 100 * FOOLED for share in shown] == [value >= FOOLED for value in fooled]
+    recall, held_out = gap
+    assert f"They find {max(recall):.0%} of the true members" in found.sentences[1]
+    none = "call no held-out image a member"
+    assert (none in found.sentences[1]) == (max(held_out) == 0)
+    differences = [r - h for r, h, f in zip(recall, held_out, fooled) if f < FOOLED]
+    assert (verdict in ("No.", "Hardly.")) == (max(differences, default=0) < TELLS_APART)
+
+
+def test_a_share_that_rounds_to_nothing_is_not_none() -> None:
+    assert (
+        "call under 1% of held-out images members too"
+        in (said([0.1] * 3, [0.9] * 3, [0.004, 0.001, 0.0]).sentences[1])
+    )
+
+
+def test_variants_without_a_value_are_not_compared() -> None:
+    rows = [(name, "salem", "fake", "fpr", value) for name, value in zip("abc", (0.497, 0.9, None))]
+    table = pd.DataFrame(rows, columns=["variant", "attack", "set", "metric", "value"])
+    table = table.astype({"value": float}).assign(low=np.nan, high=np.nan)
+    recall = table.assign(metric="recall", value=0.9)
+    both = pd.concat([table, recall], ignore_index=True)
+    found = answer(Rates(both, "b", dict(zip("abc", "ABC")))).sentences[-1]
+    assert found.startswith("Among 2 ways")
+    assert found.endswith("goes from 49.7% (A) to 90% (B); below 50% with A.")
 
 
 def test_a_seed_with_which_an_attack_calls_nobody_a_member_is_named(tables: Tables) -> None:
@@ -170,24 +244,24 @@ def test_a_seed_with_which_an_attack_calls_nobody_a_member_is_named(tables: Tabl
         rows & (attacks["attack"] == "salem") & (attacks["variant"] == "standard"), "value"
     ] = 0
     silent = "None of them is called a member by Salem with seed 43."
-    assert answer(summarise(tables | {"attacks": attacks})).sentences[0].endswith(silent)
-    assert "None of them" not in answer(summarise(tables)).sentences[0]
+    assert summarise(tables | {"attacks": attacks}).answer.sentences[0].endswith(silent)
+    assert "None of them" not in summarise(tables).answer.sentences[0]
 
 
 def test_the_answer_is_three_sentences_about_the_standard_variant(tables: Tables) -> None:
     reordered = {
         name: table.sort_values("variant", kind="stable") for name, table in tables.items()
     }
-    found = answer(summarise(reordered))
+    found = summarise(reordered).answer
     assert len(found.sentences) == 3
-    expected = summarise(tables).of("standard", "fpr", "fake")["value"]
+    expected = rates(summarise(tables)).of("standard", "fpr", "fake")["value"]
     for attack, value in expected.items():
-        assert f"{attack_title(str(attack))} {value:.0%}" in found.sentences[0]
-    advantage = summarise(tables).of("standard", "advantage", "original")
+        assert f"{form_title(str(attack))} {value:.0%}" in found.sentences[0]
+    advantage = rates(summarise(tables)).of("standard", "advantage", "original")
     assert list(advantage.index) == list(LEARNED)
     for attack, row in advantage.iterrows():
         value, low, high = (f"{100 * number:.1f}" for number in row)
-        assert f"{attack_title(str(attack))} {value} ({low} to {high})" in found.sentences[1]
+        assert f"{form_title(str(attack))} {value} ({low} to {high})" in found.sentences[1]
 
 
 def test_a_rate_that_one_seed_cannot_have_is_no_mean_of_the_others(tables: Tables) -> None:
@@ -228,10 +302,10 @@ def test_an_answer_and_a_page_without_some_sets(tables: Tables, missing: list[st
         for name, table in tables.items()
     }
     summary = summarise(kept)
-    assert answer(summary).sentences
+    assert summary.answer.sentences
     assert set(missing).isdisjoint(summary.sets)
     text = render(summary, frames(summary), NOTHING)
-    assert "nan" not in json.dumps([answer(summary).sentences]).lower()
+    assert "nan" not in json.dumps([summary.answer.sentences]).lower()
     assert content(text)["specs"]
 
 
@@ -431,8 +505,8 @@ def test_the_stage_reports_the_run_where_there_is_no_study(workspace: Path) -> N
     (workspace / "study").mkdir()
     stage.main()
     text = paths.REPORT.read_text(encoding="utf-8")
-    found = files.read_json(paths.METRICS / "attack_results.json")["sets"]["fake"]
-    assert f"Salem {found['salem']['fpr']:.0%}" in text
+    found = read_results().set_index(["attack", "set", "metric"])["value"]
+    assert f"Salem {found['salem', 'fake', 'fpr']:.0%}" in text
     assert "This run" in text
     assert '<select name="variant">' not in text
     assert list(paths.FIGURES.glob("*.png"))

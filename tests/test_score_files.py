@@ -12,10 +12,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from trustmia.attacks import ATTACKS, AttackSettings
-from trustmia.attacks.run_on_scores import AuditResult, run_audit
+from tests.attacking import LEARNED, attack
+from trustmia.attacks.outcome import AttackRun
 from trustmia.errors import UserError
-from trustmia.signals.scores import SUM_TOLERANCE, read_scores, write_scores
+from trustmia.signals.checks import SUM_TOLERANCE
+from trustmia.signals.container import Signals, read_score_files
+from trustmia.signals.scores import read_scores, write_scores
 
 Arrays = dict[str, npt.NDArray[Any]]
 Writer = Callable[[Path, Arrays], Path]
@@ -157,21 +159,29 @@ SHADOW = scores_of_a_model(0, ("original",))
 TARGET = scores_of_a_model(1, ("zebra", "ant"))
 
 
-def audit(folder: Path, write: Writer) -> AuditResult:
-    shadow = read_scores(write(folder / "shadow", without(SHADOW, "set")), needs_sets=False)
-    target = read_scores(write(folder / "target", TARGET), needs_sets=True)
-    return run_audit(shadow, target, ["threshold", "entropy"], AttackSettings())
+def audit(folder: Path, write: Writer) -> AttackRun:
+    shadow = write(folder / "shadow", without(SHADOW, "set"))
+    signals = read_score_files(shadow, write(folder / "target", TARGET))
+    return attack(signals, ["threshold", "entropy"])
+
+
+def decided(found: AttackRun, name: str) -> npt.NDArray[np.bool_]:
+    """Return which rows an attack calls members."""
+    decisions = found.forms[name].decisions
+    assert decisions is not None
+    return decisions.called
 
 
 @pytest.mark.parametrize("write", WRITERS)
 def test_every_form_gives_the_same_audit(write: Writer, tmp_path: Path) -> None:
     expected, found = audit(tmp_path, write_npz), audit(tmp_path, write)
-    assert found.sizes == expected.sizes
-    assert list(found.sets) == list(expected.sets) == ["zebra", "ant"]
-    assert found.parameters == pytest.approx(expected.parameters, abs=1e-6)
-    for name, attacks in expected.sets.items():
-        for attack, metrics in attacks.items():
-            assert found.sets[name][attack] == pytest.approx(metrics, abs=1e-6)
+    for name, form in expected.forms.items():
+        groups = found.forms[name].groups
+        assert list(groups) == list(form.groups) == ["members", "zebra", "ant"]
+        assert all(np.array_equal(groups[key], rows) for key, rows in form.groups.items())
+        assert found.forms[name].learned == pytest.approx(form.learned, abs=1e-6)
+        np.testing.assert_allclose(found.forms[name].scores, form.scores, atol=1e-6)
+        assert np.array_equal(decided(found, name), decided(expected, name))
 
 
 @pytest.mark.parametrize("write", [*BOTH, write_npz_logits, write_csv_of_digits])
@@ -187,14 +197,13 @@ def test_logits_are_kept_and_rank(write: Writer, tmp_path: Path) -> None:
     alone = read_scores(write_npz(tmp_path / "alone", single), needs_sets=True)
     shadow = read_scores(write_npz(tmp_path / "shadow", without(SHADOW, "set")), needs_sets=False)
     found, tied = (
-        run_audit(shadow, target, ["threshold", "entropy"], AttackSettings())
-        for target in (read, alone)
+        attack(Signals(target, shadow), ["threshold", "entropy"]) for target in (read, alone)
     )
-    assert found.sets == tied.sets
-    for attack, ranks in found.ranking_scores.items():
-        assert len(np.unique(ranks)) == 120 > len(np.unique(tied.ranking_scores[attack]))
-        for name in found.rocs[attack]:
-            assert len(found.rocs[attack][name].fpr) > len(tied.rocs[attack][name].fpr)
+    for name, form in found.forms.items():
+        assert np.array_equal(form.scores, tied.forms[name].scores)
+        assert np.array_equal(decided(found, name), decided(tied, name))
+        assert form.exact and not tied.forms[name].exact
+        assert len(np.unique(form.ranking)) == 120 > len(np.unique(tied.forms[name].ranking))
 
 
 @pytest.mark.parametrize("write", BOTH)
@@ -243,11 +252,11 @@ def test_scores_rank_as_they_are_in_the_file(write: Writer, tmp_path: Path) -> N
     assert read.log_scores is not None
     np.testing.assert_allclose(read.log_scores, np.log(arrays["scores"]), rtol=1e-12, atol=1e-15)
     shadow = read_scores(write_npz(tmp_path / "shadow", without(SHADOW, "set")), needs_sets=False)
-    found = run_audit(shadow, read, ["threshold", "entropy"], AttackSettings())
+    found = attack(Signals(read, shadow), ["threshold", "entropy"])
     odds = np.sort(arrays["scores"], axis=1)
     expected = np.log(odds[:, -1]) - np.log(odds[:, :-1].sum(axis=1))
-    np.testing.assert_allclose(found.ranking_scores["threshold"], expected, rtol=1e-9)
-    assert all(set(ties.values()) == {1} for ties in found.ties.values())
+    np.testing.assert_allclose(found.forms["threshold"].ranking, expected, rtol=1e-9)
+    assert all(len(np.unique(form.ranking)) == 120 for form in found.forms.values())
 
 
 @pytest.mark.parametrize("write", [write_npz, write_csv, write_parquet])
@@ -275,10 +284,9 @@ def test_scores_of_0_in_float64_rank(tmp_path: Path) -> None:
     arrays["scores"][:9] = [1, 0, 0, 0]
     read = read_scores(write_npz(tmp_path / "target", arrays), needs_sets=True)
     shadow = read_scores(write_npz(tmp_path / "shadow", without(SHADOW, "set")), needs_sets=False)
-    for ranks in run_audit(
-        shadow, read, list(ATTACKS), AttackSettings(salem_max_epochs=1)
-    ).ranking_scores.values():
-        assert np.isfinite(ranks).all() and len(np.unique(ranks[:9])) == 1
+    found = attack(Signals(read, shadow), list(LEARNED), {"salem": {"max_epochs": 1}})
+    for form in found.forms.values():
+        assert np.isfinite(form.ranking).all() and len(np.unique(form.ranking[:9])) == 1
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:

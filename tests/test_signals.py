@@ -1,7 +1,7 @@
 """Attacks with reference models: their numbers, their files, their intervals."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -15,26 +15,29 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score
 
+from tests.attacking import COMPARED, COMPARING, attack
 from tests.helpers import REFERENCE, ROOT, run
+from tests.judging import ranking_metrics, rate_by_hand
 from trustmia import files
-from trustmia.attacks.lira import LIRA
-from trustmia.attacks.reference import FAMILIES, REFERENCE_ATTACKS, ReferenceSettings
-from trustmia.attacks.rmia import RMIA, offline_prior, share_exceeded
-from trustmia.attacks.run_on_signals import TUNED_A, ReferenceScores, run_reference_attacks, tuned_a
-from trustmia.commands.audit_signals import audit_signals
+from trustmia.arrays import BLOCK
+from trustmia.attacks import ATTACKS, lira, rmia
+from trustmia.attacks.base import Need, Refused
+from trustmia.attacks.outcome import AttackRun, AttackScores, Comparison
+from trustmia.attacks.rmia import TUNED_A, offline_prior, share_exceeded
+from trustmia.commands.audit import Order, audit_signals
 from trustmia.errors import UserError
-from trustmia.measures import ranking
-from trustmia.measures.ranking import FPRS, METRICS, draws, halves_of, judge, ranking_metrics
 from trustmia.signals import confidence
-from trustmia.signals import summaries as summary
-from trustmia.signals.many_models import CONVERSIONS, Signals, SignalSet, read_signals
+from trustmia.signals.comparison import compare
+from trustmia.signals.container import Signals
+from trustmia.signals.many_models import CONVERSIONS, ManyModels, ModelOutputs, read_signals
 from trustmia.signals.rounding import Rounding
+from trustmia.signals.scores import ScoreSet
 from trustmia.signals.sides import as_many_as, equal_sides, unrelated
 from trustmia.signals.summaries import Summary, in_order, median_of, summarise
 
-SETTINGS = ReferenceSettings()
+LIRA, RMIA = ([form.name for form in ATTACKS[name].forms] for name in ("lira", "rmia"))
 Arrays = dict[str, npt.NDArray[Any]]
 Floats = npt.NDArray[np.float64]
 
@@ -66,9 +69,39 @@ def save(path: Path, content: Arrays) -> Path:
     return path
 
 
-def scores_of(path: Path, target: int = 0, names: list[str] | None = None) -> dict[str, Floats]:
-    said = run_reference_attacks(read_signals(path), target, names or list(FAMILIES), SETTINGS)
-    return {name: scores.audited for name, scores in said.forms.items()}
+def compared(
+    models: ManyModels, names: Sequence[str] = COMPARING, target: int = 0, **changes: dict[str, Any]
+) -> AttackRun:
+    return attack(Signals(models=models, target_index=target), names, changes)
+
+
+def scores_of(path: Path, target: int = 0) -> dict[str, Floats]:
+    models = read_signals(path)
+    forms = compared(models, target=target).forms
+    return {name: form.scores[models.audited] for name, form in forms.items()}
+
+
+def ranked(form: AttackScores) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return the ranking of the audited images that have one, and which are members."""
+    parts = [form.ranking[form.groups[name]] for name in ("members", "original")]
+    ranking = np.concatenate(parts)
+    member = np.arange(len(ranking)) < len(parts[0])
+    return ranking[~np.isnan(ranking)], member[~np.isnan(ranking)]
+
+
+def comparison_of(said: AttackRun) -> Comparison:
+    assert said.comparison is not None
+    return said.comparison
+
+
+def score(name: str, found: Summary, population: Summary | None, **changes: Any) -> Floats:
+    settings = ATTACKS[name.split("_")[0]].settings(**changes)
+    return COMPARED[name].score(found, population, settings)
+
+
+def audit(path: Path, names: Sequence[str], out: Path, target: int = 0, resamples: int = 0) -> str:
+    settings = {name: ATTACKS[name].settings() for name in names}
+    return audit_signals(path, target, Order(settings, out, resamples, seed=0))
 
 
 # Numbers
@@ -100,9 +133,9 @@ def test_lira_gives_the_published_codes_numbers(
     found = summarise(signals.images, signals.member, 0, np.arange(1, 18), used)
     if ours == "lira_online_global_variance":
         # It takes the IN models' standard deviation for both sides.
-        outside = replace(found.outside, grand_std=found.inside.grand_std)
-        found = replace(found, outside=outside)
-    metrics = ranking_metrics(LIRA[ours].score(found, None, SETTINGS), signals.member[0])
+        outside = replace(found.out_models, grand_std=found.in_models.grand_std)
+        found = replace(found, out_models=outside)
+    metrics = ranking_metrics(score(ours, found, None), signals.member[0])
     for metric, value in published[name].items():
         assert metrics[metric] == pytest.approx(value, abs=1e-3), metric
 
@@ -117,13 +150,13 @@ PUBLISHED_V2 = {
 @pytest.mark.parametrize("name", PUBLISHED_V2)
 def test_an_audit_without_the_complement_gives_the_published_formulas_numbers(name: str) -> None:
     signals = read_signals(REFERENCE / "signals.npz")
-    said = run_reference_attacks(signals, 0, ["rmia", "difficulty"], SETTINGS)
-    assert (said.left_out, said.per_side) == ((1,), None)
-    found = ranking_metrics(*said.forms[name].ranked(said.member)[:2])
+    said = compared(signals, ["rmia", "difficulty"])
+    assert (comparison_of(said).left_out, comparison_of(said).per_side) == ((1,), None)
+    found = ranking_metrics(*ranked(said.forms[name]))
     for metric, value in PUBLISHED_V2[name].items():
         assert found[metric] == pytest.approx(value, abs=0.002), metric
     if name == "rmia_offline":
-        share = ranking_metrics(said.forms[name].audited, said.member)
+        share = ranking_metrics(said.forms[name].scores, signals.member[0])
         assert share["auroc"] == pytest.approx(0.697959, abs=0.001)
         assert share["tpr_at_1pct_fpr"] == pytest.approx(0.130504, abs=0.005)
 
@@ -144,8 +177,7 @@ def test_rmia_gives_the_published_codes_numbers(
         )
         if part is not None
     ]
-    attack = REFERENCE_ATTACKS["rmia_offline"]
-    scores = attack.score(found[0], found[1], ReferenceSettings(rmia_a=a))
+    scores = score("rmia_offline", found[0], found[1], a=a)
     expected = published[f"rmia_offline_refs{references}_a{a}"]
     assert_close(ranking_metrics(scores, signals.member[0]), expected)
 
@@ -197,12 +229,10 @@ def test_median_over_a_mask_is_that_of_each_image_alone(
         np.testing.assert_array_equal(found[i], expected)
 
 
-class InMemory:
-    def __init__(self, phi: Floats) -> None:
-        self.phi, self.views, self.width = phi, phi.shape[2], phi[:, 0].size
-
-    def confidences(self, rows: slice) -> Floats:
-        return self.phi[:, rows]
+def in_memory(phi: Floats) -> ModelOutputs:
+    """Return models that say confidences, float64 [M, N, A]."""
+    unused = np.zeros(phi.shape[1], np.int64)
+    return ModelOutputs(list(phi), lambda block, _: block, unused, phi.shape[2], "", single=True)
 
 
 def summaries(content: Arrays, target: int = 0) -> tuple[Summary, Summary]:
@@ -218,7 +248,7 @@ def summaries(content: Arrays, target: int = 0) -> tuple[Summary, Summary]:
     ):
         phi = confidence.from_logits(values, labels)
         references = np.delete(np.arange(len(phi)), target)
-        parts.append(summarise(InMemory(phi), member, target, references))
+        parts.append(summarise(in_memory(phi), member, target, references))
     return parts[0], parts[1]
 
 
@@ -229,19 +259,21 @@ def test_any_number_of_models_that_say_the_same_are_one_model(
 ) -> None:
     block = np.full((1 + inside + outside, 1, 2), phi)
     member = np.arange(len(block))[:, None] <= inside
-    found = summarise(InMemory(block), member, 0, np.arange(1, len(block)))
-    for side, models in ((found.inside, inside), (found.outside, outside)):
+    found = summarise(in_memory(block), member, 0, np.arange(1, len(block)))
+    for side, models in ((found.in_models, inside), (found.out_models, outside)):
         assert side.count == models and (side.median == phi).all() and (side.std == 0).all()
         assert (side.log_probability == confidence.log_probability(block[0])).all()
         assert (side.probability == confidence.probability(block[0])).all()
-    assert (found.inside.spread == found.outside.spread).all() and found.inside.spread[0] > 0
+    assert (found.in_models.spread == found.out_models.spread).all() and found.in_models.spread[
+        0
+    ] > 0
     assert found.without_spread() == int(max(inside, outside) > 1)
 
 
 def test_lira_is_the_difference_of_two_log_densities() -> None:
     content = arrays()
     phi = confidence.from_logits(content["logits"][:, :, None], content["labels"])[..., 0]
-    found = REFERENCE_ATTACKS["lira_online"].score(*summaries(content), SETTINGS)
+    found = score("lira_online", *summaries(content))
     for i in range(phi.shape[1]):
         inside = content["member"][1:, i]
         parts = []
@@ -262,12 +294,12 @@ def test_global_variance_is_that_of_all_confidences_and_flat_images_have_that_ar
         outside = phi[1:, i][~content["member"][1:, i]]
         everything.extend(outside)
         around.extend(outside - np.median(outside, axis=0))
-    for block in (summary.BLOCK, 100):
-        monkeypatch.setattr(summary, "BLOCK", block)
+    for block in (BLOCK, 100):
+        monkeypatch.setattr("trustmia.arrays.BLOCK", block)
         audited, _ = summaries(content)
-        np.testing.assert_allclose(audited.outside.grand_std, np.std(everything))
+        np.testing.assert_allclose(audited.out_models.grand_std, np.std(everything))
         pooled = np.sqrt(np.mean(np.square(around), axis=0))
-        np.testing.assert_allclose(audited.outside.spread, pooled)
+        np.testing.assert_allclose(audited.out_models.spread, pooled)
 
 
 @settings(deadline=None, max_examples=50)
@@ -300,8 +332,7 @@ def test_rmia_offline_follows_its_formula() -> None:
     assert prior[0] == pytest.approx(((1 + a) * p[1:, 0][outside[:, 0]].mean() + 1 - a) / 2)
     ratio, shown_ratio = p[0] / prior, q[0] / offline_prior(q[1:].mean(0), a)
     expected = (ratio[:, None] / shown_ratio[None] > 1.1).mean(axis=1)
-    chosen = ReferenceSettings(rmia_a=a, rmia_gamma=1.1)
-    found = REFERENCE_ATTACKS["rmia_offline"].score(*summaries(content), chosen)
+    found = score("rmia_offline", *summaries(content), a=a, gamma=1.1)
     np.testing.assert_allclose(found, expected)
 
 
@@ -310,17 +341,17 @@ def test_baselines_are_the_loss_and_its_distance_from_other_models() -> None:
     logs = log_softmax(content["logits"].astype(float), axis=-1)
     log_p = np.take_along_axis(logs, content["labels"][None, :, None], axis=-1)[..., 0]
     found = summaries(content)
-    np.testing.assert_allclose(REFERENCE_ATTACKS["loss"].score(*found, SETTINGS), log_p[0])
+    np.testing.assert_allclose(score("loss", *found), log_p[0])
     outside = ~content["member"][1:]
     others = (log_p[1:] * outside).sum(0) / outside.sum(0)
-    calibrated = REFERENCE_ATTACKS["difficulty"].score(*found, SETTINGS)
+    calibrated = score("difficulty", *found)
     np.testing.assert_allclose(calibrated, log_p[0] - others)
 
 
-@pytest.mark.parametrize("name", REFERENCE_ATTACKS)
+@pytest.mark.parametrize("name", COMPARED)
 def test_every_attack_finds_members_of_models_that_leak(name: str) -> None:
     content = arrays(models=16, images=400)
-    found = REFERENCE_ATTACKS[name].score(*summaries(content), SETTINGS)
+    found = score(name, *summaries(content))
     assert roc_auc_score(content["member"][0], found) > 0.6
 
 
@@ -329,17 +360,17 @@ def test_views_of_an_image_are_averaged() -> None:
     twice = dict(once)
     for name in ("logits", "population_logits"):
         twice[name] = np.repeat(once[name][:, :, None], 2, axis=2)
-    for attack in REFERENCE_ATTACKS.values():
-        first, second = (attack.score(*summaries(c), SETTINGS) for c in (once, twice))
+    for name in COMPARED:
+        first, second = (score(name, *summaries(c)) for c in (once, twice))
         np.testing.assert_allclose(first, second)
 
 
 def test_reading_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = summaries(arrays())
-    monkeypatch.setattr(summary, "BLOCK", 21)
+    monkeypatch.setattr("trustmia.arrays.BLOCK", 21)
     for one, other in zip(whole, summaries(arrays()), strict=True):
         np.testing.assert_array_equal(one.target, other.target)
-        for first, second in ((one.inside, other.inside), (one.outside, other.outside)):
+        for first, second in ((one.in_models, other.in_models), (one.out_models, other.out_models)):
             np.testing.assert_allclose(first.spread, second.spread)
             np.testing.assert_array_equal(first.median, second.median)
             np.testing.assert_array_equal(first.probability, second.probability)
@@ -381,10 +412,10 @@ def constant(value: float, kind: str = "f8") -> Says:
 
 def forms_of(path: Path) -> dict[str, tuple[float | None, float | None]]:
     """Return AUROC and balanced accuracy of every form that is possible."""
-    said = run_reference_attacks(read_signals(path), 0, list(FAMILIES), SETTINGS)
+    said = compared(read_signals(path))
     found = {}
-    for name, scores in said.forms.items():
-        ranking, member, _ = scores.ranked(said.member)
+    for name, form in said.forms.items():
+        ranking, member = ranked(form)
         assert np.isfinite(ranking).all(), name
         metrics = ranking_metrics(ranking, member)
         found[name] = (metrics["auroc"], metrics["balanced_accuracy"])
@@ -434,8 +465,8 @@ def test_rounding_is_no_spread(tmp_path: Path) -> None:
     found = forms_of(path)
     assert {found[name] for name in LIRA} == {(0.5, 0.5)}
     assert all(0.4 < auroc < 0.6 for auroc, _ in found.values() if auroc is not None)
-    said = run_reference_attacks(read_signals(path), 0, ["loss"], SETTINGS)
-    assert said.without_spread == 400
+    said = compared(read_signals(path), ["loss"])
+    assert comparison_of(said).without_spread == 400
 
 
 @pytest.mark.parametrize("models", [6, 8])
@@ -469,12 +500,10 @@ def test_images_without_spread_are_counted_and_told(tmp_path: Path) -> None:
     content = arrays(models=8)
     content["logits"][:, :7] = content["logits"][:1, :7]
     path = save(tmp_path / "signals.npz", content)
-    told = audit_signals(path, 0, ["lira"], tmp_path / "out", SETTINGS, 0, 0)
+    told = audit(path, ["lira"], tmp_path / "out")
     assert "No spread in 7 of 40 images" in told
     assert files.read_json(tmp_path / "out" / "metrics.json")["num_without_spread"] == 7
-    told = audit_signals(
-        save(path, arrays(models=8)), 0, ["lira"], tmp_path / "plain", SETTINGS, 0, 0
-    )
+    told = audit(save(path, arrays(models=8)), ["lira"], tmp_path / "plain")
     assert "No spread" not in told
     assert files.read_json(tmp_path / "plain" / "metrics.json")["num_without_spread"] == 0
 
@@ -520,10 +549,10 @@ def test_every_form_is_at_chance_where_signals_know_nothing(
         "population_labels": np.zeros(300, int),
     }
     signals = read_signals(save(tmp_path / "signals.npz", content))
-    said = run_reference_attacks(signals, 0, list(FAMILIES), SETTINGS)
+    said = compared(signals)
     assert "difficulty" in said.forms and (design is folds or "rmia_online" in said.forms)
     for name, form in said.forms.items():
-        ranking, member, _ = form.ranked(said.member)
+        ranking, member = ranked(form)
         metrics = ranking_metrics(ranking, member)
         members, others = int(member.sum()), int((~member).sum())
         error = np.sqrt((members + others + 1) / (12 * members * others))
@@ -552,22 +581,21 @@ def uneven(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[np
 
 def null_signals(
     rng: np.random.Generator, member: npt.NDArray[np.bool_], surer: float = 2.0
-) -> SignalSet:
+) -> ManyModels:
     """Return signals that know nothing of membership; model 1 is surer of all images."""
     models, images = member.shape
 
-    def shown(count: int) -> Signals:
+    def shown(count: int) -> ModelOutputs:
         phi = rng.normal(0, 2, count) + rng.normal(size=(models, count))
         phi += np.where(np.arange(models) == 1, surer, 0.0)[:, None]
-        labels = np.zeros(count, np.int64)
-        return Signals(list(phi), lambda block, _: block, labels, 1, "null", single=True)
+        return in_memory(phi[:, :, None])
 
     names = tuple(map(str, range(models)))
-    return SignalSet(shown(images), member, shown(60), slice(0, images), "null", names, {})
+    return ManyModels(shown(images), member, shown(60), slice(0, images), "null", names, {})
 
 
-def area_of(said: ReferenceScores, name: str) -> float:
-    ranking, member, _ = said.forms[name].ranked(said.member)
+def area_of(said: AttackRun, name: str) -> float:
+    ranking, member = ranked(said.forms[name])
     return float(roc_auc_score(member, ranking))
 
 
@@ -611,14 +639,13 @@ def test_numbers_of_models_say_nothing_in_many_audits_of_a_design(
 @pytest.mark.parametrize("name", ["8 of 16", "5 of 6", "mixed 8"])
 def test_many_audits_of_a_design_are_at_chance(name: str) -> None:
     design, models, images = NULL_DESIGNS[name]
-    chosen = ReferenceSettings(lira_variance="global")
     found: dict[str, list[float]] = {}
     for seed in range(60):
         rng = np.random.default_rng(seed)
         # Models that differ in kind, as those of half a design do, may not differ in confidence.
         surer = 0.0 if design is half_coins else 2.0
         signals = null_signals(rng, design(rng, models, images), surer)
-        said = run_reference_attacks(signals, 0, ["lira", "rmia"], chosen)
+        said = compared(signals, ["lira", "rmia"], lira={"variance": "global"})
         for form in said.forms:
             found.setdefault(form, []).append(area_of(said, form))
     assert len(found) == 5
@@ -679,8 +706,8 @@ def test_a_model_related_to_the_target_does_not_tell_members(share: float) -> No
     for seed in range(12):
         rng = np.random.default_rng(seed)
         signals = null_signals(rng, with_relation(share)(rng, 5, 1000))
-        said = run_reference_attacks(signals, 0, ["lira", "rmia"], SETTINGS)
-        assert said.left_out == (1,) and not said.outstanding
+        said = compared(signals, ["lira", "rmia"])
+        assert comparison_of(said).left_out == (1,) and not comparison_of(said).outstanding
         for name in said.forms:
             found.setdefault(name, []).append(area_of(said, name))
     for name, areas in found.items():
@@ -692,7 +719,7 @@ def test_a_model_somewhat_related_to_the_target_is_told(tmp_path: Path) -> None:
     for design, told in ((with_relation(0.3), "1 (r = -0."), (coins, ""), (halves, "")):
         content = arrays(models=8, images=600) | {"member": design(rng, 8, 600)}
         path = save(tmp_path / "signals.npz", content)
-        said = audit_signals(path, 0, ["difficulty"], tmp_path / "out", SETTINGS, 0, 0)
+        said = audit(path, ["difficulty"], tmp_path / "out")
         note = "Trained on the target's images more, or less, often than the other reference"
         assert (note in said) == bool(told) and told in said
     # Designs that treat all models alike leave none out.
@@ -710,7 +737,7 @@ def test_models_a_side_are_said_and_independent_coins_keep_theirs(tmp_path: Path
     ):
         content = arrays(models=8, images=400) | {"member": design(rng, 8, 400)}
         path = save(tmp_path / "signals.npz", content)
-        told = audit_signals(path, 0, ["difficulty"], tmp_path / "out", SETTINGS, 0, 0)
+        told = audit(path, ["difficulty"], tmp_path / "out")
         found = json.loads((tmp_path / "out" / "metrics.json").read_text())
         assert (found["models_per_side"], found["models_left_out"]) == (per_side, left_out)
         assert ("each image 3 of those and 3 of the others are used" in told) == (design is halves)
@@ -734,12 +761,10 @@ def test_rmia_ranks_by_the_ratio_where_shares_tie(tmp_path: Path) -> None:
         content["population_logits"] = content["population_logits"][:, :2]
         content["population_labels"] = content["population_labels"][:2]
         path = save(tmp_path / "signals.npz", content)
-        form = run_reference_attacks(read_signals(path), 0, ["rmia"], SETTINGS).forms[
-            "rmia_offline"
-        ]
-        assert len(np.unique(form.audited)) < 8 and len(np.unique(form.ranking)) > 250
+        form = compared(read_signals(path), ["rmia"]).forms["rmia_offline"]
+        assert len(np.unique(form.scores)) < 8 and len(np.unique(form.ranking)) > 250
         order = np.argsort(form.ranking)
-        assert (np.diff(form.audited[order]) >= 0).all()
+        assert (np.diff(form.scores[order]) >= 0).all()
 
 
 # Rounded scores
@@ -755,7 +780,7 @@ def test_rounded_scores_are_as_far_from_0_and_1_as_their_decimals_show(
 ) -> None:
     content = dict(np.load(REFERENCE / "signals.npz"))
     logits = read_signals(REFERENCE / "signals.npz")
-    exact = run_reference_attacks(logits, 0, ["lira", "rmia"], SETTINGS)
+    exact = compared(logits, ["lira", "rmia"])
     for prefix in ("", "population_"):
         scores = softmax(content.pop(f"{prefix}logits").astype(float), axis=-1)
         content[f"{prefix}scores"] = scores.round(decimals).astype(np.float32).astype(kind)
@@ -765,15 +790,14 @@ def test_rounded_scores_are_as_far_from_0_and_1_as_their_decimals_show(
     assert signals.rounding.least == pytest.approx(10.0**-decimals / 2)
     phi = signals.images.confidences(slice(0, 2500))
     assert np.abs(phi).max() < 20
-    said = run_reference_attacks(signals, 0, ["lira", "rmia"], SETTINGS)
+    said = compared(signals, ["lira", "rmia"])
     for name, form in said.forms.items():
         area, before = (
-            ranking_metrics(*found.ranked(said.member)[:2])["auroc"] or 0.0
-            for found in (form, exact.forms[name])
+            ranking_metrics(*ranked(found))["auroc"] or 0.0 for found in (form, exact.forms[name])
         )
         # How unusual a certain answer is, which the two-sided form asks, is lost.
         assert area > before - (0.05 if name in TWO_SIDED else 0.01), name
-    told = audit_signals(path, 0, ["lira"], tmp_path / "out", SETTINGS, 0, 0)
+    told = audit(path, ["lira"], tmp_path / "out")
     true = content["scores"][..., 0]
     assert (content["labels"] == 0).all()
     ends = int(((true == 0) | (true == 1)).any(axis=0).sum())
@@ -906,197 +930,6 @@ def test_scores_of_all_digits_are_not_rounded() -> None:
     assert Rounding.of(list(hard), 50, "scores").least == [2.0**-25]
 
 
-# Metrics and intervals
-
-
-@st.composite
-def ranked_images(draw: st.DrawFn) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    count = draw(st.integers(2, 60))
-    scores = draw(st.lists(st.integers(0, 9), min_size=count, max_size=count))
-    member = draw(st.lists(st.booleans(), min_size=count, max_size=count))
-    member[0], member[1] = True, False
-    return np.asarray(scores, float), np.asarray(member)
-
-
-def crossed_by_hand(
-    scores: Floats, member: npt.NDArray[np.bool_], seed: int, times: Floats | None = None
-) -> float | None:
-    """Return each half's balanced accuracy at the threshold that is best for the other.
-
-    Args:
-        scores: [N].
-        member: [N].
-        seed: Seed of the halves.
-        times: [N], how often each image counts; once if None.
-    """
-    half, values = halves_of(member, seed), []
-    weights = np.ones(len(scores)) if times is None else times
-    if half is None:
-        return None
-
-    def reached(threshold: float, part: npt.NDArray[np.bool_]) -> float:
-        rates = [
-            (weights * (scores >= threshold))[part & truth].sum() / weights[part & truth].sum()
-            for truth in (member, ~member)
-        ]
-        return float((rates[0] + 1 - rates[1]) / 2)
-
-    for part in (half, ~half):
-        # Of equally good thresholds the largest, first of all the one that nobody reaches.
-        grid = [np.inf, *np.unique(scores)[::-1]]
-        best = max(grid, key=lambda threshold: (round(reached(threshold, part), 9), threshold))
-        values.append(reached(best, ~part))
-    return float(np.mean(values))
-
-
-@settings(deadline=None)
-@given(ranked_images())
-def test_metrics_are_those_of_scikit_learn(
-    images: tuple[Floats, npt.NDArray[np.bool_]],
-) -> None:
-    scores, member = images
-    found = ranking_metrics(scores, member)
-    assert found["auroc"] == pytest.approx(roc_auc_score(member, scores))
-    assert found["balanced_accuracy"] == pytest.approx(crossed_by_hand(scores, member, 0))
-    # So few non-members have no FPR as small as these.
-    assert found["tpr_at_1pct_fpr"] is found["tpr_at_0.1pct_fpr"] is None
-
-
-def test_balanced_accuracy_of_two_gaussians_is_known() -> None:
-    rng = np.random.default_rng(4)
-    member = np.arange(200_000) < 100_000
-    for distance in (0.0, 0.5, 2.0):
-        found = ranking_metrics(rng.normal(size=len(member)) + distance * member, member)
-        assert found["balanced_accuracy"] == pytest.approx(
-            scipy.stats.norm.cdf(distance / 2), abs=0.005
-        )
-
-
-def test_balanced_accuracy_of_an_attack_that_knows_nothing_is_a_half() -> None:
-    member = np.arange(400) < 200
-    covered, values = 0, []
-    for seed in range(100):
-        scores = np.random.default_rng(seed).normal(size=400)
-        found = judge(scores, member, {}, 200, seed)
-        interval, value = found.intervals["balanced_accuracy"], found.metrics["balanced_accuracy"]
-        assert interval is not None and value is not None
-        covered += interval[0] <= 0.5 <= interval[1]
-        values.append(value)
-    assert covered >= 90
-    assert abs(np.mean(values) - 0.5) < 4 * np.std(values) / 10
-
-
-def test_fprs_that_no_threshold_has_are_null_and_others_are_told() -> None:
-    member = np.arange(2000) < 1000
-    scores = np.random.default_rng(0).normal(size=2000) + member
-    for saturated, missing in ((30, {"tpr_at_1pct_fpr", "tpr_at_0.1pct_fpr"}), (60, None)):
-        ties = scores.copy()
-        ties[1000 : 1000 + saturated] = 9.0
-        ties[:500] = 9.0
-        found = judge(ties, member, {"fake": ties[:10]}, 20, 0)
-        for name, limit in FPRS.items():
-            null = limit < saturated / 1000
-            assert (found.metrics[name] is None) == null == (found.realised[name] is None)
-            assert (found.intervals[name] is None) == null
-            if not null:
-                realised = found.realised[name]
-                assert realised is not None and 0.03 <= realised <= limit
-        assert (found.rates["fpr_at_5pct"]["fake"] is None) == (missing is None)
-        assert found.rates["fpr_at_1pct"] == {"original": None, "fake": None}
-        assert found.rate_intervals["fpr_at_1pct"] == {"original": None, "fake": None}
-
-
-def test_tpr_at_a_small_fpr_is_the_last_point_that_still_has_it() -> None:
-    rng = np.random.default_rng(0)
-    member = rng.random(6000) < 0.5
-    scores = rng.normal(size=6000) + member
-    found = ranking_metrics(scores, member)
-    fpr, tpr, _ = roc_curve(member, scores, drop_intermediate=False)
-    for name, limit in (("tpr_at_1pct_fpr", 0.01), ("tpr_at_0.1pct_fpr", 0.001)):
-        assert found[name] == tpr[fpr <= limit].max()
-    assert found["tpr_at_0.01pct_fpr"] is None
-
-
-def test_fpr_exactly_at_the_limit_counts() -> None:
-    member = np.asarray([True] * 10 + [False] * 100)
-    scores = np.concatenate([np.full(9, 2.0), [0.0], [1.5], np.linspace(-1, 0, 99)])
-    scores[0] = 1.2
-    assert ranking_metrics(scores, member)["tpr_at_1pct_fpr"] == 0.9
-
-
-def rate_by_hand(
-    scores: Floats, member: npt.NDArray[np.bool_], others: Floats, limit: float, grid: Floats
-) -> float | None:
-    """Return the rate at the lowest threshold of a grid that keeps the FPR within a limit."""
-    for threshold in np.unique(grid):
-        if (scores[~member] >= threshold).mean() <= limit:
-            return float((others >= threshold).mean())
-    return None
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_rates_of_other_sets_are_those_at_the_held_out_threshold(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    member = np.arange(60) < 25
-    scores, others = rng.integers(12, size=60) / 3, rng.integers(14, size=30) / 3
-    found = judge(scores, member, {"fake": others}, 0, 0)
-    for point, limit in (("fpr_at_5pct", 0.05), ("fpr_at_1pct", 0.01)):
-        rate, expected = found.rates[point], rate_by_hand(scores, member, others, limit, scores)
-        if expected is None or limit * 35 < 1:
-            assert rate == {"original": None, "fake": None}
-            continue
-        assert rate["fake"] == pytest.approx(expected)
-        assert rate["original"] is not None and rate["original"] <= limit
-
-
-def test_intervals_are_those_of_resamples_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(1)
-    member = rng.random(240) < 0.5
-    scores = (rng.normal(size=240) + member).round(1)
-    others = rng.normal(size=90).round(1)
-    sizes = {"members": int(member.sum()), "original": int((~member).sum()), "fake": 90}
-    values: dict[str, list[float]] = {name: [] for name in METRICS}
-    rates = []
-    for block in draws(sizes, 50, 7):
-        assert all((block[name].sum(axis=1) == size).all() for name, size in sizes.items())
-        for members, held_out, fakes in zip(block["members"], block["original"], block["fake"]):
-            rows = np.concatenate(
-                [
-                    np.repeat(np.flatnonzero(member), members.astype(int)),
-                    np.repeat(np.flatnonzero(~member), held_out.astype(int)),
-                ]
-            )
-            drawn = others[np.repeat(np.arange(90), fakes.astype(int))]
-            rates.append(rate_by_hand(scores[rows], member[rows], drawn, 0.05, scores) or 0.0)
-            for name, value in ranking_metrics(scores[rows], member[rows]).items():
-                values[name].append(0.0 if value is None else value)
-            times = np.bincount(rows, minlength=240).astype(float)
-            values["balanced_accuracy"][-1] = crossed_by_hand(scores, member, 7, times) or 0.0
-    monkeypatch.setattr(ranking, "BLOCK", 700)
-    found = judge(scores, member, {"fake": others}, 50, 7)
-    for name in ("auroc", "balanced_accuracy", "tpr_at_1pct_fpr", "tpr_at_5pct_fpr"):
-        assert found.intervals[name] == pytest.approx(
-            tuple(np.percentile(values[name], [2.5, 97.5]))
-        )
-    assert found.intervals["tpr_at_0.1pct_fpr"] is None
-    assert found.rate_intervals["fpr_at_5pct"]["fake"] == pytest.approx(
-        tuple(np.percentile(rates, [2.5, 97.5]))
-    )
-
-
-def test_intervals_follow_the_seed_and_hold_the_value() -> None:
-    rng = np.random.default_rng(2)
-    member = rng.random(1000) < 0.5
-    scores = rng.normal(size=1000) + member
-    first, again, other = (judge(scores, member, {}, 200, seed).intervals for seed in (1, 1, 2))
-    assert first == again != other
-    interval, value = first["auroc"], ranking_metrics(scores, member)["auroc"]
-    assert interval is not None and value is not None
-    assert interval[0] < value < interval[1] < interval[0] + 0.1
-    assert judge(scores, member, {}, 0, 1).intervals == dict.fromkeys(METRICS)
-
-
 # Files
 
 
@@ -1137,7 +970,7 @@ def privacy_meter_folder(folder: Path, content: Arrays, kind: str = "rmia") -> P
 def test_every_form_of_the_same_signals_gives_the_same_scores(tmp_path: Path) -> None:
     content = arrays(models=12)
     expected = scores_of(save(tmp_path / "signals.npz", content), 3)
-    assert set(expected) == set(REFERENCE_ATTACKS)
+    assert set(expected) == set(COMPARED)
     as_scores = {name.replace("logits", "scores"): array for name, array in content.items()}
     for name in ("scores", "population_scores"):
         as_scores[name] = softmax(as_scores[name].astype(float), axis=-1)
@@ -1162,7 +995,7 @@ def test_folder_is_memory_mapped_and_read_a_block_at_a_time(
 ) -> None:
     signals = read_signals(own_folder(tmp_path / "own", arrays()))
     assert all(isinstance(model, np.memmap) for model in signals.images.models)
-    monkeypatch.setattr(summary, "BLOCK", 240)
+    monkeypatch.setattr("trustmia.arrays.BLOCK", 240)
     asked: list[int] = []
     original = type(signals.images).confidences
 
@@ -1171,7 +1004,7 @@ def test_folder_is_memory_mapped_and_read_a_block_at_a_time(
         return original(self, rows)
 
     monkeypatch.setattr(type(signals.images), "confidences", noting)
-    run_reference_attacks(signals, 0, ["loss"], SETTINGS)
+    compared(signals, ["loss"])
     assert max(asked) == 10 and sum(asked) == 40 + 30
 
 
@@ -1214,11 +1047,11 @@ def test_further_sets_are_judged_offline_by_the_audited_images_threshold(tmp_pat
     both = with_sets(content)
     plain = scores_of(save(tmp_path / "plain.npz", content))
     path = save(tmp_path / "sets.npz", both)
-    said = run_reference_attacks(read_signals(path), 0, list(FAMILIES), SETTINGS)
-    for name, scores in said.forms.items():
-        np.testing.assert_array_equal(scores.audited, plain[name])
-        sizes = {k: len(v) for k, v in scores.sets.items()}
-        online = REFERENCE_ATTACKS[name].needs_inside
+    said = compared(read_signals(path))
+    for name, form in said.forms.items():
+        np.testing.assert_array_equal(form.scores[:40], plain[name])
+        sizes = {k: len(v) for k, v in form.groups.items() if k not in ("members", "original")}
+        online = Need.IN_MODELS in COMPARED[name].needs
         assert sizes == ({} if online else {"fake": 20, "digits": 15}), name
     fakes = content | {"logits": both["logits"][:, 40:60], "labels": both["labels"][40:60]}
     # Held-out images have two of the four OUT models; so have these, drawn for each image.
@@ -1226,11 +1059,11 @@ def test_further_sets_are_judged_offline_by_the_audited_images_threshold(tmp_pat
         log_softmax(fakes["logits"].astype(float), axis=-1), fakes["labels"][None, :, None], -1
     )[..., 0]
     two = np.stack([log_p[0] - log_p[list(p)].mean(0) for p in combinations(range(2, 6), 2)])
-    found = np.isclose(two, said.forms["difficulty"].sets["fake"])
+    found = np.isclose(two, said.forms["difficulty"].scores[40:60])
     assert (found.sum(axis=0) == 1).all() and len(np.unique(found.argmax(axis=0))) > 3
-    told = audit_signals(path, 0, ["loss"], tmp_path / "out", SETTINGS, 100, 0)
+    told = audit(path, ["loss"], tmp_path / "out", resamples=100)
     entry = json.loads((tmp_path / "out" / "metrics.json").read_text())["attacks"]["loss"]
-    own, fake = plain["loss"], said.forms["loss"].sets["fake"]
+    own, fake = plain["loss"], said.forms["loss"].scores[40:60]
     by_hand = rate_by_hand(own, content["member"][0], fake, 0.05, own)
     assert entry["fpr_at_5pct"]["fake"]["fpr"] == pytest.approx(by_hand)
     assert f"{by_hand:.3f} [" in told and "5% FPR on held-out images" in told
@@ -1243,7 +1076,7 @@ def test_a_further_set_without_out_models_has_no_score_and_that_is_told(tmp_path
     content["member"][1:, 40:60] = True
     content["member"][1:, 60] = True
     path = save(tmp_path / "sets.npz", content)
-    told = audit_signals(path, 0, ["difficulty", "loss"], tmp_path / "out", SETTINGS, 20, 0)
+    told = audit(path, ["difficulty", "loss"], tmp_path / "out", resamples=20)
     assert "of further sets: difficulty fake 20, difficulty digits 1.\n" in told
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["attacks"]
     assert list(found["difficulty"]["fpr_at_5pct"]) == ["original", "digits"]
@@ -1275,17 +1108,16 @@ def test_variance_of_lira_follows_the_setting_and_the_number_of_models(tmp_path:
         ("auto", {True}),
         ("both", {False, True}),
     ):
-        chosen = ReferenceSettings(lira_variance=variance)  # type: ignore[arg-type]
-        said = run_reference_attacks(read_signals(path), 0, ["lira"], chosen)
+        said = compared(read_signals(path), ["lira"], lira={"variance": variance})
         assert {name.endswith("global_variance") for name in said.forms} == suffixes
-    many = FAMILIES["lira"](ReferenceSettings(lira_variance="auto"), 64)
-    assert not any(name.endswith("global_variance") for name in many)
+    many = lira.LIRA.forms_for(lira.Settings(variance="auto"), 64)
+    assert not any(form.name.endswith("global_variance") for form in many)
 
 
 def test_tuned_a_is_the_best_against_a_reference_model(tmp_path: Path) -> None:
     content = arrays(models=8, images=200)
     signals = read_signals(save(tmp_path / "signals.npz", content))
-    found = tuned_a(signals, 0, SETTINGS)
+    found = rmia.tuned(rmia.Settings(a="tune"), signals, 0).a
     # Model 1 is the target's complement; model 2 plays the target, and 3 is its complement.
     own = content["member"][0]
     content = {k: v if "labels" in k else v[1:] for k, v in content.items()}
@@ -1293,11 +1125,11 @@ def test_tuned_a_is_the_best_against_a_reference_model(tmp_path: Path) -> None:
     member = content["member"][1]
 
     def area(a: float) -> float:
-        said = run_reference_attacks(seen, 1, ["rmia"], ReferenceSettings(rmia_a=a))
+        said = compared(seen, ["rmia"], 1, rmia={"a": a})
         ranking = said.forms["rmia_offline"].ranking
         return float(sum(roc_auc_score(member[k], ranking[k]) for k in (own, ~own)))
 
-    assert area(found) == max(area(a) for a in TUNED_A)
+    assert isinstance(found, float) and area(found) == max(area(a) for a in TUNED_A)
 
 
 @pytest.mark.parametrize("design", [pairs, halves])
@@ -1306,19 +1138,17 @@ def test_a_is_tuned_on_what_says_nothing_of_the_target(design: Says) -> None:
     for seed in range(200):
         rng = np.random.default_rng(seed)
         content = null_signals(rng, design(rng, 4, 120))
-        for tune in (True, False):
-            said = run_reference_attacks(content, 0, ["rmia"], SETTINGS, tune)
+        for a in ("tune", 0.3):
+            said = compared(content, ["rmia"], rmia={"a": a})
             found.append(area_of(said, "rmia_offline"))
-    tuned, fixed = np.reshape(found, (-1, 2)).T
-    assert abs(z_of(tuned - fixed)) < 3
+    by_reference, fixed = np.reshape(found, (-1, 2)).T
+    assert abs(z_of(by_reference - fixed)) < 3
 
 
 def test_a_that_cannot_be_tuned_is_told(tmp_path: Path) -> None:
     content = arrays(models=2)
     with pytest.raises(UserError, match="two others"):
-        run_reference_attacks(
-            read_signals(save(tmp_path / "few.npz", content)), 0, ["rmia"], SETTINGS, tune_a=True
-        )
+        compared(read_signals(save(tmp_path / "few.npz", content)), ["rmia"], rmia={"a": "tune"})
 
 
 def without(name: str) -> Callable[[Arrays], None]:
@@ -1410,7 +1240,7 @@ def test_malformed_signals_are_named_and_nothing_is_written(
     spoil(content)
     path = save(tmp_path / "signals.npz", content)
     with pytest.raises(UserError, match=told):
-        audit_signals(path, 0, list(FAMILIES), tmp_path / "out", SETTINGS, 0, 0)
+        audit(path, COMPARING, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -1485,7 +1315,7 @@ def test_models_are_in_the_order_of_the_numbers_in_their_names(name: str, tmp_pa
         folder.rename(folder.with_suffix(""))
     assert np.array_equal(read_signals(path).member, content["member"])
     audited = f"{path}/{name.format(2)}"
-    told = audit_signals(path, 2, ["loss"], tmp_path / "out", SETTINGS, 0, 0)
+    told = audit(path, ["loss"], tmp_path / "out", 2)
     assert told.startswith(f"Audited: {audited}, model 2 of 0 to 11 in {path}/*/logits.npy\n")
     metrics = files.read_json(tmp_path / "out" / "metrics.json")
     assert metrics["target"] == audited and metrics["signals"] == f"{path}/*/logits.npy"
@@ -1500,7 +1330,7 @@ def test_what_was_audited_is_named(tmp_path: Path) -> None:
         (meter, meter / "signals" / "rmia_signals.npy", "column 10"),
     ):
         out = tmp_path / f"out of {path.name}"
-        told = audit_signals(path, 10, ["loss"], out, SETTINGS, 0, 0)
+        told = audit(path, ["loss"], out, 10)
         assert f"Audited: {target}, model 10 of 0 to 11 in {source}\n" in told
         metrics = files.read_json(out / "metrics.json")
         assert (metrics["signals"], metrics["target"]) == (str(source), target)
@@ -1517,7 +1347,7 @@ def test_privacy_meters_probabilities_go_before_its_losses_and_others_are_told(
     assert {k: v.tolist() for k, v in scores_of(path).items()} == {
         k: v.tolist() for k, v in alone.items()
     }
-    told = audit_signals(path, 0, ["loss"], tmp_path / "out", SETTINGS, 0, 0)
+    told = audit(path, ["loss"], tmp_path / "out")
     unread = [f"{path}/signals/{name}_signals.npy" for name in ("loss", "rmia_ramia")]
     assert f"Not read: {', '.join(unread)}.\n" in told
 
@@ -1581,15 +1411,22 @@ def test_privacy_meter_folders_that_do_not_fit_are_named(tmp_path: Path) -> None
     [
         (["--target-index", "6"], "--target-index: got 6; allowed: 0 to 5"),
         (["--target-index", "-1"], "--target-index: got -1; allowed: 0 to 5"),
-        (["--attacks", "salem"], "'salem' is unknown with --signals; allowed: lira, rmia"),
+        (["--attacks", "salem"], "--attacks: none is possible: salem (no shadow model)"),
+        (["--attacks", "lyra"], "--attacks: 'lyra' is unknown; allowed: threshold, entropy, sal"),
         (["--attacks", "lira,lira"], "none twice"),
         (["--attacks", ","], "at least one attack"),
-        (["--rmia-a", "2"], "--rmia-a: got 2.0; allowed: 0 to 1"),
-        (["--rmia-gamma", "0"], "--rmia-gamma: got 0.0; allowed: above 0"),
+        (["-S", "rmia.a=2"], "-S rmia.a: got 2; allowed: 'tune' or less than or equal to 1"),
+        (["-S", "rmia.gamma=0"], "-S rmia.gamma: got 0; allowed: greater than 0"),
+        (["-S", "rmia.b=0"], "-S rmia.b: unknown key; allowed: a, gamma"),
+        (["-S", "lyra.a=0"], "-S lyra: unknown key; allowed: lira, rmia, loss, difficulty"),
+        (["-S", "loss.a=0"], "-S loss.a: unknown key; allowed: none"),
+        (["-S", "lira.variance=own"], "got 'own'; allowed: 'per_example', 'global', 'auto' or"),
+        (["-S", "salem.k=3"], "-S salem.k: salem is not to run; allowed: settings of lira, rmia"),
+        (["-S", "rmia.a"], "-S: got 'rmia.a'; allowed: NAME.KEY=VALUE, e.g. salem.k=5"),
+        (["-S", "rmia.a=[1"], "-S rmia.a: got '[1', which is no YAML: "),
         (["--resamples", "-1"], "--resamples: got -1"),
         (["--seed", "-1"], "--seed: got -1"),
         (["--target", "x.npz"], "give --shadow and --target, or --signals alone"),
-        (["--salem-k", "3"], "--salem-k means nothing with --signals; allowed: without it"),
         (["--out", ""], "--out: got nothing; allowed: a folder"),
     ],
 )
@@ -1611,12 +1448,45 @@ def test_impossible_options_are_named_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_one_run_takes_scores_and_signals_and_says_what_it_left_out(tmp_path: Path) -> None:
+    content = arrays(models=8)
+    models = read_signals(save(tmp_path / "signals.npz", content))
+    target, shadow = (
+        ScoreSet(
+            softmax(content["logits"][model], axis=-1),
+            content["labels"],
+            content["member"][model],
+            ("members", "original"),
+            np.where(content["member"][model], 0, 1).astype(np.int32),
+        )
+        for model in (0, 2)
+    )
+    names = ["loss", "threshold", "rmia"]
+    said = attack(Signals(target, shadow, models), names, {"rmia": {"a": 0.5}})
+    assert list(said.forms) == ["loss", "threshold", "rmia_online", "rmia_offline"]
+    assert not said.left_out and said.comparison is not None
+    decided = {name for name, form in said.forms.items() if form.decisions is not None}
+    assert decided == {"threshold"}
+    assert said.forms["rmia_offline"].learned == {"rmia_a": 0.5}
+    for form in said.forms.values():
+        assert np.array_equal(form.groups["members"], np.flatnonzero(content["member"][0]))
+        assert np.array_equal(form.groups["original"], np.flatnonzero(~content["member"][0]))
+    alone = attack(Signals(models=models), names)
+    assert alone.left_out == {"threshold": "no shadow model"}
+    alone = attack(Signals(target, shadow), names)
+    reason = "no signals of many models"
+    assert alone.left_out == {"loss": reason, "rmia": reason} and alone.comparison is None
+    with pytest.raises(Refused, match="none is possible: loss") as refused:
+        attack(Signals(target, shadow), ["loss"])
+    assert refused.value.key == "methods"
+
+
 def test_attacks_that_the_signals_do_not_allow_are_left_out_and_told(tmp_path: Path) -> None:
     content = arrays()
     del content["population_logits"], content["population_labels"]
     content["member"][1:, 3] = False
     path = save(tmp_path / "signals.npz", content)
-    told = audit_signals(path, 0, list(FAMILIES), tmp_path / "out", SETTINGS, 0, 0)
+    told = audit(path, COMPARING, tmp_path / "out")
     assert "No reference models: 1. Trained on the target's images, or on all others" in told
     assert "Without a score, as they lack reference models, of 40 audited images" in told
     assert ": lira_online 1, lira_online_global_variance 1.\n" in told
@@ -1630,12 +1500,12 @@ def test_attacks_that_the_signals_do_not_allow_are_left_out_and_told(tmp_path: P
     rows = pd.read_parquet(tmp_path / "out" / "scores.parquet").groupby("attack", observed=True)
     assert rows["score"].size().to_dict() == {k: 40 - v for k, v in unscored.items()}
     content["member"][1:] = True
-    told = audit_signals(save(path, content), 0, list(FAMILIES), tmp_path / "third", SETTINGS, 0, 0)
+    told = audit(save(path, content), COMPARING, tmp_path / "third")
     assert "lira_offline_global_variance (40 images have fewer than 1 models not trained" in told
     found = json.loads((tmp_path / "third" / "metrics.json").read_text())["attacks"]
     assert list(found) == ["loss"]
     with pytest.raises(UserError, match="--attacks: none is possible: rmia_online"):
-        audit_signals(path, 0, ["rmia"], tmp_path / "other", SETTINGS, 0, 0)
+        audit(path, ["rmia"], tmp_path / "other")
 
 
 @pytest.mark.parametrize("kind", ["logits", "scores"])
@@ -1700,17 +1570,14 @@ def test_scores_beyond_one_are_no_probabilities(tmp_path: Path) -> None:
     content["scores"] = np.broadcast_to(np.eye(logits.shape[-1])[0] * 2.3, logits.shape).copy()
     signals = read_signals(save(tmp_path / "signals.npz", content))
     with pytest.raises(UserError, match=r"leave \[0, 1\]; are they logits"):
-        run_reference_attacks(signals, 0, ["loss"], ReferenceSettings())
+        compared(signals, ["loss"])
 
 
-def test_scores_that_cannot_be_ranked_are_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_scores_that_cannot_be_ranked_are_refused(tmp_path: Path) -> None:
     def nothing(*inputs: object) -> Floats:
         return np.full(40, np.nan)
 
-    broken = replace(REFERENCE_ATTACKS["loss"], score=nothing)
-    monkeypatch.setitem(REFERENCE_ATTACKS, "loss", broken)
-    signals = read_signals(save(tmp_path / "signals.npz", arrays()))
+    broken = replace(COMPARED["loss"], score=nothing)
+    models = read_signals(save(tmp_path / "signals.npz", arrays()))
     with pytest.raises(UserError, match="loss: 40 images have a score of nan"):
-        run_reference_attacks(signals, 0, ["loss"], ReferenceSettings())
+        broken.scores(compare(models, 0, np.arange(1, 6)), ATTACKS["loss"].settings())

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,7 +118,8 @@ def test_a_grid_that_is_not_there_or_no_yaml(tmp_path: Path) -> None:
 def experiment(variant: int, seed: int, decay: float, k: int) -> Experiment:
     base = load_params(PARAMS)
     train = base.train.model_copy(update={"weight_decay": decay})
-    attack = base.attack.model_copy(update={"salem_k": k})
+    salem = base.attack.settings()["salem"].model_copy(update={"k": k})
+    attack = base.attack.model_copy(update={"salem": salem})
     params = base.model_copy(update={"seed": seed, "train": train, "attack": attack})
     return Experiment(f"v{variant}", params, ())
 
@@ -142,33 +142,29 @@ def test_two_experiments_never_train_the_same_at_once(chosen: list[Experiment]) 
         assert not alike or alike[0].name in waits[experiment.name]
 
 
-RANKING = {
-    "threshold": {"auroc": 0.6, "balanced_accuracy": 0.55, "ci95": {"balanced_accuracy": None}},
-    "lira_offline": {
-        "title": "LiRA offline",
-        "auroc": 0.7,
-        "balanced_accuracy": 0.6,
-        "tpr_at_1pct_fpr": 0.05,
-        "tpr_at_0.1pct_fpr": None,
-        "ci95": {"auroc": [0.68, 0.72], "balanced_accuracy": [0.58, 0.62]},
-        "realised_fpr": {"tpr_at_1pct_fpr": 0.0096, "tpr_at_0.1pct_fpr": None},
-        "fpr_at_1pct": {"fake": {"fpr": 0.3, "ci95": [0.28, 0.32]}},
-        "fpr_at_5pct": {"fake": {"fpr": None, "ci95": None}},
-    },
-}
-REACHED = {
-    "precision": 0.5,
-    "recall": 0.9,
-    "auroc": 0.56,
-    "fpr": 0.8,
-    "advantage": 0.1,
-    "aupr": 0.6,
-}
+RESULTS = """attack,set,metric,value,low,high,n
+threshold,,threshold,0.9,,,
+threshold,original,fpr,0.8,0.78,0.82,100
+threshold,original,precision,0.5,,,200
+threshold,original,paper_auroc,0.56,,,200
+threshold,original,recall,0.9,,,100
+threshold,original,advantage,0.1,,,200
+threshold,original,paper_aupr,0.6,,,200
+threshold,original,ties,3,,,100
+threshold,original,auroc,0.6,,,200
+threshold,original,balanced_accuracy,0.55,,,200
+threshold,fake,paper_auroc,0.7,0.6,0.8,200
+lira_offline,original,auroc,0.7,0.68,0.72,200
+lira_offline,original,balanced_accuracy,0.6,0.58,0.62,200
+lira_offline,original,tpr_at_1pct_fpr,0.05,,,200
+lira_offline,original,tpr_at_1pct_fpr_realised,0.0096,,,100
+lira_offline,original,tpr_at_0.1pct_fpr,,,,200
+lira_offline,original,tpr_at_0.1pct_fpr_realised,,,,100
+lira_offline,fake,fpr_at_1pct,0.3,0.28,0.32,100
+lira_offline,fake,fpr_at_5pct,,,,100
+"""
 FILES: dict[str, bytes] = {
-    "metrics/ranking.json": json.dumps(RANKING).encode(),
-    "metrics/attack_results.json": json.dumps(
-        {"sets": {"original": {"threshold": REACHED | {"ci95": {"fpr": [0.78, 0.82]}}}}}
-    ).encode(),
+    "metrics/results.csv": RESULTS.encode(),
     "metrics/score_distances.json": b'{"members": {"fake": 0.1}}',
     "plots/roc/threshold.csv": b"set,fpr,tpr\noriginal,0,0\noriginal,1,1\npatches,0,1\n",
     "plots/roc/lira_offline.csv": b"set,fpr,tpr\noriginal,0,0.5\n",
@@ -203,7 +199,8 @@ def test_tables_of_a_run() -> None:
     assert attacks.index.is_unique
     assert told["threshold", "original", "auroc"] == 0.6, "the ranking's"
     assert told["threshold", "original", "advantage"] == 0.1
-    assert ("threshold", "original", "aupr") not in attacks.index
+    assert list(attacks.loc[("threshold", "fake", "auroc")]) == [0.7, 0.6, 0.8], "the paper's"
+    assert set(attacks.index.get_level_values("metric")).isdisjoint({"aupr", "ties", "threshold"})
     assert list(tables["roc"]["attack"]) == ["threshold"] * 2 + ["lira_offline"]
     assert tables["embedding"]["label"].tolist() == ["None"]
     assert len(tables["distances"]) == 1

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
 
 from trustmia.attacks import ATTACKS
-from trustmia.attacks.reference import FAMILIES
+from trustmia.attacks.base import Need
 from trustmia.calibration import METHODS
 from trustmia.classifiers import AUGMENTATIONS
 from trustmia.classifiers.architectures import ARCHITECTURES
@@ -18,7 +17,7 @@ from trustmia.image_sets import HELD_OUT, IMAGE_SETS
 from trustmia.image_sets.views import VIEWS
 from trustmia.images import Fit
 from trustmia.references import Parallel
-from trustmia.settings import Count, Precision, Rate, Section
+from trustmia.settings import Count, Precision, Rate, Section, explain
 from trustmia.splits import PUBLISHED_SPLITS, SplitParams
 from trustmia.yaml_files import read_yaml
 
@@ -164,34 +163,42 @@ class PredictParams(Section):
         return [name for name in shown if name is not None]
 
 
-class LiraParams(Section):
-    """LiRA."""
-
-    variance: Literal["per_example", "global", "auto"]
-
-
-class RmiaParams(Section):
-    """RMIA."""
-
-    a: Literal["tune"] | Annotated[float, Field(ge=0, le=1)]
-    gamma: Annotated[float, Field(gt=0, le=1e6)]
-
-
 class AttackParams(Section):
-    """The attacks."""
+    """The attacks; `Composed` has a section for each that has settings."""
 
     methods: Annotated[
-        list[Annotated[str, _member_of(lambda: (*ATTACKS, *FAMILIES))]],
-        Field(min_length=1),
-        Distinct,
+        list[Annotated[str, _member_of(lambda: ATTACKS)]], Field(min_length=1), Distinct
     ]
-    lira: LiraParams
-    rmia: RmiaParams
     resamples: Annotated[int, Field(ge=0, le=10**6)]
-    salem_k: Annotated[int, Field(ge=1, le=1000)]
-    salem_lr: Rate
-    salem_batch_size: Count
-    salem_max_epochs: Count
+
+    def settings(self) -> dict[str, Section]:
+        """Return each attack's own section."""
+        return {
+            name: getattr(self, name, None) or attack.settings() for name, attack in ATTACKS.items()
+        }
+
+
+def _required(settings: type[Section]) -> type[Section]:
+    """Return a section without defaults, which are those of the command line."""
+    keys = {
+        key: (Annotated[field.annotation, Field(), *field.metadata], ...)
+        for key, field in settings.model_fields.items()
+    }
+    return create_model(settings.__name__, __base__=settings, **keys)  # type: ignore[call-overload]
+
+
+if TYPE_CHECKING:
+    Composed = AttackParams
+else:
+    Composed = create_model(
+        "Composed",
+        __base__=AttackParams,
+        **{
+            name: (_required(attack.settings), ...)
+            for name, attack in ATTACKS.items()
+            if attack.settings.model_fields
+        },
+    )
 
 
 class Params(Section):
@@ -207,33 +214,7 @@ class Params(Section):
     generator: GeneratorParams
     generate: GenerateParams
     predict: PredictParams
-    attack: AttackParams
-
-
-# pydantic's words where they would not help the person who reads them
-WORDING = {
-    "too_short": "at least one name",
-    "model_type": "a section with keys of its own",
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "string_type": "a name",
-    "list_type": "a list of names",
-    "none_required": "null",
-    "string_pattern_mismatch": "64 hexadecimal digits",
-    "invalid_key": "keys that are text",
-}
-
-
-def _names(model: type[BaseModel]) -> set[str]:
-    """Return the names of all keys; pydantic's locations hold other words beside them."""
-    names = set(model.model_fields)
-    for field in model.model_fields.values():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            names |= _names(field.annotation)
-    return names
-
-
-NAMES = _names(Params)
+    attack: Composed
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
@@ -258,7 +239,7 @@ def validated(content: dict[str, Any], name: str) -> Params:
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{name}: {_explain(error.errors())}") from error
+        raise UserError(f"{name}: {explain(error.errors(), Params)}") from error
     contradiction = _contradiction(params)
     if contradiction:
         raise UserError(f"{name}: {contradiction}")
@@ -277,8 +258,8 @@ def _contradiction(params: Params) -> str | None:
     if params.split.method == "published" and dataset not in PUBLISHED_SPLITS:
         allowed = ", ".join(PUBLISHED_SPLITS)
         return f"split.method: got 'published' for {dataset}; allowed for {allowed}"
-    if not set(params.attack.methods) & set(ATTACKS):
-        return f"attack.methods: holds none of {', '.join(ATTACKS)}; allowed: at least one of them"
+    if (problem := _impossible_attacks(params)) is not None:
+        return problem
     if HELD_OUT not in params.predict.nonmember_sets:
         return f"predict.nonmember_sets: lacks {HELD_OUT}, the held-out images; add it"
     if generator.source == "stylegan2_ada":
@@ -288,31 +269,19 @@ def _contradiction(params: Params) -> str | None:
     return None
 
 
-def _explain(details: list[ErrorDetails]) -> str:
-    """Say in words which keys are wrong and what is allowed."""
-    problems: dict[str, str] = {}
-    for detail in details:
-        location = [part for part in detail["loc"] if str(part) in NAMES or isinstance(part, int)]
-        key = ".".join(str(part) for part in location)
-        if detail["type"] == "extra_forbidden":
-            *section, _ = detail["loc"]
-            key = ".".join(str(part) for part in detail["loc"])
-            problems[key] = f"unknown key; allowed: {', '.join(_allowed_keys(section))}"
-        elif detail["type"] == "missing":
-            problems[key] = "missing; `git diff params.yaml` shows what was removed"
-        else:
-            allowed = WORDING.get(detail["type"]) or detail["msg"]
-            allowed = allowed.removeprefix("Value error, ").removeprefix("Input should be ")
-            before = problems.get(key)
-            got = f"got {detail['input']!r}; allowed: {allowed}"
-            problems[key] = f"{before} or {allowed}" if before else got
-    return "; ".join(f"{key}: {problem}" for key, problem in problems.items())
-
-
-def _allowed_keys(location: list[str | int]) -> list[str]:
-    model: type[BaseModel] = Params
-    for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        model = annotation
-    return list(model.model_fields)
+def _impossible_attacks(params: Params) -> str | None:
+    learn = [name for name, attack in ATTACKS.items() if attack.always_needs(Need.SHADOW)]
+    if not set(params.attack.methods) & set(learn):
+        return f"attack.methods: holds none of {', '.join(learn)}; allowed: at least one of them"
+    if params.references.count:
+        return None
+    models = Need.IN_MODELS, Need.OUT_MODELS
+    alone = [name for name, attack in ATTACKS.items() if not attack.always_needs(*models)]
+    for name in params.attack.methods:
+        if name not in alone:
+            return (
+                f"attack.methods: {name!r} compares the target with reference models, but "
+                f"references.count is 0; allowed: {', '.join(alone)}, or a references.count of at "
+                "least 2"
+            )
+    return None

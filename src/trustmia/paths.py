@@ -5,6 +5,7 @@ from pathlib import Path
 DATA = Path("data")
 MODELS = Path("models")
 METRICS = Path("metrics")
+RESULTS = METRICS / "results.csv"
 PLOTS = Path("plots")
 OUTPUTS = Path("outputs")
 

@@ -1,14 +1,38 @@
-"""Registry of membership inference attacks."""
+"""Registry of membership inference attacks: an attack is one file."""
 
-from trustmia.attacks.base import Attack, AttackSettings, FittedAttack
-from trustmia.attacks.entropy import ENTROPY
-from trustmia.attacks.salem import SALEM
-from trustmia.attacks.threshold import THRESHOLD
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-ATTACKS: dict[str, Attack] = {
-    "threshold": THRESHOLD,
-    "entropy": ENTROPY,
-    "salem": SALEM,
-}
+from trustmia.image_sets import in_words
+from trustmia.registry import Registry
 
-__all__ = ["ATTACKS", "Attack", "AttackSettings", "FittedAttack"]
+if TYPE_CHECKING:
+    from trustmia.attacks.base import Attack
+
+ATTACKS: "Registry[Attack]" = Registry(
+    {
+        "threshold": "trustmia.attacks.threshold:THRESHOLD",
+        "entropy": "trustmia.attacks.entropy:ENTROPY",
+        "salem": "trustmia.attacks.salem:SALEM",
+        "lira": "trustmia.attacks.lira:LIRA",
+        "rmia": "trustmia.attacks.rmia:RMIA",
+        "loss": "trustmia.attacks.loss:LOSS",
+        "difficulty": "trustmia.attacks.difficulty:DIFFICULTY",
+    }
+)
+
+
+def form_title(form: str) -> str:
+    """Return the name for people of a form of an attack, e.g. `Salem`, `LiRA offline`."""
+    return _titles().get(form) or in_words(form)
+
+
+def forms_in_order(names: Iterable[str]) -> list[str]:
+    """Return forms once each, in the order of the registry; unknown ones last."""
+    found = list(dict.fromkeys(names))
+    known = [name for name in _titles() if name in found]
+    return known + [name for name in found if name not in known]
+
+
+def _titles() -> dict[str, str]:
+    return {form.name: form.title for attack in ATTACKS.values() for form in attack.forms}

@@ -1,43 +1,27 @@
 """The entropy attack: a small entropy of the scores speaks for a member."""
 
-from dataclasses import dataclass
-
 import numpy as np
-import torch
-from torch.distributions import Categorical
 
-from trustmia.arrays import Bool, Float32, Float64
+from trustmia.arrays import Bool, Float32
 from trustmia.attacks import logits as exact
-from trustmia.attacks.base import Attack, AttackSettings
+from trustmia.attacks.base import Attack, FittedAttack, LearnedForm
+from trustmia.settings import Section
 
 CANDIDATES = 10_000
 
 
-@dataclass(frozen=True)
-class EntropyAttack:
-    """Calls an image a member if the entropy of its scores, in nats, is below θ."""
+class Settings(Section):
+    """The entropy attack."""
 
-    theta: float
 
-    def score(self, scores: Float32) -> Float32:
-        """See `FittedAttack.score`: the negative entropy."""
-        return -entropy(scores)
-
-    def rank(self, logits: Float32 | Float64) -> Float64:
-        """See `FittedAttack.rank`: the negative log of the entropy."""
-        return -exact.in_blocks(logits, exact.log_entropy)
-
-    def decide(self, attack_scores: Float32) -> Bool:
-        """See `FittedAttack.decide`."""
-        return attack_scores.astype(np.float64) > -self.theta
-
-    def parameters(self) -> dict[str, float | None]:
-        """See `FittedAttack.parameters`."""
-        return {"entropy_theta": self.theta}
-
-    def notes(self) -> tuple[str, ...]:
-        """See `FittedAttack.notes`."""
-        return ()
+def below(theta: float) -> FittedAttack:
+    """Return the attack that calls members what has an entropy, in nats, below θ."""
+    return FittedAttack(
+        score=lambda scores: -entropy(scores),
+        rank=lambda logits: -exact.in_blocks(logits, exact.log_entropy),
+        decide=lambda negative: negative.astype(np.float64) > -theta,
+        learned={"entropy_theta": theta},
+    )
 
 
 def entropy(scores: Float32) -> Float32:
@@ -54,6 +38,9 @@ def entropy(scores: Float32) -> Float32:
     Returns:
         float32 [N], in [0, log K] up to rounding.
     """
+    import torch
+    from torch.distributions import Categorical
+
     blocks = torch.from_numpy(np.ascontiguousarray(scores)).split(exact.ROWS_AT_ONCE)
     ordered = (rows.sort(dim=1).values for rows in blocks)
     return torch.cat([Categorical(rows, validate_args=False).entropy() for rows in ordered]).numpy()
@@ -79,10 +66,10 @@ def best_theta(member_entropy: Float32, nonmember_entropy: Float32) -> float:
     return float(thetas[np.argmax(members_right - nonmembers_wrong)])
 
 
-def fit(scores: Float32, member: Bool, settings: AttackSettings) -> EntropyAttack:
+def fit(scores: Float32, member: Bool, settings: Settings, seed: int) -> FittedAttack:
     """Choose θ on the shadow model's scores."""
     values = entropy(scores)
-    return EntropyAttack(best_theta(values[member], values[~member]))
+    return below(best_theta(values[member], values[~member]))
 
 
-ENTROPY = Attack("Entropy Attack", fit)
+ENTROPY = Attack(Settings, (LearnedForm("entropy", "Entropy", fit),))

@@ -9,11 +9,29 @@ side's models say the same of an image, its own variance gives way to that of al
 their medians, since that a few models agree does not make any other value impossible.
 """
 
+from collections.abc import Callable
+from typing import Literal
+
 import numpy as np
+from pydantic import Field
 
 from trustmia.arrays import Float64
-from trustmia.attacks.reference_base import ReferenceAttack, ReferenceSettings, Variance
+from trustmia.attacks.base import Attack, ComparedForm, Need
+from trustmia.settings import Section
 from trustmia.signals.summaries import Side, Summary, resolution
+
+# With fewer reference models an image's own variance is too uncertain (section VI-C).
+FEW_MODELS = 64
+
+
+class Settings(Section):
+    """LiRA."""
+
+    variance: Literal["per_example", "global", "auto", "both"] = Field(
+        default="both",
+        description="per_example: each image's own variance; global: one for all images; auto: "
+        f"global below {FEW_MODELS} reference models; both: side by side",
+    )
 
 
 def std_of(side: Side, shared: bool) -> Float64:
@@ -38,8 +56,8 @@ def log_density(confidence: Float64, side: Side, shared: bool) -> Float64:
 
 def online(summary: Summary, shared: bool) -> Float64:
     """Return log N(φ|IN) − log N(φ|OUT), the mean over views: float64 [N] (eq. 4)."""
-    inside = log_density(summary.target, summary.inside, shared)
-    return (inside - log_density(summary.target, summary.outside, shared)).mean(axis=1)
+    inside = log_density(summary.target, summary.in_models, shared)
+    return (inside - log_density(summary.target, summary.out_models, shared)).mean(axis=1)
 
 
 def offline(summary: Summary, shared: bool) -> Float64:
@@ -48,7 +66,7 @@ def offline(summary: Summary, shared: bool) -> Float64:
     This is the published code's form: an unusual confidence speaks for a member, be it
     large or small.
     """
-    return -log_density(summary.target, summary.outside, shared).mean(axis=1)
+    return -log_density(summary.target, summary.out_models, shared).mean(axis=1)
 
 
 def one_sided(summary: Summary, shared: bool) -> Float64:
@@ -57,51 +75,42 @@ def one_sided(summary: Summary, shared: bool) -> Float64:
     It ranks as Pr[Z ≤ φ], the paper's one-sided test (section VI-C): only a large
     confidence speaks for a member.
     """
-    return standardised(summary.target, summary.outside, shared).mean(axis=1)
+    return standardised(summary.target, summary.out_models, shared).mean(axis=1)
 
 
-# With fewer reference models an image's own variance is too uncertain (section VI-C).
-FEW_MODELS = 64
-
-
-def shared_choices(variance: Variance, models: int) -> tuple[bool, ...]:
-    """Say which variances to use: one for all images, each image's own, or both."""
-    if variance == "both":
-        return (False, True)
-    if variance == "auto":
-        return (models < FEW_MODELS,)
-    return (variance == "global",)
-
-
-FORMS = {"online": online, "offline": offline, "offline_one_sided": one_sided}
-TITLES = {"online": "LiRA", "offline": "LiRA offline", "offline_one_sided": "LiRA one-sided"}
-
-
-def _attack(form: str, shared: bool) -> ReferenceAttack:
-    def score(summary: Summary, population: Summary | None, settings: ReferenceSettings) -> Float64:
-        return FORMS[form](summary, shared)
-
-    title = TITLES[form] + (", global variance" if shared else "")
-    # One model has no spread of its own.
-    return ReferenceAttack(title, True, form == "online", False, score, 1 if shared else 2)
-
-
-def form_name(form: str, shared: bool) -> str:
-    """Return the name of a form of LiRA, as results have it."""
-    return f"lira_{form}{'_global_variance' if shared else ''}"
-
-
-LIRA = {
-    form_name(form, shared): _attack(form, shared) for form in FORMS for shared in (False, True)
+FORMS: dict[str, tuple[str, Callable[[Summary, bool], Float64]]] = {
+    "lira_online": ("LiRA", online),
+    "lira_offline": ("LiRA offline", offline),
+    "lira_offline_one_sided": ("LiRA one-sided", one_sided),
 }
+SHARED = "_global_variance"
 
 
-def chosen_forms(settings: ReferenceSettings, models: int) -> tuple[str, ...]:
-    """Return the forms of LiRA that settings ask for.
+def _form(name: str, shared: bool) -> ComparedForm:
+    title, of = FORMS[name]
 
-    Args:
-        settings: Settings of the attacks.
-        models: R, how many reference models there are.
-    """
-    choices = shared_choices(settings.lira_variance, models)
-    return tuple(form_name(form, shared) for form in FORMS for shared in choices)
+    def score(x: Summary, z: Summary | None, settings: Settings) -> Float64:
+        return of(x, shared)
+
+    needs = {Need.OUT_MODELS} | ({Need.IN_MODELS} if of is online else set())
+    # One model has no spread of its own.
+    name, title, fewest = (
+        (name + SHARED, f"{title}, global variance", 1) if shared else (name, title, 2)
+    )
+    return ComparedForm(name, title, frozenset(needs), score, fewest)
+
+
+def chosen(settings: Settings, models: int) -> list[str]:
+    """Return the forms that settings ask for, given the number of reference models."""
+    endings = {
+        "both": ("", SHARED),
+        "auto": (SHARED if models < FEW_MODELS else "",),
+        "global": (SHARED,),
+        "per_example": ("",),
+    }
+    return [name + ending for name in FORMS for ending in endings[settings.variance]]
+
+
+LIRA = Attack(
+    Settings, tuple(_form(name, shared) for name in FORMS for shared in (False, True)), chosen
+)

@@ -1,85 +1,78 @@
 """The attack of Salem et al. 2019: a small network on the largest scores."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import torch
-from scipy.special import expit
-from torch import Tensor, nn
-from torch.nn import functional as F
+from pydantic import Field
 
-from trustmia.arrays import Bool, Float32, Float64
-from trustmia.attacks.base import Attack, AttackSettings
+from trustmia.arrays import Bool, Float32
+from trustmia.attacks.base import Attack, FittedAttack, LearnedForm, Refused
 from trustmia.attacks.logits import Floats, in_blocks, probabilities
-from trustmia.errors import UserError
 from trustmia.runtime.seeding import derive_seed
+from trustmia.settings import Count, Rate, Section
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 HIDDEN = 64
 WINDOW = 15
 MINIMUM_GAIN = 0.0005
 
 
-class Network(nn.Module):
-    """One hidden layer of ReLU units and one logit: float32 [B, k] to [B]."""
+class Settings(Section):
+    """The attack of Salem et al."""
 
-    def __init__(self, inputs: int) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(inputs, HIDDEN)
-        self.out = nn.Linear(HIDDEN, 1)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the logit of each row."""
-        logits: Tensor = self.out(F.relu(self.hidden(inputs)))[:, 0]
-        return logits
-
-    def logits(self, inputs: Floats) -> Floats:
-        """Return the logit of each row in the precision of the inputs, float [N, k] to [N].
-
-        Without matrix products, which round the last rows otherwise: equal rows are to tie.
-        """
-        parts = [p.detach().numpy().astype(inputs.dtype) for p in self.parameters()]
-        weights, biases, out_weights, out_bias = parts
-        hidden = np.tile(biases, (len(inputs), 1))
-        for column, of_column in zip(inputs.T, weights.T, strict=True):
-            hidden += column[:, None] * of_column
-        np.maximum(hidden, 0, out=hidden)
-        hidden *= out_weights
-        result: Floats = hidden.sum(axis=1) + out_bias
-        return result
+    k: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=3,
+        description="largest scores that the network sees; fewer by default of fewer classes",
+    )
+    lr: Rate = Field(default=0.01, description="learning rate of the network")
+    batch_size: Count = Field(default=16, description="shadow rows per step")
+    max_epochs: Count = Field(
+        default=1000, description="bound on its epochs should its loss never settle"
+    )
 
 
-@dataclass(frozen=True)
-class SalemAttack:
-    """Calls an image a member if the network's sigmoid is at least 0.5."""
+def attack_of(weights: Sequence[Float32], fewer: bool) -> FittedAttack:
+    """Return the attack that calls members what has a sigmoid of at least 0.5.
 
-    network: Network
-    k: int
+    By logits, images tie still of which the network says the same: where none of its units is
+    active, which may be most images, and where the largest score is within 1e-16 of 1.
 
-    def score(self, scores: Float32) -> Float32:
-        """See `FittedAttack.score`: the sigmoid of the network's logit, in [0, 1]."""
-        return in_blocks(scores, lambda rows: expit(self.network.logits(top_k(rows, self.k))))
+    Args:
+        weights: float32 [64, k], [64], [1, 64] and [1]: those of one hidden layer of ReLU units
+            and of one logit, with biases.
+        fewer: There are fewer classes than the scores that the network sees by default.
+    """
+    from scipy.special import expit
 
-    def rank(self, logits: Float32 | Float64) -> Float64:
-        """See `FittedAttack.rank`: the network's logit, all in float64.
+    k = weights[0].shape[1]
+    told = f"Salem attack: the {k} largest scores (salem.k), as there are {k} classes."
+    return FittedAttack(
+        score=lambda scores: in_blocks(scores, lambda p: expit(logits_of(weights, top_k(p, k)))),
+        rank=lambda logits: in_blocks(
+            logits, lambda rows: logits_of(weights, top_k(probabilities(rows), k))
+        ),
+        decide=lambda sigmoids: sigmoids >= np.float32(0.5),
+        learned={"salem_k": float(k)},
+        notes=(told,) if fewer else (),
+    )
 
-        Images tie still of which the network says the same: where none of its units is active,
-        which may be most images, and where the largest score is within 1e-16 of 1.
-        """
-        return in_blocks(
-            logits, lambda rows: self.network.logits(top_k(probabilities(rows), self.k))
-        )
 
-    def decide(self, attack_scores: Float32) -> Bool:
-        """See `FittedAttack.decide`."""
-        return attack_scores >= np.float32(0.5)
+def logits_of(weights: Sequence[Float32], inputs: Floats) -> Floats:
+    """Return the network's logit of each row in the precision of the inputs, float [N, k] to [N].
 
-    def parameters(self) -> dict[str, float | None]:
-        """See `FittedAttack.parameters`."""
-        return {"salem_k": float(self.k)}
-
-    def notes(self) -> tuple[str, ...]:
-        """See `FittedAttack.notes`."""
-        return ()
+    Without matrix products, which round the last rows otherwise: equal rows are to tie.
+    """
+    first, biases, out_weights, out_bias = (part.astype(inputs.dtype) for part in weights)
+    hidden = np.tile(biases, (len(inputs), 1))
+    for column, of_column in zip(inputs.T, first.T, strict=True):
+        hidden += column[:, None] * of_column
+    np.maximum(hidden, 0, out=hidden)
+    hidden *= out_weights
+    result: Floats = hidden.sum(axis=1) + out_bias
+    return result
 
 
 class Patience:
@@ -109,51 +102,54 @@ def top_k(scores: Floats, k: int) -> Floats:
     return np.sort(kept, axis=1)[:, ::-1].copy()
 
 
-def check_k(k: int, classes: int, option: str) -> None:
-    """Refuse to look at more scores than there are.
-
-    Args:
-        k: Largest scores that the attack sees.
-        classes: How many scores there are of an image.
-        option: What the person who set `k` calls it.
+def seen(settings: Settings, classes: int) -> int:
+    """Return how many scores the network sees; the default gives way to fewer classes.
 
     Raises:
-        UserError: `k` is not 1 to `classes`.
+        Refused: More than there are were asked for.
     """
-    if not 1 <= k <= classes:
-        raise UserError(f"{option}: got {k}; allowed: 1 to {classes}, the number of classes")
+    if "k" not in settings.model_fields_set:
+        return min(settings.k, classes)
+    if settings.k > classes:
+        allowed = f"1 to {classes}, the number of classes"
+        raise Refused("salem.k", f"got {settings.k}; allowed: {allowed}")
+    return settings.k
 
 
-def fit(scores: Float32, member: Bool, settings: AttackSettings) -> SalemAttack:
+def fit(scores: Float32, member: Bool, settings: Settings, seed: int) -> FittedAttack:
     """Train the network on the shadow model's scores with binary cross-entropy.
 
     Where all scores are the same there is nothing to learn, and every image gets 0.5.
-
-    Raises:
-        UserError: `salem_k` is not 1 to the number of classes.
     """
-    check_k(settings.salem_k, scores.shape[1], "salem_k")
-    inputs = torch.from_numpy(top_k(scores, settings.salem_k))
+    import torch
+    from torch import nn
+
+    k = seen(settings, scores.shape[1])
+    inputs = torch.from_numpy(top_k(scores, k))
     labels = torch.from_numpy(member.astype(np.float32))
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derive_seed(settings.seed, "salem"))
-        network = Network(settings.salem_k)
+        torch.default_generator.manual_seed(derive_seed(seed, "salem"))
+        network = nn.Sequential(nn.Linear(k, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
         if bool((inputs == inputs[0]).all()):
             for parameter in network.parameters():
                 nn.init.zeros_(parameter)
         else:
             train(network, inputs, labels, settings)
-    return SalemAttack(network, settings.salem_k)
+    weights = [parameter.detach().numpy() for parameter in network.parameters()]
+    return attack_of(weights, fewer=k < settings.k)
 
 
-def train(network: Network, inputs: Tensor, labels: Tensor, settings: AttackSettings) -> None:
+def train(network: "nn.Sequential", inputs: "Tensor", labels: "Tensor", settings: Settings) -> None:
     """Train on inputs float32 [N, k] and labels float32 [N] until the loss stops improving."""
-    optimizer = torch.optim.Adam(network.parameters(), settings.salem_lr, fused=True)
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    optimizer = torch.optim.Adam(network.parameters(), settings.lr, fused=True)
     patience = Patience()
-    for _ in range(settings.salem_max_epochs):
+    for _ in range(settings.max_epochs):
         total = 0.0
-        for rows in torch.randperm(len(labels)).split(settings.salem_batch_size):
-            loss = F.binary_cross_entropy_with_logits(network(inputs[rows]), labels[rows])
+        for rows in torch.randperm(len(labels)).split(settings.batch_size):
+            loss = binary_cross_entropy_with_logits(network(inputs[rows])[:, 0], labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -162,4 +158,4 @@ def train(network: Network, inputs: Tensor, labels: Tensor, settings: AttackSett
             break
 
 
-SALEM = Attack("Salem Attack", fit)
+SALEM = Attack(Settings, (LearnedForm("salem", "Salem", fit),))

@@ -1,60 +1,37 @@
 """The threshold attack: a large maximum score speaks for a member (Salem et al. 2019)."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
-from trustmia.arrays import Bool, Float32, Float64
+from trustmia.arrays import Bool, Float32
 from trustmia.attacks import logits as exact
-from trustmia.attacks.base import Attack, AttackSettings
+from trustmia.attacks.base import Attack, FittedAttack, LearnedForm
+from trustmia.settings import Section
 
 # A threshold that loses more than this share of its TPR − FPR by its own ties is moved below them.
 LEAST_KEPT = 0.5
 
 
-@dataclass(frozen=True)
-class ThresholdAttack:
-    """Calls an image a member if its maximum prediction score is above a threshold.
+class Settings(Section):
+    """The threshold attack."""
 
-    Attributes:
-        threshold: Infinite if nobody is called a member: no score tells the shadow's
-            members from its non-members.
-        tied: The shadow's best threshold, if the largest float32 below it was taken instead.
+
+def above(threshold: float, *notes: str) -> FittedAttack:
+    """Return the attack that calls members what has a maximum score above a threshold.
+
+    It is infinite if no score tells the shadow's members from its non-members.
     """
-
-    threshold: float
-    tied: float | None = None
-
-    def score(self, scores: Float32) -> Float32:
-        """See `FittedAttack.score`: the maximum prediction score."""
-        maximum: Float32 = scores.max(axis=1)
-        return maximum
-
-    def rank(self, logits: Float32 | Float64) -> Float64:
-        """See `FittedAttack.rank`: the log-odds of the maximum prediction score."""
-        return exact.in_blocks(logits, exact.log_odds)
-
-    def decide(self, attack_scores: Float32) -> Bool:
-        """See `FittedAttack.decide`."""
-        return attack_scores > np.float32(self.threshold)
-
-    def parameters(self) -> dict[str, float | None]:
-        """See `FittedAttack.parameters`."""
-        return {"threshold": self.threshold if math.isfinite(self.threshold) else None}
-
-    def notes(self) -> tuple[str, ...]:
-        """See `FittedAttack.notes`."""
-        if self.tied is None:
-            return ()
-        return (
-            f"Threshold Attack: so many of the shadow's members have the threshold {self.tied:.9g} "
-            "itself as their maximum score that few or none are above; scores that equal it are "
-            "called members as well.",
-        )
+    return FittedAttack(
+        score=lambda scores: scores.max(axis=1),
+        rank=lambda logits: exact.in_blocks(logits, exact.log_odds),
+        decide=lambda maxima: maxima > np.float32(threshold),
+        learned={"threshold": threshold if math.isfinite(threshold) else None},
+        notes=notes,
+    )
 
 
-def fit(scores: Float32, member: Bool, settings: AttackSettings) -> ThresholdAttack:
+def fit(scores: Float32, member: Bool, settings: Settings, seed: int) -> FittedAttack:
     """Choose the point of the shadow ROC curve with the largest TPR − FPR.
 
     At that point, scores that equal the threshold are called members; in a decision they are
@@ -67,12 +44,16 @@ def fit(scores: Float32, member: Bool, settings: AttackSettings) -> ThresholdAtt
     fpr, tpr, thresholds = roc_curve(member, maxima)
     best = int(np.argmax(tpr - fpr))
     threshold = float(thresholds[best])
-    above = maxima > np.float32(threshold)
-    kept = above[member].mean() - above[~member].mean()
-    if kept < LEAST_KEPT * (tpr[best] - fpr[best]):
-        below = np.nextafter(np.float32(threshold), np.float32(-np.inf))
-        return ThresholdAttack(float(below), tied=threshold)
-    return ThresholdAttack(threshold)
+    called = maxima > np.float32(threshold)
+    kept = called[member].mean() - called[~member].mean()
+    if kept >= LEAST_KEPT * (tpr[best] - fpr[best]):
+        return above(threshold)
+    return above(
+        float(np.nextafter(np.float32(threshold), np.float32(-np.inf))),
+        f"Threshold Attack: so many of the shadow's members have the threshold {threshold:.9g} "
+        "itself as their maximum score that few or none are above; scores that equal it are "
+        "called members as well.",
+    )
 
 
-THRESHOLD = Attack("Threshold Attack", fit)
+THRESHOLD = Attack(Settings, (LearnedForm("threshold", "Threshold", fit),))

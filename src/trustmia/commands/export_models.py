@@ -13,7 +13,7 @@ from pathlib import Path
 from trustmia import files, paths
 from trustmia.errors import UserError
 from trustmia.freshness import require_current
-from trustmia.measures.results import read_metrics
+from trustmia.measures.table import read_metrics
 from trustmia.runtime import checkpoints
 from trustmia.runtime.checkpoints import Card, Checkpoint
 from trustmia.splits.stratified import ROLES

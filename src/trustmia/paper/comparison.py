@@ -9,10 +9,9 @@ import pandas as pd
 from tabulate import tabulate
 
 from trustmia import files, paths
-from trustmia.attacks import ATTACKS
 from trustmia.errors import UserError
 from trustmia.freshness import require_current
-from trustmia.measures.results import COLUMNS
+from trustmia.measures.table import read_results
 from trustmia.paper.configurations import configurations
 from trustmia.params import Params
 
@@ -92,36 +91,11 @@ def deviations(params: Params, configuration: str) -> list[str]:
     ]
 
 
-RESULTS = paths.METRICS / "attack_results.csv"
-
-
-def read_results(path: Path = RESULTS) -> pd.DataFrame:
-    """Read a run's results in the form of `published_results`, without `configuration`.
-
-    Raises:
-        UserError: There are none yet, or the file is another one.
-    """
-    try:
-        table = pd.read_csv(path)
-        rows = [
-            {"set": row["Set"], "attack": attack}
-            | {metric: row[f"{ATTACKS[attack].title} {c}"] for c, metric in COLUMNS.items()}
-            for _, row in table.iterrows()
-            for attack in ATTACKS
-            if f"{ATTACKS[attack].title} Precision" in table
-        ]
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run `dvc repro`") from error
-    except (ValueError, KeyError) as error:
-        raise UserError(f"{path}: not a result table ({error}); run `dvc checkout`") from error
-    return pd.DataFrame(rows)
-
-
 def compare(results: pd.DataFrame, configuration: str) -> pd.DataFrame:
     """Return a run's results, the paper's, and the differences.
 
     Args:
-        results: What `read_results` returned.
+        results: The run's long table.
         configuration: Name of the paper's configuration.
 
     Returns:
@@ -130,10 +104,10 @@ def compare(results: pd.DataFrame, configuration: str) -> pd.DataFrame:
         row.
     """
     published = published_results().query("configuration == @configuration")
-    both = []
-    for name, table in (("paper", published), ("run", results)):
-        long = table.melt(KEYS, list(METRICS), "metric", name)
-        both.append(long.set_index([*KEYS, "metric"])[name])
+    paper = published.melt(KEYS, list(METRICS), "metric", "paper")
+    run = results[results["metric"].isin(METRICS)].rename(columns={"value": "run"})
+    index = [*KEYS, "metric"]
+    both = [paper.set_index(index)["paper"], run.set_index(index)["run"]]
     table = pd.concat(both, axis=1).reset_index()
     table["difference"] = table["run"] - table["paper"]
     return table[[*KEYS, "metric", "run", "paper", "difference"]]
@@ -178,7 +152,7 @@ def compare_paper(params: Params, style: str, out: Path | None) -> str:
             table, or `out` cannot be written.
     """
     configuration = configuration_of(params)
-    require_current([RESULTS])
+    require_current([paths.RESULTS])
     comparison = compare(read_results(), configuration)
     lines = [f"The paper's configuration: {configuration}; fractions, as published"]
     differing = deviations(params, configuration)

@@ -21,6 +21,7 @@ COMMON: Changes = {
     "seed": 42,
     "split.method": "published",
     "references.count": 0,
+    "attack.methods": ["threshold", "entropy", "salem"],
     "train.epochs": 100,
     "train.batch_size": 64,
     "train.lr": 0.01,

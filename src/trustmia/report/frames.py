@@ -2,17 +2,16 @@
 
 import pandas as pd
 
-from trustmia.image_sets import MEMBERS, in_order
+from trustmia.attacks import form_title
+from trustmia.image_sets import MEMBERS, colours, in_order
 from trustmia.image_sets import title as set_title
-from trustmia.report.names import attack_title, variant_title
-from trustmia.report.summary import Summary
+from trustmia.measures.metrics import TRANSFER
+from trustmia.report.summary import Summary, variant_title
 
 Frames = dict[str, pd.DataFrame]
 
 # How much of its row the peak of a density fills.
 PEAK = 0.9
-# Reference attacks have no decision of their own; both kinds are compared at this FPR.
-TRANSFER_METRIC = "fpr_at_5pct"
 
 
 def frames(summary: Summary) -> Frames:
@@ -30,9 +29,14 @@ def frames(summary: Summary) -> Frames:
     return {name: titled(table) for name, table in found.items()}
 
 
+def palette(sets: list[str]) -> dict[str, str]:
+    """Return the colour of each image set's title."""
+    return {set_title(name): colour for name, colour in colours(sets).items()}
+
+
 def titled(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with titles in place of names."""
-    titles = {"variant": variant_title, "attack": attack_title}
+    titles = {"variant": variant_title, "attack": form_title}
     titles |= dict.fromkeys(("set", "set_a", "set_b"), set_title)
     changed = {name: table[name].map(title) for name, title in titles.items() if name in table}
     return table.assign(**changed)
@@ -53,7 +57,8 @@ def shares(summary: Summary) -> pd.DataFrame:
 
 
 def _transfer(summary: Summary) -> pd.DataFrame:
-    rates = summary.rates[summary.rates["metric"] == TRANSFER_METRIC]
+    # Reference attacks have no decision of their own; both kinds are compared at this FPR.
+    rates = summary.rates[summary.rates["metric"] == TRANSFER]
     return rates.drop(columns="metric")
 
 

@@ -6,19 +6,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS
+from trustmia.attacks import form_title
+from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS, in_words
 from trustmia.image_sets import title as set_title
-from trustmia.report.frames import TRANSFER_METRIC, shares
-from trustmia.report.names import attack_title, variant_title
-from trustmia.report.summary import Summary
-from trustmia.study.tables import realised
+from trustmia.measures.metrics import DECISIONS, RANKINGS, TRANSFER, public, realised
+from trustmia.report.frames import shares
+from trustmia.report.summary import Summary, variant_title
 
-RANKING = {
-    "auroc": "AUROC",
-    "balanced_accuracy": "Balanced accuracy",
-    "tpr_at_1pct_fpr": "TPR at 1% FPR",
-    "tpr_at_0.1pct_fpr": "TPR at 0.1% FPR",
-}
 MODELS = {
     "train_accuracy": "Training accuracy",
     "accuracy": "Test accuracy",
@@ -117,6 +111,8 @@ def _sets(summary: Summary) -> Grid:
     called = _lookup(shares(summary), ["variant", "attack", "set"])
     rates = _lookup(summary.rates, ["variant", "attack", "set", "metric"])
     missing = Cell("–")
+    # The FPR is the share called members.
+    shown = {public(k): m.title for k, m in DECISIONS.items() if m.shown and k != "fpr"}
     groups = []
     for variant in summary.variants:
         rows = []
@@ -124,17 +120,18 @@ def _sets(summary: Summary) -> Grid:
             for attack in summary.learned:
                 key = (variant, attack, name)
                 if key in called:
-                    cells = [Cell(set_title(name)), Cell(attack_title(attack)), called[key]]
-                    cells += [rates.get((*key, m), missing) for m in ("precision", "auroc")]
+                    cells = [Cell(set_title(name)), Cell(form_title(attack)), called[key]]
+                    cells += [rates.get((*key, m), missing) for m in shown]
                     rows.append(cells)
         groups.append(Group(variant_title(variant), "", rows))
-    columns = ["Image set", "Attack", "Called members", "Precision", "AUROC"]
+    columns = ["Image set", "Attack", "Called members", *map(in_words, shown.values())]
     return Grid(columns, groups)
 
 
 def _ranking(summary: Summary) -> Grid:
     rates = _lookup(summary.rates, ["variant", "attack", "set", "metric"])
     missing = Cell("–")
+    shown = {key: in_words(metric.title) for key, metric in RANKINGS.items() if metric.shown}
     groups = []
     for variant in summary.variants:
         rows = []
@@ -142,13 +139,13 @@ def _ranking(summary: Summary) -> Grid:
             key = variant, attack, HELD_OUT
             found = [
                 _at(rates.get((*key, metric), missing), rates.get((*key, realised(metric))))
-                for metric in RANKING
+                for metric in shown
             ]
-            found.append(rates.get((variant, attack, FAKE, TRANSFER_METRIC), missing))
+            found.append(rates.get((variant, attack, FAKE, TRANSFER), missing))
             if any(cell is not missing for cell in found):
-                rows.append([Cell(attack_title(attack)), *found])
+                rows.append([Cell(form_title(attack)), *found])
         groups.append(Group(variant_title(variant), "", rows))
-    return Grid(["Attack", *RANKING.values(), "Fakes at 5% FPR"], groups)
+    return Grid(["Attack", *shown.values(), "Fakes at 5% FPR"], groups)
 
 
 def _models(summary: Summary) -> Grid:
@@ -159,7 +156,7 @@ def _models(summary: Summary) -> Grid:
 
     def fakes(variant: str, attack: str) -> Cell:
         own = rates.get((variant, attack, FAKE, "fpr"))
-        return own or rates.get((variant, attack, FAKE, TRANSFER_METRIC), missing)
+        return own or rates.get((variant, attack, FAKE, TRANSFER), missing)
 
     groups = []
     for attack in summary.attacks:
@@ -172,7 +169,7 @@ def _models(summary: Summary) -> Grid:
             ]
             for variant in summary.variants
         ]
-        groups.append(Group("", attack_title(attack), rows))
+        groups.append(Group("", form_title(attack), rows))
     columns = ["Variant", *MODELS.values(), "Attack's AUROC", "Fakes called members"]
     return Grid(columns, groups)
 

@@ -16,16 +16,15 @@ import vl_convert
 from markupsafe import Markup
 from PIL import Image
 
+from trustmia.attacks import form_title
 from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS
 from trustmia.image_sets import title as set_title
 from trustmia.report import figures, grids
-from trustmia.report.answer import answer
 from trustmia.report.figures import INK, Figure
-from trustmia.report.frames import Frames
-from trustmia.report.names import attack_title, palette, variant_title
+from trustmia.report.frames import Frames, palette
 from trustmia.report.pictures import data_url, score_text
 from trustmia.report.provenance import Provenance
-from trustmia.report.summary import Summary
+from trustmia.report.summary import Summary, variant_title
 
 THEMES = {
     "light": figures.theme("#1b1d21", "#555b66", "#e4e6ea"),
@@ -77,11 +76,11 @@ def render(summary: Summary, tables: Frames, provenance: Provenance) -> str:
     panels = {k: p for k, p in _panels(summary, tables).items() if not tables[p.table].empty}
     variants = [variant_title(name) for name in summary.variants]
     return environment.get_template("page.html").render(
-        answer=answer(summary),
+        answer=summary.answer,
         summary=summary,
         panels=panels,
         variants=variants,
-        attacks=[attack_title(name) for name in summary.attacks],
+        attacks=[form_title(name) for name in summary.attacks],
         lead=variant_title(summary.lead),
         legend=_legend(palette([MEMBERS, *summary.sets])),
         grids=grids.grids(summary),
@@ -101,7 +100,7 @@ def _panels(summary: Summary, tables: Frames) -> dict[str, Panel]:
     spread = {k: v for k, v in colours.items() if k in set(tables["density"]["set"])}
     embedded = {k: v for k, v in colours.items() if k in set(tables["embedding"]["set"])}
     curves = palette([HELD_OUT, FAKE])
-    learned = [attack_title(name) for name in summary.learned]
+    learned = [form_title(name) for name in summary.learned]
     variants = [variant_title(name) for name in summary.variants]
 
     def rows(name: str) -> alt.NamedData:

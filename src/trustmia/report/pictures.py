@@ -13,13 +13,13 @@ import vl_convert
 from PIL import Image
 
 from trustmia import files
+from trustmia.attacks import form_title
 from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS
 from trustmia.image_sets import title as set_title
 from trustmia.report import figures
 from trustmia.report.figures import Figure, Rows
-from trustmia.report.frames import Frames, titled
-from trustmia.report.names import attack_title, palette, variant_title
-from trustmia.report.summary import Summary
+from trustmia.report.frames import Frames, palette, titled
+from trustmia.report.summary import Summary, variant_title
 
 # Attacks that a picture shows where there is no room for all: the paper's, and of each
 # family the form that outsiders can run.
@@ -70,7 +70,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def pictures(summary: Summary, tables: Frames) -> dict[str, Picture]:
     """Return the pictures by the name of their file; those without data are left out."""
     colours = palette([MEMBERS, *summary.sets])
-    learned = [attack_title(name) for name in summary.learned]
+    learned = [form_title(name) for name in summary.learned]
     spread = _only(colours, tables["density"])
     embedded = _only(colours, tables["embedding"])
     drawings: dict[str, tuple[str, Callable[[Rows], Figure], tuple[int, int]]] = {
@@ -125,8 +125,8 @@ def _panels(
 
 
 def _rocs(summary: Summary, table: pd.DataFrame) -> Picture:
-    found = {attack_title(name) for name in SHOWN} & set(table["attack"])
-    shown = [attack_title(name) for name in summary.attacks if attack_title(name) in found]
+    found = {form_title(name) for name in SHOWN} & set(table["attack"])
+    shown = [form_title(name) for name in summary.attacks if form_title(name) in found]
     tables = {f"rows{i}": table[table["attack"] == title] for i, title in enumerate(shown)}
     colours = palette([HELD_OUT, FAKE])
     panels = [
@@ -142,7 +142,7 @@ def _rocs(summary: Summary, table: pd.DataFrame) -> Picture:
 
 def _trade_offs(summary: Summary, table: pd.DataFrame) -> Picture:
     known = TRADE_OFF_ATTACK in summary.attacks
-    title = attack_title(TRADE_OFF_ATTACK if known else summary.attacks[0])
+    title = form_title(TRADE_OFF_ATTACK if known else summary.attacks[0])
     variants = [variant_title(name) for name in summary.variants]
     data = alt.NamedData(name="rows")
     panels = [

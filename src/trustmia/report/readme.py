@@ -4,32 +4,23 @@ import re
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
 from trustmia import files, paths
 from trustmia.errors import UserError
 from trustmia.freshness import remark, require_current, require_tracked
-from trustmia.measures.ranking_results import NOTE, ranking_table, rates_table, with_interval
-from trustmia.measures.results import as_table, read_metrics
-from trustmia.report.answer import answer as report_answer
-from trustmia.report.names import variant_title
-from trustmia.report.summary import of_one_run, summarise
+from trustmia.measures import views
+from trustmia.measures.table import read_metrics, read_results
+from trustmia.report.summary import of_one_run, summarise, variant_title
 from trustmia.study.store import FOLDER as STUDY
 from trustmia.study.store import read_study
 from trustmia.study.tables import workspace_tables
 
 BENCHMARKS = Path("benchmarks/results.json")
 # The metrics that the tables show.
-SHOWN = (
-    "attack_results",
-    "ranking",
-    "train_target",
-    "train_shadow",
-    "calibration_target",
-    "calibration_shadow",
-    "generator",
-)
+SHOWN = ("train_target", "train_shadow", "calibration_target", "calibration_shadow", "generator")
 # Columns of the study's table: what they show of the target, and of attacks on it.
 STUDY_MODELS = {"test accuracy": "accuracy", "ECE": "ece", "MMPS": "mmps"}
 STUDY_RATES = {
@@ -41,27 +32,13 @@ STUDY_RATES = {
 
 
 def result_table(style: str) -> str:
-    """Return the attacks' table of the last run (see `results.as_table`).
+    """Return the tables of the last run's decisions (see `decision_tables`).
 
     A remark on standard error says if parameters, code or data have changed since.
     """
-    table = _attacks(style)
-    remark([paths.METRICS / "attack_results.json"])
+    table = views.decision_tables(read_results(), style)
+    remark([paths.RESULTS])
     return table
-
-
-def _attacks(style: str) -> str:
-    return as_table(read_metrics("attack_results"), style)
-
-
-def ranking(style: str) -> str:
-    """Return how well every attack of the last run ranks members before held-out images."""
-    return ranking_table(read_metrics("ranking"), style)
-
-
-def rates(style: str) -> str:
-    """Return what share of each set every attack calls members at 5% FPR on held-out images."""
-    return rates_table(read_metrics("ranking"), style)
 
 
 def study_table(style: str) -> str:
@@ -88,10 +65,9 @@ def study_table(style: str) -> str:
 
 
 def _mean(table: pd.DataFrame, key: tuple[str, ...]) -> str:
-    if key not in table.index:
-        return with_interval(None, None)
-    value, low, high = (float(table.loc[key, name]) for name in ("value", "low", "high"))
-    return with_interval(value if value == value else None, (low, high) if low == low else None)
+    value, low, high = table.loc[key] if key in table.index else (np.nan,) * 3
+    both = None if np.isnan(low) else (low, high)
+    return views.with_interval(views.Cell(None if np.isnan(value) else value, both, 0))
 
 
 def model_table(style: str) -> str:
@@ -128,13 +104,11 @@ def _number(value: float | None, form: str) -> str:
 
 def answer(style: str) -> str:
     """Return the report's answer, of the last run alone."""
-    for name in ("attack_results", "ranking"):
-        read_metrics(name)
+    read_results()
     # Of one run alone, nothing that is said depends on its seed.
     run = summarise(of_one_run(workspace_tables(), seed=0))
-    found = report_answer(run)
-    note = f" {NOTE}" if run.has_intervals else ""
-    return f"**{found.verdict}** {' '.join(found.sentences)}{note}"
+    note = f" {views.NOTE}" if run.has_intervals else ""
+    return f"**{run.answer.verdict}** {' '.join(run.answer.sentences)}{note}"
 
 
 def bench_lines(style: str) -> str:
@@ -149,9 +123,9 @@ def bench_lines(style: str) -> str:
 TABLES = {
     "answer": answer,
     "bench": bench_lines,
-    "results": _attacks,
-    "ranking": ranking,
-    "rates": rates,
+    "results": lambda style: views.decision_tables(read_results(), style),
+    "ranking": lambda style: views.ranking_table(read_results(), style),
+    "rates": lambda style: views.rates_table(read_results(), style),
     "study": study_table,
     "models": model_table,
     "generator": generator_table,
@@ -171,7 +145,7 @@ def update(path: Path) -> None:
         raise UserError(f"--update: cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"--update: {path} is no text in UTF-8; allowed: Markdown") from error
-    require_current(paths.METRICS / f"{name}.json" for name in SHOWN)
+    require_current([paths.RESULTS, *(paths.METRICS / f"{name}.json" for name in SHOWN)])
     require_tracked(STUDY)
     files.write_text(path, with_tables(text, str(path)))
 

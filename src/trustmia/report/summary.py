@@ -6,13 +6,19 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from trustmia import paths
 from trustmia.arrays import Float64
+from trustmia.attacks import forms_in_order
 from trustmia.errors import UserError
-from trustmia.image_sets import FAKE, HELD_OUT, in_order
-from trustmia.report.names import LEAD_VARIANT, attacks_in_order
+from trustmia.image_sets import FAKE, HELD_OUT, in_order, in_words
+from trustmia.measures.answer import Answer, Rates, answer
+from trustmia.measures.metrics import TRANSFER
 from trustmia.study.tables import RunTables
 
 THIS_RUN = "this run"
+# The variant that the answer is about, if a study has it.
+LEAD_VARIANT = "standard"
+VARIANT_TITLES = {"llla": "LLLA"}
 CONFIDENCE = 0.95
 # The left end of logarithmic ROC curves; a few thousand images do not resolve smaller rates.
 LOWEST_FPR = 1e-3
@@ -78,16 +84,20 @@ class Summary:
         """Whether any rate has an interval."""
         return bool(self.rates["low"].notna().any())
 
-    def of(self, variant: str, metric: str, image_set: str) -> pd.DataFrame:
-        """Return `value`, `low` and `high` by attack, in order."""
-        rates = self.rates
-        rows = rates[
-            (rates["variant"] == variant)
-            & (rates["metric"] == metric)
-            & (rates["set"] == image_set)
-        ].set_index("attack")
-        kept = [name for name in self.attacks if name in rows.index]
-        return rows.loc[kept, ["value", "low", "high"]]
+    @property
+    def answer(self) -> Answer:
+        """The answer, of the lead variant."""
+        runs = self.trade_off
+        nobody = runs["attack"].isin(self.learned) & (runs["fake_fpr"] == 0)
+        silent = runs.loc[(runs["variant"] == self.lead) & nobody, ["attack", "seed"]]
+        compared = {name: variant_title(name) for name in self.variants if name != THIS_RUN}
+        pairs = list(silent.itertuples(index=False, name=None))
+        return answer(Rates(self.rates, self.lead, compared, self.seeds, pairs))
+
+
+def variant_title(name: str) -> str:
+    """Return a variant's name for people, e.g. `Label smoothing`."""
+    return VARIANT_TITLES.get(name) or in_words(name)
 
 
 def of_one_run(tables: RunTables, seed: int) -> RunTables:
@@ -132,11 +142,11 @@ def summarise(tables: RunTables) -> Summary:
     """
     attacks = tables["attacks"]
     if attacks.empty:
-        raise UserError("metrics/attack_results.json: not found; run `dvc repro attack`")
+        raise UserError(f"{paths.RESULTS}: not found; run `dvc repro attack`")
     variants = list(dict.fromkeys(attacks["variant"]))
     return Summary(
         variants=variants,
-        attacks=attacks_in_order(attacks["attack"]),
+        attacks=forms_in_order(attacks["attack"]),
         sets=in_order(attacks["set"]),
         seeds=int(attacks.groupby("variant")["seed"].nunique().max()),
         rates=_over_seeds(attacks, ["variant", "attack", "set", "metric"]),
@@ -190,7 +200,7 @@ def _trade_off(models: pd.DataFrame, attacks: pd.DataFrame) -> pd.DataFrame:
     held_out = attacks[(attacks["set"] == HELD_OUT) & (attacks["metric"] == "auroc")]
     fakes = attacks[attacks["set"] == FAKE]
     # Attacks without a decision of their own are held to 5% of the held-out images.
-    own = fakes[fakes["metric"].isin(["fpr", "fpr_at_5pct"])].sort_values("metric", kind="stable")
+    own = fakes[fakes["metric"].isin(["fpr", TRANSFER])].sort_values("metric", kind="stable")
     own = own.drop_duplicates([*run, "attack"])
     found = (
         held_out[[*run, "attack", "value"]]

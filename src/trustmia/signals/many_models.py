@@ -20,8 +20,7 @@ from trustmia.arrays import Bool, Float64, Int64
 from trustmia.errors import UserError
 from trustmia.image_sets import AUDITED, MEMBERS
 from trustmia.signals import confidence
-from trustmia.signals.rounding import Rounding, certain
-from trustmia.signals.scores import (
+from trustmia.signals.checks import (
     SUM_TOLERANCE,
     as_text,
     check_text,
@@ -29,6 +28,7 @@ from trustmia.signals.scores import (
     outside,
     whole_numbers,
 )
+from trustmia.signals.rounding import Rounding, certain
 
 Array = npt.NDArray[Any]
 # Their squares, and those of their quotients, are finite in float64.
@@ -40,7 +40,7 @@ Conversion = Callable[[Array, Int64], Float64]
 
 
 @dataclass(frozen=True)
-class Signals:
+class ModelOutputs:
     """What M models say of N images, read when it is asked for.
 
     Attributes:
@@ -66,7 +66,7 @@ class Signals:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def at(self, rows: slice) -> "Signals":
+    def at(self, rows: slice) -> "ModelOutputs":
         """Return what the models say of a slice of the images, nothing read yet."""
         parts = [model[rows] for model in self.models]
         first = self.first + rows.indices(len(self))[0]
@@ -140,8 +140,8 @@ CONVERSIONS: dict[str, Conversion] = {"logits": confidence.from_logits, "scores"
 
 
 @dataclass(frozen=True)
-class SignalSet:
-    """An audit's input.
+class ManyModels:
+    """What many models say of the same images, which some of them were trained on.
 
     Attributes:
         images: What the models say of N images.
@@ -155,9 +155,9 @@ class SignalSet:
         rounding: How probabilities were rounded; None where they are not what is read.
     """
 
-    images: Signals
+    images: ModelOutputs
     member: Bool
-    population: Signals | None
+    population: ModelOutputs | None
     audited: slice
     source: str
     models: tuple[str, ...]
@@ -166,7 +166,7 @@ class SignalSet:
     rounding: Rounding | None = None
 
 
-def read_signals(path: Path) -> SignalSet:
+def read_signals(path: Path) -> ManyModels:
     """Read signals in whatever form they are in.
 
     Raises:
@@ -214,7 +214,7 @@ def _load_floats(path: Path) -> Array:
     return array
 
 
-def _own_form(arrays: Mapping[str, Array], name: str) -> SignalSet:
+def _own_form(arrays: Mapping[str, Array], name: str) -> ManyModels:
     kinds = [kind for kind in NAMES if kind in arrays]
     if len(kinds) != 1:
         raise UserError(
@@ -250,10 +250,10 @@ def _own_form(arrays: Mapping[str, Array], name: str) -> SignalSet:
     sets: dict[str, slice] = {}
     if "set" in arrays:
         audited, sets = _sets(arrays["set"], len(images), f"{name}: set")
-    return SignalSet(images, member, population, audited, name, models, sets, rounding=rounding)
+    return ManyModels(images, member, population, audited, name, models, sets, rounding=rounding)
 
 
-def _population(arrays: Mapping[str, Array], kind: str, name: str) -> Signals | None:
+def _population(arrays: Mapping[str, Array], kind: str, name: str) -> ModelOutputs | None:
     if f"population_{kind}" not in arrays:
         return None
     if "population_labels" not in arrays:
@@ -272,8 +272,8 @@ def _population(arrays: Mapping[str, Array], kind: str, name: str) -> Signals | 
 
 
 def _with_rounding(
-    images: Signals, population: Signals | None
-) -> tuple[Signals, Signals | None, Rounding]:
+    images: ModelOutputs, population: ModelOutputs | None
+) -> tuple[ModelOutputs, ModelOutputs | None, Rounding]:
     """Read scores of 0 and 1 as far from them as the other scores show."""
     shown = () if population is None else population.models
     floats = [model for model in (*images.models, *shown) if model.dtype.kind == "f"]
@@ -308,10 +308,10 @@ def _sets(names: Array, count: int, place: str) -> tuple[slice, dict[str, slice]
     return found.pop(MEMBERS), found
 
 
-def _signals(values: Array, labels: Array, kind: str, name: str, labels_name: str) -> Signals:
+def _signals(values: Array, labels: Array, kind: str, name: str, labels_name: str) -> ModelOutputs:
     checked = _labels(labels, values.shape[1], values.shape[-1], labels_name)
     views = values.shape[2] if values.ndim == 4 else 1
-    return Signals(list(values), CONVERSIONS[kind], checked, views, name)
+    return ModelOutputs(list(values), CONVERSIONS[kind], checked, views, name)
 
 
 def _labels(labels: Array, count: int, classes: int, name: str) -> Int64:
@@ -339,7 +339,7 @@ def _member(member: Array, shape: tuple[int, ...], name: str) -> Bool:
     return np.asarray(member, dtype=np.bool_)
 
 
-def _published_lira(path: Path) -> SignalSet:
+def _published_lira(path: Path) -> ManyModels:
     """Read what the published LiRA code keeps: a folder per model."""
     folders, kind = _lira_folders(path)
     models = [_load_floats(folder / f"{kind}.npy") for folder in folders]
@@ -358,7 +358,7 @@ def _published_lira(path: Path) -> SignalSet:
     member = _member(np.stack(keeps), (len(models), count), str(path))
     name = f"{path}/*/{kind}.npy"
     found = partial(
-        SignalSet,
+        ManyModels,
         member=member,
         population=None,
         audited=slice(0, count),
@@ -376,7 +376,7 @@ def _published_lira(path: Path) -> SignalSet:
             )
         views = first.shape[1] if first.ndim == 2 else 1
         unused = np.zeros(count, np.int64)
-        return found(Signals(models, _as_confidence, unused, views, name, single=True))
+        return found(ModelOutputs(models, _as_confidence, unused, views, name, single=True))
     if first.ndim not in (2, 3):
         raise UserError(f"{name}: {list(first.shape)}; allowed: [images, views, classes]")
     if not (path / "labels.npy").is_file():
@@ -386,7 +386,7 @@ def _published_lira(path: Path) -> SignalSet:
         )
     labels = _labels(_load(path / "labels.npy"), count, first.shape[-1], str(path / "labels.npy"))
     views = first.shape[1] if first.ndim == 3 else 1
-    return found(Signals(models, confidence.from_logits, labels, views, name))
+    return found(ModelOutputs(models, confidence.from_logits, labels, views, name))
 
 
 def _lira_folders(path: Path) -> tuple[list[Path], str]:
@@ -408,7 +408,7 @@ def _by_numbers(folder: Path) -> tuple[list[str | int], str]:
     return [int(part) if part.isdecimal() else part for part in parts], folder.name
 
 
-def _privacy_meter(path: Path) -> SignalSet:
+def _privacy_meter(path: Path) -> ManyModels:
     """Read what Privacy Meter keeps: a number of the true class, images × models."""
     file, unread = _privacy_meter_files(path / "signals")
     place = file.with_name(f"{file.stem}_pop.npy")
@@ -436,10 +436,10 @@ def _privacy_meter(path: Path) -> SignalSet:
     rounding = Rounding.of(said, int(ends.any(axis=1).sum()), kind)
     convert = partial(_from_probability if likely else _from_loss, least=rounding.least)
     images, *shown = [
-        Signals(list(v.T), convert, np.zeros(len(v), np.int64), 1, name, single=True)
+        ModelOutputs(list(v.T), convert, np.zeros(len(v), np.int64), 1, name, single=True)
         for name, v in parts.items()
     ]
-    return SignalSet(
+    return ManyModels(
         images,
         checked,
         shown[0] if shown else None,

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trustmia.arrays import Bool, Float64, Int64
+from trustmia.arrays import Bool, Float64, Int64, blocks
 from trustmia.signals.confidence import SMALLEST
-from trustmia.signals.summaries import blocks
 
 Array = npt.NDArray[Any]
 SINGLE, DOUBLE = np.finfo(np.float32), np.finfo(np.float64)

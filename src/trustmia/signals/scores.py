@@ -20,13 +20,18 @@ from trustmia import files
 from trustmia.arrays import Bool, Float32, Float64, Int64
 from trustmia.errors import UserError
 from trustmia.image_sets import MEMBERS
+from trustmia.signals.checks import (
+    ROUNDING,
+    SUM_TOLERANCE,
+    as_text,
+    check_text,
+    distance_from_one,
+    outside,
+    whole_numbers,
+)
 
-# How far a row's sum may be from 1. Rounding stays within: K probabilities of d digits are off
-# by K/2 · 10^−d at most, those of bfloat16 by 2^−8. Beyond the second bound people are told.
-SUM_TOLERANCE = 0.05
+# Beyond this distance of a row's sum from 1, people are told.
 NOTED_SUM = 0.001
-# How far a score may leave [0, 1]: as far as float32 rounds.
-ROUNDING = 1e-6
 # How far scores may be from the softmax of the logits beside them: as far as two digits round.
 DISAGREEMENT = 0.01
 KINDS = ("scores", "logits")
@@ -201,17 +206,6 @@ def _maxima(scores: Array | None) -> Float64:
     if scores is None or scores.dtype.kind != "f" or scores.itemsize < 8 or scores.ndim != 2:
         return np.empty(0)
     return scores.max(axis=1, initial=0).astype(np.float64)
-
-
-def as_text(place: object, names: Array) -> Array:
-    """Return names of sets as text, numbers and truth values as Python writes them."""
-    try:
-        return names.astype(str)
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{place}: set holds bytes that are no ASCII; allowed: text, e.g. "
-            "`np.char.decode(names, 'utf-8')`"
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -644,15 +638,6 @@ def _checked(path: Path, columns: _Columns, needs_sets: bool) -> ScoreSet:
     return result
 
 
-def check_text(place: object, names: Collection[str]) -> None:
-    """Refuse names of sets that cannot be written as UTF-8: halves of a surrogate pair."""
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError as error:
-            raise UserError(f"{place}: set {name!a} is no text in Unicode") from error
-
-
 def _check_agreement(path: Path, scores: Float32, softmax: Float32) -> None:
     if scores.shape != softmax.shape:
         raise UserError(
@@ -720,16 +705,6 @@ def _first_bad_row(values: Float32, is_bad: Callable[[Float32], Any]) -> int | N
     return None
 
 
-def outside(probabilities: Array) -> Bool:
-    """Say which numbers leave [0, 1] by more than rounding."""
-    return np.abs(probabilities - 0.5) > 0.5 + ROUNDING
-
-
-def distance_from_one(sums: Float64) -> Float64:
-    """Return how far sums of scores are from 1, to the six decimals that float32 is good for."""
-    return np.abs(sums - 1).round(6)
-
-
 def _check_scores(path: Path, scores: Float32) -> list[str]:
     row = _first_bad_row(scores, lambda rows: ~np.isfinite(rows).all(axis=1))
     if row is not None:
@@ -768,13 +743,6 @@ def _softmax(path: Path, logits: Float32) -> Float32:
         # Sorted, since in another order of the classes the same numbers have another sum.
         scores[start : start + len(block)] = block / np.sort(block).sum(axis=1, keepdims=True)
     return scores
-
-
-def whole_numbers(array: Array) -> Array:
-    """Return floats that are whole, such as 3.0, as int64, and any other array as it is."""
-    if array.dtype.kind != "f" or not (np.isfinite(array) & (array == array.round())).all():
-        return array
-    return array.astype(np.int64)
 
 
 def _kind(array: Array) -> str:

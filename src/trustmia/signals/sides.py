@@ -8,9 +8,8 @@ images finds members by this alone.
 
 import numpy as np
 
-from trustmia.arrays import Bool, Float64, Int64
+from trustmia.arrays import Bool, Float64, Int64, blocks
 from trustmia.runtime.seeding import numpy_generator
-from trustmia.signals.summaries import blocks
 
 # A correlation of memberships that two halves have if they differ, or agree, in 20% of images.
 # Designs that treat all models alike stay below: of three folds it is 0.5, of exact halves 1/3.

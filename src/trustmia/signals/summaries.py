@@ -1,16 +1,13 @@
 """What attacks need of many models: a few numbers per image, gathered in one pass."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from trustmia.arrays import Bool, Float64, Int64
+from trustmia.arrays import Bool, Float64, Int64, blocks
 from trustmia.signals.confidence import log_probability, probability
+from trustmia.signals.many_models import ModelOutputs
 
-# Numbers held at once: 64 MiB of float64.
-BLOCK = 1 << 23
 # Logits and scores are kept in float32, of 24 bits; adding up some of them costs a few more.
 # What differs by a smaller share is rounding.
 RESOLUTION = 2.0**-20
@@ -54,17 +51,17 @@ class Summary:
     Attributes:
         target: float64 [N, A], the target's confidence in the true class, A views of
             each image.
-        inside: Reference models that were trained on the image.
-        outside: Reference models that were not.
+        in_models: Reference models that were trained on the image.
+        out_models: Reference models that were not.
     """
 
     target: Float64
-    inside: Side
-    outside: Side
+    in_models: Side
+    out_models: Side
 
     def without_spread(self) -> int:
         """Count images of which two or more models of a side say the same, in some view."""
-        sides = (self.inside, self.outside)
+        sides = (self.in_models, self.out_models)
         return int(np.any([s.flat.any(axis=1) & (s.count > 1) for s in sides], axis=0).sum())
 
 
@@ -73,28 +70,13 @@ def resolution(confidence: Float64) -> Float64:
     return RESOLUTION * np.maximum(1, np.abs(confidence))
 
 
-class Source(Protocol):
-    """Confidences of M models in N images, some images at a time."""
-
-    @property
-    def views(self) -> int:
-        """A, the views of each image."""
-
-    @property
-    def width(self) -> int:
-        """How many numbers are read of each image."""
-
-    def confidences(self, rows: slice) -> Float64:
-        """Return float64 [M, K, A] for a slice of K images."""
-
-
 def summarise(
-    source: Source, member: Bool, target: int, references: Int64, used: Bool | None = None
+    source: ModelOutputs, member: Bool, target: int, references: Int64, used: Bool | None = None
 ) -> Summary:
     """Gather the numbers of all images, some at a time.
 
     Args:
-        source: The confidences.
+        source: What M models say of N images.
         member: bool [M, N].
         target: Index of the target among the M models.
         references: int64 [R], indices of the reference models. A side is NaN for images
@@ -114,13 +96,6 @@ def summarise(
         for side, mask in zip(sides, (inside & speaks, ~inside & speaks), strict=True):
             side.add(rows, block[references], mask)
     return Summary(targets, *(side.finish() for side in sides))
-
-
-def blocks(count: int, width: int) -> Iterator[slice]:
-    """Divide `count` images of `width` numbers each into slices that fit into memory."""
-    step = max(1, BLOCK // max(width, 1))
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))
 
 
 class _Gathered:

@@ -1,104 +1,66 @@
-"""Stage `attack`: fit attacks on the shadow's scores, judge the target's."""
-
-from typing import Any
+"""Stage `attack`: run all attacks, judge what they say."""
 
 import numpy as np
 import pandas as pd
 
 from trustmia import files, paths
-from trustmia.attacks import ATTACKS, AttackSettings
-from trustmia.attacks.reference import FAMILIES, ReferenceSettings
-from trustmia.attacks.run_on_scores import AuditResult, run_audit
-from trustmia.attacks.run_on_signals import ReferenceScores, run_reference_attacks
-from trustmia.attacks.salem import check_k
-from trustmia.image_sets import HELD_OUT, MEMBERS
-from trustmia.measures.decisions import Roc, roc_of_scores, thin_roc
-from trustmia.measures.ranking_results import rankings
-from trustmia.measures.results import as_csv, as_metrics, as_summary, roc_table
+from trustmia.attacks import ATTACKS
+from trustmia.attacks.base import Need, Refused
+from trustmia.attacks.outcome import AttackRun
+from trustmia.attacks.run import run_attacks
+from trustmia.errors import UserError
+from trustmia.image_sets import MEMBERS
+from trustmia.measures.roc import roc_curves, roc_table
+from trustmia.measures.table import measure, write_results
+from trustmia.measures.views import dvc_summary, paper_table
 from trustmia.params import AttackParams, load_params
+from trustmia.signals.container import Signals, read_score_files
 from trustmia.signals.decisions import Decisions, write_decisions
 from trustmia.signals.many_models import read_signals
-from trustmia.signals.scores import ScoreSet, read_scores
+from trustmia.signals.scores import ScoreSet
 
 HISTOGRAM_BINS = 25
-# The audited target's row in the signals.
-TARGET = 0
 
 
 def main() -> None:
-    """Write `metrics/attack*`, `metrics/ranking*`, the decisions, and the plots' points."""
+    """Write `metrics/results.csv` and its views, the decisions, and the plots' points."""
     params = load_params()
-    shadow = read_scores(paths.SCORES / "shadow.npz", needs_sets=False)
-    target = read_scores(paths.SCORES / "target.npz", needs_sets=True)
-    if "salem" in params.attack.methods:
-        check_k(params.attack.salem_k, shadow.scores.shape[1], "params.yaml: attack.salem_k")
-    result = run_audit(
-        shadow,
-        target,
-        [name for name in params.attack.methods if name in ATTACKS],
-        score_settings(params.attack, params.seed),
-        params.attack.resamples,
-    )
-    for note in result.notes:
+    signals = read(params.attack)
+    try:
+        run = run_attacks(signals, params.attack.methods, params.attack.settings(), params.seed)
+    except Refused as error:
+        raise UserError(f"params.yaml: attack.{error}") from error
+    for note in run.notes:
         print(note)
-    said = reference_scores(params.attack)
-    if said is not None and said.without_spread:
-        print(f"{said.without_spread} images have reference models that show no spread")
-    ranking = rankings(result, target, said, params.attack.resamples, params.seed)
-    write(result, target, ranking)
-    write_rocs(result, said)
+    if run.comparison is not None and run.comparison.without_spread:
+        print(f"{run.comparison.without_spread} images have reference models that show no spread")
+    assert signals.target is not None
+    write(run, measure(run, params.attack.resamples, params.seed), signals.target)
 
 
-def score_settings(params: AttackParams, seed: int) -> AttackSettings:
-    """Return the settings of the attacks that read scores alone."""
-    own = AttackSettings.__dataclass_fields__.keys() - {"seed"}
-    return AttackSettings(seed=seed, **{key: getattr(params, key) for key in own})
-
-
-def reference_scores(params: AttackParams) -> ReferenceScores | None:
-    """Run the attacks that read signals; return None if none is asked for."""
-    families = [name for name in params.methods if name in FAMILIES]
-    if not families:
-        return None
-    signals = read_signals(paths.SIGNALS)
-    tune = params.rmia.a == "tune" and "rmia" in families and len(signals.member) > 1
-    settings = ReferenceSettings(
-        lira_variance=params.lira.variance,
-        rmia_a=ReferenceSettings.rmia_a if params.rmia.a == "tune" else params.rmia.a,
-        rmia_gamma=params.rmia.gamma,
+def read(params: AttackParams) -> Signals:
+    """Read what the attacks that are asked for need; the audited target is the first model."""
+    alone = all(ATTACKS[name].always_needs(Need.SHADOW) for name in params.methods)
+    return read_score_files(
+        paths.SCORES / "shadow.npz",
+        paths.SCORES / "target.npz",
+        None if alone else read_signals(paths.SIGNALS),
     )
-    return run_reference_attacks(signals, TARGET, families, settings, tune)
 
 
-def write(result: AuditResult, target: ScoreSet, ranking: dict[str, dict[str, Any]]) -> None:
-    """Write metrics for people and DVC, the decisions, and the points of the histograms."""
-    files.write_json(paths.METRICS / "attack.json", as_summary(result, ranking))
-    files.write_json(paths.METRICS / "attack_results.json", as_metrics(result))
-    files.write_table(paths.METRICS / "attack_results.csv", as_csv(result.sets), "%.6f")
-    files.write_json(paths.METRICS / "ranking.json", ranking)
-    decisions = np.stack(list(result.decisions.values()))
-    write_decisions(paths.DECISIONS, Decisions(tuple(result.decisions), decisions))
+def write(run: AttackRun, results: pd.DataFrame, target: ScoreSet) -> None:
+    """Write the results and their views, the decisions, and the points of the plots."""
+    write_results(paths.RESULTS, results)
+    files.write_table(paths.METRICS / "attack_results.csv", paper_table(results), "%.6f")
+    files.write_json(paths.METRICS / "attack.json", dvc_summary(results))
+    called = {name: f.decisions.called for name, f in run.forms.items() if f.decisions is not None}
+    images = len(target.member)
+    decisions = np.array(list(called.values()), dtype=np.bool_).reshape(-1, images)
+    write_decisions(paths.DECISIONS, Decisions(tuple(called), decisions))
     files.write_table(paths.PLOTS / "score_histograms.csv", histograms(target), "%.6f")
-
-
-def write_rocs(result: AuditResult, said: ReferenceScores | None) -> None:
-    """Write the ROC curves of all attacks."""
-    curves = dict(result.rocs) if said is None else result.rocs | reference_rocs(said)
     with files.atomic_folder(paths.PLOTS / "roc") as fresh:
-        for attack, rocs in curves.items():
-            files.write_table(fresh / f"{attack}.csv", roc_table(rocs), "%.7f")
-
-
-def reference_rocs(said: ReferenceScores) -> dict[str, dict[str, Roc]]:
-    """Return the thinned ROC curves of attacks with reference models, by form and set."""
-    curves = {}
-    for form, scores in said.forms.items():
-        ranking, member, others = scores.ranked(said.member)
-        sets = {HELD_OUT: ranking[~member], **others}
-        curves[form] = {
-            k: thin_roc(roc_of_scores(ranking[member], other)) for k, other in sets.items()
-        }
-    return curves
+        for form, rocs in roc_curves(run).items():
+            files.write_table(fresh / f"{form}.csv", roc_table(rocs), "%.7f")
 
 
 def histograms(target: ScoreSet) -> pd.DataFrame:

@@ -13,8 +13,10 @@ from tabulate import tabulate
 
 from trustmia.full_keys import changes
 from trustmia.image_sets import HELD_OUT
+from trustmia.measures.metrics import DECISIONS, public
+from trustmia.measures.table import KEYS
 from trustmia.study.repository import ExperimentRepository, Finished
-from trustmia.study.tables import ATTACK_METRICS, attacks_table, models_table
+from trustmia.study.tables import attacks_table, models_table
 
 CONFIDENCE = 0.95
 # Shown where an experiment trained the target and did not calibrate it.
@@ -28,7 +30,6 @@ MODEL_COLUMNS = {
 }
 ATTACK_COLUMNS = {"precision": "precision", "recall": "recall", "auroc": "AUROC"}
 NOTE = "Rates are fractions; ±: 95% interval over seeds (Student's t)."
-KEYS = ["attack", "set", "metric"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def measure(repository: ExperimentRepository, experiment: Finished) -> Measured:
     read = repository.current_files(experiment.revision)
     models = models_table(read).assign(attack="", set="")
     attacks = attacks_table(read)
-    attacks = attacks[attacks["metric"].isin(ATTACK_METRICS)]
+    attacks = attacks[attacks["metric"].isin([public(key) for key in DECISIONS])]
     values = pd.concat([models, attacks])[[*KEYS, "value"]]
     return Measured(values, read.not_run(), read.inputs())
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import ErrorDetails
 
 from trustmia.errors import UserError
-from trustmia.params import WORDING, Params, load_params, validated
+from trustmia.params import Params, load_params, validated
+from trustmia.settings import WORDING
 from trustmia.yaml_files import read_yaml
 
 # Sections of params.yaml that no training depends on.

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ import pandas as pd
 
 from trustmia import paths
 from trustmia.image_sets import FAKE, HELD_OUT
+from trustmia.measures.metrics import DECISIONS, RANKINGS, THRESHOLDS, public
+from trustmia.measures.table import COLUMNS as RESULT_COLUMNS
+from trustmia.measures.table import KEYS, parse_results
 
 RunTables = dict[str, pd.DataFrame]
 Read = Callable[[str], bytes]
@@ -47,7 +50,6 @@ COLUMNS: dict[str, dict[str, str]] = {
         "png": "object",
     },
 }
-ATTACK_METRICS = ("precision", "recall", "fpr", "advantage", "auroc")
 MODEL_METRICS = ("accuracy", "nll", "ece", "overconfidence_error", "mmps")
 ROC_SETS = (HELD_OUT, FAKE)
 ROC_POINTS = 300
@@ -89,58 +91,29 @@ def models_table(read: Read) -> pd.DataFrame:
 
 
 def attacks_table(read: Read) -> pd.DataFrame:
-    """Return what every attack reaches, with intervals where the run has them."""
-    decided = _read_json(read, f"{paths.METRICS}/attack_results.json").get("sets", {})
-    ranked = _read_json(read, f"{paths.METRICS}/ranking.json")
-    rows = [*_decision_rows(decided, set(ranked)), *_ranking_rows(ranked)]
-    return _typed("attacks", rows)
+    """Return what every attack reaches, with intervals where the run has them.
+
+    Of decisions these are the metrics that have intervals. Where a ranking's metric has the name
+    of a decision's, it tells more apart than the float32 scores of the paper's table.
+    """
+    results = _results(read)
+    decided = [key for key, metric in DECISIONS.items() if metric.interval]
+    kept = results[results["metric"].isin([*decided, *RANKINGS, *THRESHOLDS])]
+    found = kept.assign(metric=kept["metric"].map(public))
+    coarse = found.duplicated(KEYS, keep=False) & (found["metric"] != kept["metric"])
+    return _typed("attacks", found[~coarse])
 
 
-def _decision_rows(sets: dict[str, Any], ranked: set[str]) -> Iterator[tuple[Any, ...]]:
-    for name, attacks in sets.items():
-        for attack, reached in attacks.items():
-            for metric in ATTACK_METRICS:
-                # The ranking tells more apart than the float32 scores of the paper's table.
-                told = metric == "auroc" and name == HELD_OUT and attack in ranked
-                # Runs of before have no advantage.
-                if told or metric not in reached:
-                    continue
-                interval = reached.get("ci95", {}).get(metric)
-                yield attack, name, metric, reached[metric], *_bounds(interval)
-
-
-def _ranking_rows(attacks: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
-    for attack, reached in attacks.items():
-        for metric, value in reached.items():
-            if metric in ("auroc", "balanced_accuracy") or metric.startswith("tpr_at_"):
-                interval = reached.get("ci95", {}).get(metric)
-                yield attack, HELD_OUT, metric, value, *_bounds(interval)
-            elif metric == "realised_fpr":
-                for point, rate in value.items():
-                    yield attack, HELD_OUT, realised(point), rate, *_bounds(None)
-            elif metric.startswith("fpr_at_"):
-                for name, rate in value.items():
-                    yield attack, name, metric, rate["fpr"], *_bounds(rate.get("ci95"))
-
-
-def realised(metric: str) -> str:
-    """Return what the FPR is called at which a `tpr_at_…` is taken."""
-    return f"{metric}_realised"
-
-
-def _bounds(interval: list[float] | None) -> tuple[float, float]:
-    return (interval[0], interval[1]) if interval else (np.nan, np.nan)
-
-
-def _attacks_of(sets: dict[str, Any]) -> dict[str, None]:
-    return {attack: None for attacks in sets.values() for attack in attacks}
+def _results(read: Read) -> pd.DataFrame:
+    try:
+        return parse_results(io.BytesIO(read(str(paths.RESULTS))))
+    except FileNotFoundError:
+        return pd.DataFrame(columns=RESULT_COLUMNS)
 
 
 def _roc_table(read: Read) -> pd.DataFrame:
-    decided = _read_json(read, f"{paths.METRICS}/attack_results.json").get("sets", {})
-    ranked = _read_json(read, f"{paths.METRICS}/ranking.json")
     parts = []
-    for attack in _attacks_of(decided) | dict.fromkeys(ranked):
+    for attack in _results(read)["attack"].unique():
         curves = _read_csv(read, f"{paths.PLOTS}/roc/{attack}.csv")
         if curves is None:
             continue
