@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from trustmia import paths
 from trustmia.arrays import Float64
@@ -13,13 +12,13 @@ from trustmia.errors import UserError
 from trustmia.image_sets import FAKE, HELD_OUT, in_order, in_words
 from trustmia.measures.answer import Answer, Rates, answer
 from trustmia.measures.metrics import TRANSFER
+from trustmia.study.seeds import over_seeds
 from trustmia.study.tables import RunTables
 
 THIS_RUN = "this run"
 # The variant that the answer is about, if a study has it.
 LEAD_VARIANT = "standard"
 VARIANT_TITLES = {"llla": "LLLA"}
-CONFIDENCE = 0.95
 # The left end of logarithmic ROC curves; a few thousand images do not resolve smaller rates.
 LOWEST_FPR = 1e-3
 ROC_GRID = np.unique(
@@ -162,32 +161,17 @@ def summarise(tables: RunTables) -> Summary:
 
 
 def _over_seeds(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Mean over seeds with Student's interval; a single seed keeps its own interval.
-
-    Of values that a seed lacks there is none: the other seeds would stand for all.
-    """
-    groups = table.groupby(keys, sort=False)
-    found = groups.agg(
-        value=("value", "mean"),
-        low=("low", "first"),
-        high=("high", "first"),
-        deviation=("value", "std"),
-        count=("value", "count"),
-        size=("value", "size"),
-    ).reset_index()
-    several = found["size"] > 1
-    degrees = found["size"].where(several, 2) - 1
-    factor = stats.t.ppf((1 + CONFIDENCE) / 2, degrees)
-    half = factor * found["deviation"] / np.sqrt(found["size"])
+    """Mean over seeds with Student's interval; a single seed keeps its own interval."""
+    means = over_seeds(table, keys)
+    own = table.drop_duplicates(keys)[["low", "high"]].set_axis(means.index)
     # What has an interval is a share, an area or the difference of two, or NLL, without an end.
-    lowest = np.where(found["metric"] == "advantage", -1, 0)
-    highest = np.where(found["metric"] == "nll", np.inf, 1)
-    lower = (found["value"] - half).clip(lower=lowest)
-    upper = (found["value"] + half).clip(upper=highest)
-    found["low"] = found["low"].where(~several, lower)
-    found["high"] = found["high"].where(~several, upper)
-    found.loc[found["count"] < found["size"], ["value", "low", "high"]] = np.nan
-    return found.drop(columns=["deviation", "count", "size"])
+    lowest = np.where(means["metric"] == "advantage", -1, 0)
+    highest = np.where(means["metric"] == "nll", np.inf, 1)
+    lower = (means["value"] - means["half"]).clip(lower=lowest)
+    upper = (means["value"] + means["half"]).clip(upper=highest)
+    single = (means["size"] == 1) & means["value"].notna()
+    low, high = own["low"].where(single, lower), own["high"].where(single, upper)
+    return means[[*keys, "value"]].assign(low=low, high=high)
 
 
 def _mean(table: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 from tabulate import tabulate
 
 from trustmia.full_keys import changes
@@ -16,9 +15,9 @@ from trustmia.image_sets import HELD_OUT
 from trustmia.measures.metrics import DECISIONS, public
 from trustmia.measures.table import KEYS
 from trustmia.study.repository import ExperimentRepository, Finished
+from trustmia.study.seeds import over_seeds
 from trustmia.study.tables import attacks_table, models_table
 
-CONFIDENCE = 0.95
 # Shown where an experiment trained the target and did not calibrate it.
 BEFORE_CALIBRATION = "test_accuracy"
 MODEL_COLUMNS = {
@@ -133,21 +132,6 @@ def _with_names(one: Group) -> Group:
     return replace(one, label=", ".join(experiment.name for experiment in one.experiments))
 
 
-def mean_interval(values: Iterable[float]) -> tuple[float, float]:
-    """Return the mean over seeds and half the width of its 95% interval.
-
-    The interval is Student's t: independent, normally distributed values. It is NaN for
-    fewer than two values. Both are NaN where a value is: the other seeds would stand for all.
-    """
-    known = np.fromiter(values, dtype=np.float64)
-    if len(known) == 0:
-        return np.nan, np.nan
-    if len(known) == 1:
-        return float(known[0]), np.nan
-    quantile = stdtrit(len(known) - 1, (1 + CONFIDENCE) / 2)
-    return float(known.mean()), float(quantile * known.std(ddof=1) / np.sqrt(len(known)))
-
-
 def compare_groups(measured: Mapping[Finished, Measured], groups: Iterable[Group]) -> pd.DataFrame:
     """Return what every group reaches.
 
@@ -156,26 +140,12 @@ def compare_groups(measured: Mapping[Finished, Measured], groups: Iterable[Group
         value), `attack` and `set` (empty for values of the model), `metric`, `mean`,
         `low` and `high` (NaN with one seed).
     """
-    rows = []
-    for one in groups:
-        together = pd.concat([measured[e].values for e in one.experiments])
-        for key, values in together.groupby(KEYS, sort=False)["value"]:
-            mean, half = mean_interval(values)
-            attack, image_set, metric = key
-            rows.append(
-                {
-                    "experiment": one.label,
-                    "seeds": int(values.notna().sum()),
-                    "attack": attack,
-                    "set": image_set,
-                    "metric": metric,
-                    "mean": mean,
-                    "low": mean - half,
-                    "high": mean + half,
-                }
-            )
-    columns = ["experiment", "seeds", *KEYS, "mean", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+    values = pd.concat(
+        measured[e].values.assign(experiment=one.label) for one in groups for e in one.experiments
+    )
+    means = over_seeds(values, ["experiment", *KEYS]).rename(columns={"value": "mean"})
+    means = means.assign(low=means["mean"] - means["half"], high=means["mean"] + means["half"])
+    return means[["experiment", "seeds", *KEYS, "mean", "low", "high"]]
 
 
 def as_tables(comparison: pd.DataFrame, labels: list[str], style: str) -> str:
