@@ -1,6 +1,6 @@
 """Views of the long table of results: the paper's table, JSON of runs and audits, text tables."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -227,9 +227,7 @@ def decision_tables(results: pd.DataFrame, style: str) -> str:
                 ]
                 for name, attacks in sets.items()
             ]
-            aligned = ["left"] + ["right"] * (len(titles) + 1)
-            headers = ["image set", "images", *titles]
-            tables.append(_table(rows, headers, style, colalign=aligned))
+            tables.append(text_table(rows, ["image set", "images", *titles], style, numbers=True))
     members = next(iter(first.values()))["recall"].n
     found = ", ".join(f"{form_title(a)} {with_interval(m['recall'])}" for a, m in first.items())
     share = f"Share of the {members} members called members (recall): {found}."
@@ -241,7 +239,7 @@ def ranking_table(results: pd.DataFrame, style: str) -> str:
     attacks = _ranked(results)
     shown = {key: metric.title for key, metric in RANKINGS.items() if metric.shown}
     rows = [[a, *(_at(sets[HELD_OUT], key) for key in shown)] for a, sets in attacks.items()]
-    table = _table(rows, ["attack", *shown.values()], style)
+    table = text_table(rows, ["attack", *shown.values()], style)
     return f"{table}\n\n{REALISED}{_note(attacks, RANKINGS)}"
 
 
@@ -267,7 +265,7 @@ def rates_table(results: pd.DataFrame, style: str, point: str = TRANSFER) -> str
     for attack, sets in attacks.items():
         called = (sets.get(name, {}).get(point, NOTHING) for name in names)
         rows.append([attack, *map(with_interval, (sets[HELD_OUT][recall], *called))])
-    table = _table(rows, ["attack", "members", *names], style)
+    table = text_table(rows, ["attack", "members", *names], style)
     return (
         f"Share called members, as a fraction, at the threshold that gives at most "
         f"{THRESHOLDS[point]:.0%} FPR on held-out images (–: none does, as more of them share the "
@@ -275,8 +273,19 @@ def rates_table(results: pd.DataFrame, style: str, point: str = TRANSFER) -> str
     )
 
 
-def _table(rows: list[list[str]], headers: list[str], style: str, **more: Any) -> str:
-    return str(tabulate(rows, headers, tablefmt=style, disable_numparse=True, **more))
+def text_table(
+    rows: Sequence[Sequence[str]], headers: Sequence[str], style: str, numbers: bool = False
+) -> str:
+    """Return a table as text, its cells as they are.
+
+    Args:
+        rows: The cells.
+        headers: One for each column.
+        style: A format of the package `tabulate`, e.g. `simple` or `github`.
+        numbers: Whether all columns but the first are aligned as numbers.
+    """
+    aligned = ["left"] + ["right"] * (len(headers) - 1) if numbers else None
+    return tabulate(rows, headers, tablefmt=style, colalign=aligned, disable_numparse=True)
 
 
 def _note(attacks: Cells, metrics: Collection[str]) -> str:

@@ -18,7 +18,7 @@ from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS
 from trustmia.image_sets import title as set_title
 from trustmia.report import figures
 from trustmia.report.figures import Figure, Rows
-from trustmia.report.frames import Frames, palette, titled
+from trustmia.report.frames import Frames, only, palette, titled
 from trustmia.report.summary import Summary, variant_title
 
 # Attacks that a picture shows where there is no room for all: the paper's, and of each
@@ -63,16 +63,16 @@ def as_png(picture: Picture) -> bytes:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    known = table.astype(object).where(table.notna(), None)  # JSON has no NaN
-    return known.to_dict(orient="records")
+    values = table.astype(object).where(table.notna(), None)  # JSON has no NaN
+    return values.to_dict(orient="records")
 
 
 def pictures(summary: Summary, tables: Frames) -> dict[str, Picture]:
     """Return the pictures by the name of their file; those without data are left out."""
     colours = palette([MEMBERS, *summary.sets])
     learned = [form_title(name) for name in summary.learned]
-    spread = _only(colours, tables["density"])
-    embedded = _only(colours, tables["embedding"])
+    spread = only(colours, tables["density"])
+    embedded = only(colours, tables["embedding"])
     drawings: dict[str, tuple[str, Callable[[Rows], Figure], tuple[int, int]]] = {
         "fpr": ("shares", lambda rows: figures.fpr_bars(rows, colours, learned), (330, 190)),
         "density": ("density", lambda rows: figures.density(rows, spread), (270, 34 * len(spread))),
@@ -95,10 +95,6 @@ def pictures(summary: Summary, tables: Frames) -> dict[str, Picture]:
     if not summary.gallery.empty:
         found["gallery"] = _gallery(summary)
     return found
-
-
-def _only(colours: dict[str, str], table: pd.DataFrame) -> dict[str, str]:
-    return {name: colour for name, colour in colours.items() if name in set(table["set"])}
 
 
 def _answer(rows: pd.DataFrame, colours: dict[str, str], attacks: list[str]) -> Picture:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tabulate import tabulate
 
 from trustmia import files, paths
 from trustmia.errors import UserError
@@ -59,7 +58,7 @@ def study_table(style: str) -> str:
         cells += [_mean(rates, (variant, *key)) for key in STUDY_RATES.values()]
         rows.append([variant_title(variant), *cells])
     headers = ["variant", *STUDY_MODELS, *STUDY_RATES]
-    table = tabulate(rows, headers, tablefmt=style, disable_numparse=True)
+    table = views.text_table(rows, headers, style)
     note = "Fractions: means over {} seeds; in brackets: 95% interval (Student's t)."
     return f"{table}\n\n{note.format(found.seeds)}"
 
@@ -80,7 +79,7 @@ def model_table(style: str) -> str:
         numbers = [trained["train"]["accuracy"], trained["test"]["accuracy"]]
         numbers += [after[name] for name in ("nll", "ece", "overconfidence_error")]
         rows.append([role] + [f"{number:.3f}" for number in numbers])
-    return str(tabulate(rows, headers, tablefmt=style, disable_numparse=True))
+    return views.text_table(rows, headers, style)
 
 
 def generator_table(style: str) -> str:
@@ -95,7 +94,7 @@ def generator_table(style: str) -> str:
         ]
         for key, title in (("fake", "fakes"), ("held_out", "real, held out"))
     ]
-    return str(tabulate(rows, headers, tablefmt=style, disable_numparse=True))
+    return views.text_table(rows, headers, style)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tabulate import tabulate
 
 from trustmia.full_keys import changes
 from trustmia.image_sets import HELD_OUT
 from trustmia.measures.metrics import DECISIONS, public
 from trustmia.measures.table import KEYS
+from trustmia.measures.views import text_table
 from trustmia.study.repository import ExperimentRepository, Finished
 from trustmia.study.seeds import over_seeds
 from trustmia.study.tables import attacks_table, models_table
@@ -161,44 +161,31 @@ def as_tables(comparison: pd.DataFrame, labels: list[str], style: str) -> str:
         for row in comparison.itertuples()
     }
     seeds = comparison.groupby("experiment")["seeds"].max().to_dict()
+
+    def table(title: str, columns: dict[str, tuple[str, str, str]]) -> str:
+        rows = [
+            [
+                label,
+                str(seeds.get(label, 0)),
+                *(cells.get((label, *key), "–") for key in columns.values()),
+            ]
+            for label in labels
+        ]
+        return text_table(rows, [title, "seeds", *columns], style, numbers=True)
+
     models = {title: ("", "", metric) for metric, title in MODEL_COLUMNS.items()}
     uncalibrated = [label for label in labels if (label, "", "", "accuracy") not in cells]
     if not any((label, "", "", BEFORE_CALIBRATION) in cells for label in uncalibrated):
         del models[MODEL_COLUMNS[BEFORE_CALIBRATION]]
-    parts = [_table("experiment", models, cells, labels, seeds, style)]
-    known = {key[1:] for key in cells}
+    parts = [table("experiment", models)]
+    measured = {key[1:] for key in cells}
     for attack in dict.fromkeys(comparison["attack"]):
         if attack:
             sets = dict.fromkeys(comparison[comparison["attack"] == attack]["set"])
             columns = {t: (attack, HELD_OUT, m) for m, t in ATTACK_COLUMNS.items()}
             columns |= {f"FPR {name}": (attack, name, "fpr") for name in sets}
-            shown = {title: key for title, key in columns.items() if key in known}
-            parts.append(_table(attack, shown, cells, labels, seeds, style))
+            parts.append(table(attack, {t: key for t, key in columns.items() if key in measured}))
     return "\n\n".join([*parts, NOTE])
-
-
-Cells = dict[tuple[str, str, str, str], str]
-
-
-def _table(
-    title: str,
-    columns: dict[str, tuple[str, str, str]],
-    cells: Cells,
-    labels: list[str],
-    seeds: dict[str, int],
-    style: str,
-) -> str:
-    rows = [
-        [
-            label,
-            str(seeds.get(label, 0)),
-            *(cells.get((label, *key), "–") for key in columns.values()),
-        ]
-        for label in labels
-    ]
-    aligned = ["left"] + ["right"] * (len(columns) + 1)
-    headers = [title, "seeds", *columns]
-    return tabulate(rows, headers, tablefmt=style, colalign=aligned, disable_numparse=True)
 
 
 def _cell(mean: float, high: float) -> str:
