@@ -12,6 +12,7 @@ from trustmia.errors import UserError
 from trustmia.image_sets import FAKE, HELD_OUT, in_order, in_words
 from trustmia.measures.answer import Answer, Rates, answer
 from trustmia.measures.metrics import TRANSFER
+from trustmia.measures.table import KEYS
 from trustmia.study.seeds import over_seeds
 from trustmia.study.tables import RunTables
 
@@ -75,8 +76,8 @@ class Summary:
     @property
     def learned(self) -> list[str]:
         """Attacks that decide by themselves, by a rule learned on the shadow model."""
-        found = set(self.rates.loc[self.rates["metric"] == "recall", "attack"])
-        return [name for name in self.attacks if name in found]
+        learned = set(self.rates.loc[self.rates["metric"] == "recall", "attack"])
+        return [name for name in self.attacks if name in learned]
 
     @property
     def has_intervals(self) -> bool:
@@ -125,9 +126,7 @@ def with_run(study: RunTables, run: RunTables) -> RunTables:
 
 
 def _results(attacks: pd.DataFrame) -> dict[tuple[str, str, str], float]:
-    known = attacks.dropna(subset="value")
-    keys = zip(known["attack"], known["set"], known["metric"])
-    return dict(zip(keys, known["value"]))
+    return attacks.dropna(subset="value").set_index(KEYS)["value"].to_dict()
 
 
 def summarise(tables: RunTables) -> Summary:
@@ -143,6 +142,7 @@ def summarise(tables: RunTables) -> Summary:
     if attacks.empty:
         raise UserError(f"{paths.RESULTS}: not found; run `dvc repro attack`")
     variants = list(dict.fromkeys(attacks["variant"]))
+    distances = tables["distances"].groupby(["variant", "set_a", "set_b"], sort=False)
     return Summary(
         variants=variants,
         attacks=forms_in_order(attacks["attack"]),
@@ -153,7 +153,7 @@ def summarise(tables: RunTables) -> Summary:
         trade_off=_trade_off(tables["models"], attacks),
         roc=_mean_roc(tables["roc"]),
         density=_mean_density(tables["density"]),
-        distances=_mean(tables["distances"], ["variant", "set_a", "set_b"], "distance"),
+        distances=distances["distance"].mean().reset_index(),
         reliability=_pooled(tables["reliability"]),
         embedding=_thinned(_first_seed(tables["embedding"])),
         gallery=_first_seed(tables["gallery"]),
@@ -174,29 +174,20 @@ def _over_seeds(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return means[[*keys, "value"]].assign(low=low, high=high)
 
 
-def _mean(table: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:
-    return table.groupby(keys, sort=False)[column].mean().reset_index()
-
-
 def _trade_off(models: pd.DataFrame, attacks: pd.DataFrame) -> pd.DataFrame:
     run = ["variant", "seed"]
+    form = [*run, "attack"]
     qualities = models.pivot_table(index=run, columns="metric", values="value", sort=False)
-    held_out = attacks[(attacks["set"] == HELD_OUT) & (attacks["metric"] == "auroc")]
-    fakes = attacks[attacks["set"] == FAKE]
+    qualities = qualities.reindex(columns=["ece", "mmps"]).reset_index()
+    auroc = attacks[(attacks["set"] == HELD_OUT) & (attacks["metric"] == "auroc")]
     # Attacks without a decision of their own are held to 5% of the held-out images.
-    own = fakes[fakes["metric"].isin(["fpr", TRANSFER])].sort_values("metric", kind="stable")
-    own = own.drop_duplicates([*run, "attack"])
-    found = (
-        held_out[[*run, "attack", "value"]]
-        .rename(columns={"value": "auroc"})
-        .merge(
-            own[[*run, "attack", "value"]].rename(columns={"value": "fake_fpr"}),
-            on=[*run, "attack"],
-            how="left",
-        )
+    fakes = attacks[(attacks["set"] == FAKE) & attacks["metric"].isin(["fpr", TRANSFER])]
+    fakes = fakes.sort_values("metric", kind="stable").drop_duplicates(form)
+    success = auroc[[*form, "value"]].merge(
+        fakes[[*form, "value"]], "left", on=form, suffixes=("_auroc", "_fakes")
     )
-    kept = qualities.reindex(columns=["ece", "mmps"]).reset_index()
-    return found.merge(kept, on=run, how="inner")
+    names = {"value_auroc": "auroc", "value_fakes": "fake_fpr"}
+    return success.rename(columns=names).merge(qualities, on=run)
 
 
 def _mean_roc(table: pd.DataFrame) -> pd.DataFrame:
