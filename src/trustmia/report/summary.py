@@ -218,11 +218,11 @@ def _mean_density(table: pd.DataFrame) -> pd.DataFrame:
             grid = np.linspace(grid[0], grid[-1], DENSITY_POINTS)
         for name, curves in rows.groupby("set", sort=False):
             # Outside a curve's own range there is nothing of it.
-            found = [
+            densities = [
                 np.interp(grid, curve["score"], curve["density"], left=0, right=0)
                 for _, curve in curves.groupby("seed", sort=False)
             ]
-            columns = {"score": grid, "density": np.mean(found, axis=0)}
+            columns = {"score": grid, "density": np.mean(densities, axis=0)}
             parts.append(pd.DataFrame({"variant": variant, "set": name} | columns))
     return _stacked(parts, ["variant", "set", "score", "density"])
 
@@ -234,13 +234,13 @@ def _pooled(table: pd.DataFrame) -> pd.DataFrame:
     sums = table[names].mul(table["count"], axis=0).assign(count=table["count"])
     middle = (table["lower"] + table["upper"]) / 2
     sums = pd.concat([table[["variant", "calibration"]], sums], axis=1).assign(bin=middle.round(4))
-    found = sums.groupby(keys, sort=False).sum().reset_index()
-    found = found[found["count"] > 0]
-    found[names] = found[names].div(found["count"], axis=0)
-    totals = found.groupby(["variant", "calibration"], sort=False)["count"].transform("sum")
-    found["share"] = found["count"] / totals
-    found = found.sort_values("bin", kind="stable", ignore_index=True)
-    return found[["variant", "calibration", *names, "share"]]
+    bins = sums.groupby(keys, sort=False).sum().reset_index()
+    bins = bins[bins["count"] > 0]
+    bins[names] = bins[names].div(bins["count"], axis=0)
+    totals = bins.groupby(["variant", "calibration"], sort=False)["count"].transform("sum")
+    bins["share"] = bins["count"] / totals
+    bins = bins.sort_values("bin", kind="stable", ignore_index=True)
+    return bins[["variant", "calibration", *names, "share"]]
 
 
 def _first_seed(table: pd.DataFrame) -> pd.DataFrame:
@@ -252,9 +252,8 @@ def _first_seed(table: pd.DataFrame) -> pd.DataFrame:
 def _thinned(table: pd.DataFrame) -> pd.DataFrame:
     """The first points of each set, a point of every set in turn: none hides another."""
     turn = table.groupby(["variant", "set"], sort=False).cumcount()
-    kept = table.assign(turn=turn)[turn < EMBEDDED_PER_SET]
-    order = {name: i for i, name in enumerate(dict.fromkeys(table["variant"]))}
-    kept = kept.assign(place=kept["variant"].map(order))
+    place = table.groupby("variant", sort=False).ngroup()
+    kept = table.assign(turn=turn, place=place)[turn < EMBEDDED_PER_SET]
     kept = kept.sort_values(["place", "turn"], kind="stable", ignore_index=True)
     return kept.drop(columns=["turn", "place"])
 
