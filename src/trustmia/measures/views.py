@@ -250,27 +250,26 @@ def _at(metrics: dict[str, Cell], key: str) -> str:
     return with_interval(metrics[key]) + ("" if at is None else f" at {at:.4f}")
 
 
-def rates_table(results: pd.DataFrame, style: str, point: str = TRANSFER) -> str:
-    """Return what share of each further set each attack calls members; `point`: of `THRESHOLDS`.
+def rates_table(results: pd.DataFrame, style: str) -> str:
+    """Return what share of each further set each attack calls members at 5% FPR.
 
     Attacks that judge no further set are left out.
     """
     attacks = {
         attack: sets
         for attack, sets in _ranked(results).items()
-        if sum(point in metrics for metrics in sets.values()) > 1
+        if sum(TRANSFER in metrics for metrics in sets.values()) > 1
     }
-    names = list(_by_set(attacks, point))
-    recall = f"tpr_at_{point.removeprefix('fpr_at_')}_fpr"
+    names = list(_by_set(attacks, TRANSFER))
     rows = []
     for attack, sets in attacks.items():
-        called = (sets.get(name, {}).get(point, NOTHING) for name in names)
-        rows.append([attack, *map(with_interval, (sets[HELD_OUT][recall], *called))])
+        called = (sets.get(name, {}).get(TRANSFER, NOTHING) for name in names)
+        rows.append([attack, *map(with_interval, (sets[HELD_OUT]["tpr_at_5pct_fpr"], *called))])
     table = text_table(rows, ["attack", "members", *names], style)
     return (
-        f"Share called members, as a fraction, at the threshold that gives at most "
-        f"{THRESHOLDS[point]:.0%} FPR on held-out images (–: none does, as more of them share the "
-        f"largest attack score, or they are too few):\n\n{table}{_note(attacks, RANKINGS)}"
+        "Share called members, as a fraction, at the threshold that gives at most 5% FPR on "
+        "held-out images (–: none does, as more of them share the largest attack score, or they "
+        f"are too few):\n\n{table}{_note(attacks, RANKINGS)}"
     )
 
 

@@ -37,11 +37,13 @@ class Group:
 
     Attributes:
         label: What to call them.
+        changed: The parameters that are not their commit's.
         experiments: One per seed.
         repeats: Names of experiments that have parameters and seed of one of these.
     """
 
     label: str
+    changed: dict[str, Any]
     experiments: tuple[Finished, ...]
     repeats: tuple[str, ...]
 
@@ -98,11 +100,13 @@ def group(repository: ExperimentRepository, measured: Mapping[Finished, Measured
     for members in together.values():
         baseline = repository.params(members[0][0].baseline)
         changed = changes(baseline | {"seed": None}, members[0][1] | {"seed": None})
-        groups.append((bool(changed), _group(members, changed)))
-    for rename in (_with_commit, _with_names):
-        labels = Counter(one.label for _, one in groups)
-        groups = [(d, one if labels[one.label] == 1 else rename(one)) for d, one in groups]
-    return [one for _, one in sorted(groups, key=lambda pair: (pair[0], pair[1].label))]
+        groups.append(_group(members, changed))
+    for rename in (_with_commit, _names):
+        labels = Counter(one.label for one in groups)
+        groups = [
+            one if labels[one.label] == 1 else replace(one, label=rename(one)) for one in groups
+        ]
+    return sorted(groups, key=lambda one: (bool(one.changed), one.label))
 
 
 def _group(members: list[tuple[Finished, dict[str, Any]]], changed: dict[str, Any]) -> Group:
@@ -121,15 +125,15 @@ def _group(members: list[tuple[Finished, dict[str, Any]]], changed: dict[str, An
         label = stems.pop()
     else:
         label = ", ".join(f"{key}={value}" for key, value in changed.items()) or "unchanged"
-    return Group(label, tuple(by_seed.values()), tuple(repeats))
+    return Group(label, changed, tuple(by_seed.values()), tuple(repeats))
 
 
-def _with_commit(one: Group) -> Group:
-    return replace(one, label=f"{one.label}@{one.experiments[0].baseline[:7]}")
+def _with_commit(one: Group) -> str:
+    return f"{one.label}@{one.experiments[0].baseline[:7]}"
 
 
-def _with_names(one: Group) -> Group:
-    return replace(one, label=", ".join(experiment.name for experiment in one.experiments))
+def _names(one: Group) -> str:
+    return ", ".join(experiment.name for experiment in one.experiments)
 
 
 def compare_groups(measured: Mapping[Finished, Measured], groups: Iterable[Group]) -> pd.DataFrame:

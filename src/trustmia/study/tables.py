@@ -94,9 +94,9 @@ def attacks_table(read: Read) -> pd.DataFrame:
     results = _results(read)
     decided = [key for key, metric in DECISIONS.items() if metric.interval]
     kept = results[results["metric"].isin([*decided, *RANKINGS, *THRESHOLDS])]
-    found = kept.assign(metric=kept["metric"].map(public))
-    coarse = found.duplicated(KEYS, keep=False) & (found["metric"] != kept["metric"])
-    return _typed("attacks", found[~coarse])
+    named = kept.assign(metric=kept["metric"].map(public))
+    coarse = named.duplicated(KEYS, keep=False) & (named["metric"] != kept["metric"])
+    return _typed("attacks", named[~coarse])
 
 
 def _results(read: Read) -> pd.DataFrame:
