@@ -24,6 +24,12 @@ DECISIVE = (
     "train.weight_decay",
     "calibration.method",
 )
+DEFAULTS = {
+    "train.label_smoothing": 0.0,
+    "train.weight_decay": 0.0,
+    "calibration.method": "none",
+    "calibration.temperature": "fit",
+}
 METRICS = {
     "precision": "Precision",
     "recall": "Recall",
@@ -62,14 +68,6 @@ def configuration_of(params: Params) -> str:
         f"params.yaml: the paper published no table for {described}; it did for the "
         f"configurations {', '.join(sorted(published))}"
     )
-
-
-DEFAULTS = {
-    "train.label_smoothing": 0.0,
-    "train.weight_decay": 0.0,
-    "calibration.method": "none",
-    "calibration.temperature": "fit",
-}
 
 
 def decisive(params: Params) -> list[str]:

@@ -74,23 +74,19 @@ def experiments(table: pd.DataFrame) -> Grid | None:
     """Return what each experiment is, or None without a study."""
     if table.empty:
         return None
-    rows = [
-        [
-            Cell(str(row["experiment"])),
-            Cell(variant_title(str(row["variant"]))),
+    rows = []
+    for row in table.to_dict(orient="records"):
+        changes = json.loads(row["changes"] or "{}")
+        cells = [
+            Cell(row["experiment"]),
+            Cell(variant_title(row["variant"])),
             Cell(str(row["seed"]), number=float(row["seed"])),
-            Cell(str(row["rev"])[:10]),
-            Cell(_changes(str(row["changes"]))),
+            Cell(row["rev"][:10]),
+            Cell(", ".join(f"{name}={value}" for name, value in changes.items()) or "none"),
         ]
-        for _, row in table.iterrows()
-    ]
+        rows.append(cells)
     columns = ["Experiment", "Variant", "Seed", "Revision where it ran", "Changed parameters"]
     return Grid(columns, [Group("", "", rows)])
-
-
-def _changes(text: str) -> str:
-    changes = json.loads(text) if text else {}
-    return ", ".join(f"{name}={value}" for name, value in changes.items()) or "none"
 
 
 def _cells(table: pd.DataFrame, keys: list[str]) -> Cells:

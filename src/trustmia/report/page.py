@@ -59,16 +59,6 @@ class Panel:
         return str(data.name)
 
 
-@dataclass(frozen=True)
-class Shot:
-    """An image of the gallery."""
-
-    url: str
-    score: str
-    predicted: str
-    alt: str
-
-
 def render(summary: Summary, tables: Frames, provenance: Provenance) -> str:
     """Return the page; the same arguments give the same text."""
     environment = jinja2.Environment(
@@ -227,29 +217,19 @@ def _legend(colours: dict[str, str]) -> list[tuple[str, str]]:
     return [(name, "var(--ink)" if c == INK else c) for name, c in colours.items()]
 
 
-def _gallery(summary: Summary) -> dict[str, dict[str, list[Shot]]]:
+def _gallery(summary: Summary) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Return the images by the titles of variant and set, most confident first."""
-    shots: dict[str, dict[str, list[Shot]]] = {}
-    thumbnail = functools.cache(_thumbnail)
-    for variant in summary.variants:
-        rows = summary.gallery[summary.gallery["variant"] == variant].sort_values(
-            "rank", kind="stable"
-        )
-        if len(rows):
-            shots[variant_title(variant)] = {
-                set_title(name): [
-                    _shot(set_title(name), row, thumbnail(row["png"]))
-                    for _, row in rows[rows["set"] == name].iterrows()
-                ]
-                for name in summary.sets
-            }
-    return shots
-
-
-def _shot(title: str, row: pd.Series, url: str) -> Shot:
-    score = score_text(row["score"])
-    text = f"{title} image, predicted {row['predicted']} with score {score}"
-    return Shot(url, score, row["predicted"], text)
+    images = summary.gallery.sort_values("rank", kind="stable")
+    urls = images["png"].map(functools.cache(_thumbnail))
+    images = images.assign(url=urls, score=images["score"].map(score_text))
+    return {
+        variant_title(variant): {
+            set_title(name): rows[rows["set"] == name].to_dict(orient="records")
+            for name in summary.sets
+        }
+        for variant in summary.variants
+        if len(rows := images[images["variant"] == variant])
+    }
 
 
 def _thumbnail(png: bytes) -> str:

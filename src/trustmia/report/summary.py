@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from trustmia import paths
-from trustmia.arrays import Float64
 from trustmia.attacks import forms_in_order
 from trustmia.errors import UserError
 from trustmia.image_sets import FAKE, HELD_OUT, in_order, in_words
@@ -195,19 +194,15 @@ def _mean_roc(table: pd.DataFrame) -> pd.DataFrame:
     keys = ["variant", "attack", "set"]
     for (variant, attack, name), rows in table.groupby(keys, sort=False):
         seeds = [curve for _, curve in rows.groupby("seed", sort=False)]
-        curves = np.stack([_on_grid(curve) for curve in seeds])
+        # The highest TPR at each FPR, straight lines between.
+        highest = [curve.groupby("fpr")["tpr"].max() for curve in seeds]
+        curves = np.stack([np.interp(ROC_GRID, tpr.index, tpr) for tpr in highest])
         # Below the first threshold of every seed there is only a line to the origin.
-        first = max(curve.loc[curve["fpr"] > 0, "fpr"].min() for curve in seeds)
+        first = max(tpr.index[tpr.index > 0].min() for tpr in highest)
         columns = {"fpr": ROC_GRID, "tpr": curves.mean(axis=0), "reached": first <= ROC_GRID}
         columns |= {"low": curves.min(axis=0), "high": curves.max(axis=0)}
         parts.append(pd.DataFrame({"variant": variant, "attack": attack, "set": name} | columns))
     return _stacked(parts, [*keys, "fpr", "tpr", "reached", "low", "high"])
-
-
-def _on_grid(curve: pd.DataFrame) -> Float64:
-    """TPR at the grid's FPRs: the highest at each, straight lines between."""
-    highest = curve.groupby("fpr")["tpr"].max()
-    return np.interp(ROC_GRID, highest.index.to_numpy(), highest.to_numpy())
 
 
 def _mean_density(table: pd.DataFrame) -> pd.DataFrame:
