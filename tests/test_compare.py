@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -183,6 +183,7 @@ def together(values: list[float]) -> pd.Series:
     return over_seeds(pd.DataFrame({"metric": "ece", "value": values}), ["metric"]).iloc[0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=9))
 def test_intervals_are_students(values: list[float]) -> None:
     found = together(values)
