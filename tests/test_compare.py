@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from tests.helpers import git
 from tests.tiny_repository import TinyRepository, make_tiny_repository, write_lock
 from trustmia.report.summary import _over_seeds
-from trustmia.study.comparison import mean_interval
+from trustmia.study.seeds import over_seeds
 
 SETS = ("original", "fake")
 
@@ -178,27 +178,33 @@ def test_outside_of_a_repository(tiny: TinyRepository, tmp_path: Path) -> None:
     assert "git commit" in failed.stderr and failed.stderr.count("\n") == 1
 
 
+def together(values: list[float]) -> pd.Series:
+    """Return mean and half of the interval of seeds' values."""
+    return over_seeds(pd.DataFrame({"metric": "ece", "value": values}), ["metric"]).iloc[0]
+
+
+@settings(deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=9))
 def test_intervals_are_students(values: list[float]) -> None:
-    mean, half = mean_interval(values)
-    assert mean == pytest.approx(np.mean(values), abs=1e-12)
+    found = together(values)
+    assert found["value"] == pytest.approx(np.mean(values), abs=1e-12)
     spread = np.std(values, ddof=1) / np.sqrt(len(values))
-    assert half == pytest.approx(spread * stats.t.ppf(0.975, len(values) - 1), abs=1e-9)
+    assert found["half"] == pytest.approx(spread * stats.t.ppf(0.975, len(values) - 1), abs=1e-9)
 
 
 def test_one_value_has_no_interval() -> None:
-    assert mean_interval([0.5])[0] == 0.5 and np.isnan(mean_interval([0.5])[1])
+    assert together([0.5])["value"] == 0.5 and np.isnan(together([0.5])["half"])
 
 
 def test_seeds_one_of_which_has_no_value_have_no_mean_as_in_the_report() -> None:
     for values in ([0.05, np.nan, 0.07], [0.5, np.nan], [np.nan], [np.nan, np.nan]):
-        assert np.isnan(mean_interval(values)).all()
+        assert together(values)[["value", "half"]].isna().all()
         table = pd.DataFrame({"metric": "ece", "value": values, "low": np.nan, "high": np.nan})
         assert _over_seeds(table, ["metric"])[["value", "low", "high"]].isna().all(axis=None)
     for values in ([0.5, 0.52, 0.53], [0.4, 0.41], [0.5]):
         table = pd.DataFrame({"metric": "ece", "value": values, "low": np.nan, "high": np.nan})
         (found,) = _over_seeds(table, ["metric"]).itertuples()
-        mean, half = mean_interval(values)
+        mean, half = together(values)[["value", "half"]]
         assert (found.value, found.high - found.value) == pytest.approx((mean, half), nan_ok=True)
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -46,95 +45,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print the comparison."""
-    names = options.experiments
-    wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
-    sorting = Sorting(options.sort, options.descending)
-    print(compare(wanted, options.all, sorting, options.csv, options.markdown))
-
-
-@dataclass(frozen=True)
-class Sorting:
-    """What rows are sorted by.
-
-    Attributes:
-        metric: `METRIC` of the model, `ATTACK.METRIC` on held-out images, or
-            `ATTACK.METRIC.SET`; None for the order by label.
-        descending: Whether the largest value comes first.
-    """
-
-    metric: str | None
-    descending: bool
-
-
-def compare(
-    names: Sequence[str] | None,
-    everywhere: bool,
-    sorting: Sorting,
-    csv: Path | None = None,
-    markdown: Path | None = None,
-) -> str:
-    """Set experiments side by side.
-
-    Args:
-        names: Experiments, or variants with all their seeds; None for all.
-        everywhere: Take experiments of all commits rather than the current one's.
-        sorting: What rows are sorted by.
-        csv: Where to write the comparison with one row per value.
-        markdown: Where to write the tables.
-
-    Returns:
-        The tables, and what they leave out.
+    """Print the tables of experiments side by side, and what they leave out.
 
     Raises:
         UserError: There are no experiments, a name or a metric is unknown, or a file
             cannot be written.
     """
     with open_repository() as repository:
-        found = repository.finished(None if everywhere else repository.head())
-        if not found:
-            where = "" if everywhere else " on this commit; --all takes those of all commits"
+        experiments = repository.finished(None if options.all else repository.head())
+        if not experiments:
+            where = "" if options.all else " on this commit; --all takes those of all commits"
             raise UserError(f"no experiments{where}; run `make study`, or `dvc exp run` for one")
-        if names is not None:
-            found = _chosen(repository, found, names)
-        measured = {experiment: measure(repository, experiment) for experiment in found}
+        if options.experiments is not None:
+            names = [name.strip() for name in options.experiments.split(",") if name.strip()]
+            experiments = _chosen(repository, experiments, names)
+        measured = {experiment: measure(repository, experiment) for experiment in experiments}
         groups = group(repository, measured)
     comparison = compare_groups(measured, groups)
-    labels = _sorted(comparison, [one.label for one in groups], sorting)
-    _write(csv, markdown, comparison, labels)
-    return "\n\n".join([as_tables(comparison, labels, "simple"), *_remarks(groups, measured)])
+    labels = _sorted(comparison, [one.label for one in groups], options.sort, options.descending)
+    _write(options.csv, options.markdown, comparison, labels)
+    print("\n\n".join([as_tables(comparison, labels, "simple"), *_remarks(groups, measured)]))
 
 
 def _chosen(
-    repository: ExperimentRepository, found: list[Finished], names: Sequence[str]
+    repository: ExperimentRepository, experiments: list[Finished], names: Sequence[str]
 ) -> list[Finished]:
-    known: dict[str, list[Finished]] = {}
-    for experiment in found:
+    by_name: dict[str, list[Finished]] = {}
+    for experiment in experiments:
         seed = repository.params(experiment.revision).get("seed")
         for name in {experiment.name, stem(experiment.name, seed)}:
-            known.setdefault(name, []).append(experiment)
-    unknown = [name for name in names if name not in known]
+            by_name.setdefault(name, []).append(experiment)
+    unknown = [name for name in names if name not in by_name]
     if unknown or not names:
         wrong = repr(unknown[0]) if unknown else "nothing"
-        raise UserError(f"--experiments: got {wrong}; there are {', '.join(sorted(known))}")
-    return list(dict.fromkeys(experiment for name in names for experiment in known[name]))
+        raise UserError(f"--experiments: got {wrong}; there are {', '.join(sorted(by_name))}")
+    return list(dict.fromkeys(experiment for name in names for experiment in by_name[name]))
 
 
-def _sorted(comparison: pd.DataFrame, labels: list[str], sorting: Sorting) -> list[str]:
-    if sorting.metric is None:
-        return labels[::-1] if sorting.descending else labels
+def _sorted(
+    comparison: pd.DataFrame, labels: list[str], by: str | None, descending: bool
+) -> list[str]:
+    """Sort by a `METRIC` of the model, `ATTACK.METRIC` on held-out images, or with `.SET`."""
+    if by is None:
+        return labels[::-1] if descending else labels
     names = comparison["metric"].where(
         comparison["attack"] == "", comparison["attack"] + "." + comparison["metric"]
     )
     exact = names.where(comparison["attack"] == "", names + "." + comparison["set"])
     held_out = comparison["set"].isin(["", HELD_OUT])
-    rows = comparison[(exact == sorting.metric) | ((names == sorting.metric) & held_out)]
+    rows = comparison[(exact == by) | ((names == by) & held_out)]
     if rows.empty:
-        known = ", ".join(dict.fromkeys(names))
-        raise UserError(f"--sort: got {sorting.metric!r}; allowed: {known}, also with .SET")
+        allowed = ", ".join(dict.fromkeys(names))
+        raise UserError(f"--sort: got {by!r}; allowed: {allowed}, also with .SET")
     measured = rows.dropna(subset="mean")
     means = dict(zip(measured["experiment"], measured["mean"], strict=True))
-    sign = -1 if sorting.descending else 1
+    sign = -1 if descending else 1
     ranked = sorted((label for label in labels if label in means), key=lambda x: sign * means[x])
     return ranked + [label for label in labels if label not in means]
 

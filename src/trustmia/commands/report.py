@@ -26,10 +26,6 @@ def run(options: argparse.Namespace) -> None:
 def find_report(open_it: bool, out: Path | None) -> str:
     """Return where the report is, and remark on standard error if it is an old one.
 
-    Args:
-        open_it: Show it in a browser.
-        out: File that it is copied to, if any.
-
     Raises:
         UserError: There is no report, it is not the one of the last run, or it cannot be
             shown or copied.

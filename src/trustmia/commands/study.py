@@ -1,4 +1,4 @@
-"""`trustmia study`: many experiments through DVC's queue, and what they told."""
+"""`trustmia study`: many experiments through DVC's queue, and their tables."""
 
 import argparse
 import functools

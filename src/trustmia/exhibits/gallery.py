@@ -70,11 +70,11 @@ def exhibit(
     Raises:
         ValueError: The target was shown another number of images of this set.
     """
-    shown = target.nonmember_sets()[name]
-    if len(shown) != len(images):
-        raise ValueError(f"{len(images)} images of set {name}, scores of {len(shown)}")
+    of_set = target.nonmember_sets()[name]
+    if len(of_set) != len(images):
+        raise ValueError(f"{len(images)} images of set {name}, scores of {len(of_set)}")
     exhibits = []
-    for rank, (row, place) in enumerate(zip(rows, np.searchsorted(shown, rows), strict=True)):
+    for rank, (row, place) in enumerate(zip(rows, np.searchsorted(of_set, rows), strict=True)):
         scores, label = target.scores[row], target.labels[row]
         exhibits.append(
             Exhibit(

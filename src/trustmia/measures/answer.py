@@ -105,10 +105,10 @@ def _of_probe(rates: Rates, probe: str, fooled: pd.DataFrame) -> str:
     count = int((fooled["value"] >= FOOLED).sum())
     how_many = {0: "no attack calls half or more", len(fooled): "every attack calls at least half"}
     call = "calls" if count == 1 else "call"
-    found = how_many.get(count, f"{count} of {len(fooled)} attacks {call} at least half")
+    extent = how_many.get(count, f"{count} of {len(fooled)} attacks {call} at least half")
     each = ", ".join(f"{form_title(name)} {_share(row)}" for name, row in fooled.iterrows())
     mean = f", on average over {rates.seeds} seeds" if rates.seeds > 1 else ""
-    return f"{subject}, {found} of them members{mean}: {each}.{_of_silent(rates, probe)}"
+    return f"{subject}, {extent} of them members{mean}: {each}.{_of_silent(rates, probe)}"
 
 
 def _of_silent(rates: Rates, probe: str) -> str:
@@ -126,8 +126,8 @@ def _of_members(recall: pd.DataFrame, held_out: pd.DataFrame, advantage: pd.Data
         called = "no held-out image a member"
     each = ", ".join(f"{form_title(name)} {_points(row)}" for name, row in advantage.iterrows())
     apart = "; the difference in percentage points, at the thresholds that these attacks learned: "
-    found = f"They find {_range(recall['value'])} of the true members, and call {called}"
-    return f"{found}{apart + each if each else ''}."
+    both = f"They find {_range(recall['value'])} of the true members, and call {called}"
+    return f"{both}{apart + each if each else ''}."
 
 
 def _of_variants(rates: Rates, probe: str) -> str:
@@ -151,13 +151,13 @@ def _of_variants(rates: Rates, probe: str) -> str:
 
 
 def _of_ranking(rates: Rates) -> str:
-    found = rates.of(rates.lead, STRICT, HELD_OUT).dropna(subset="value")
-    if found.empty:
+    reached = rates.of(rates.lead, STRICT, HELD_OUT).dropna(subset="value")
+    if reached.empty:
         return ""
-    best = str(found["value"].idxmax())
+    best = str(reached["value"].idxmax())
     return (
-        f"Held to calling 1% of held-out images members, the strongest of {len(found)} forms of "
-        f"attack, {form_title(best)}, finds {_share(found.loc[best], digits=1)} of the members."
+        f"Held to calling 1% of held-out images members, the strongest of {len(reached)} forms of "
+        f"attack, {form_title(best)}, finds {_share(reached.loc[best], digits=1)} of the members."
     )
 
 

@@ -24,12 +24,12 @@ def interval(values: Sequence[Float64]) -> Interval | None:
         The interval of the others; None where more than 2.5% have none, as any value may
         then be the interval's end, and without resamples.
     """
-    found = np.concatenate([*values, np.empty(0)])
-    known = found[~np.isnan(found)]
+    resampled = np.concatenate([*values, np.empty(0)])
+    numbers = resampled[~np.isnan(resampled)]
     tail = 100 * (1 - CONFIDENCE) / 2
-    if not len(known) or 100 * (len(found) - len(known)) > tail * len(found):
+    if not len(numbers) or 100 * (len(resampled) - len(numbers)) > tail * len(resampled):
         return None
-    low, high = np.percentile(known, [tail, 100 - tail])
+    low, high = np.percentile(numbers, [tail, 100 - tail])
     return float(low), float(high)
 
 
@@ -57,5 +57,5 @@ def draws(sizes: Mapping[str, int], resamples: int, seed: int) -> Iterator[dict[
 def _draw(rng: np.random.Generator, size: int, resamples: int) -> Float64:
     drawn = rng.integers(size, size=(resamples, size))
     drawn += np.arange(resamples)[:, None] * size
-    found = np.bincount(drawn.ravel(), minlength=resamples * size)
-    return found.reshape(resamples, size).astype(np.float64)
+    counts = np.bincount(drawn.ravel(), minlength=resamples * size)
+    return counts.reshape(resamples, size).astype(np.float64)

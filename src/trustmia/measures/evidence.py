@@ -112,8 +112,8 @@ class Ranking:
         if name not in self.called:
             return self.fpr_at(limit)
         called, above = self.called[name], self.above[name]
-        found = self._reached(called, above[self._place(limit)], called[:, above[1]], limit)
-        return found / called[:, -1]
+        reached = self._reached(called, above[self._place(limit)], called[:, above[1]], limit)
+        return reached / called[:, -1]
 
     def _place(self, limit: float) -> Int64:
         """Return the last ROC point with at most an FPR: int64 [B, 1].
@@ -137,9 +137,9 @@ class Ranking:
             largest: float64 [B], the rate at the largest score.
             limit: The FPR.
         """
-        found = np.take_along_axis(rates, at, axis=1)[:, 0]
+        reached = np.take_along_axis(rates, at, axis=1)[:, 0]
         some = (self._place(limit)[:, 0] > 0) | (self.resampled & (largest == 0))
-        return np.where(some & (limit * self.nonmembers >= 1), found, np.nan)
+        return np.where(some & (limit * self.nonmembers >= 1), reached, np.nan)
 
 
 class RankedImages:
@@ -185,12 +185,12 @@ class RankedImages:
         if self._half is None:
             return np.full(len(counts), np.nan)
         gaps = [self._gap(counts, part) for part in (self._half, ~self._half)]
-        found = [
+        first, second = (
             np.take_along_axis(there, here.argmax(axis=1)[:, None], axis=1)[:, 0]
             for here, there in (gaps, gaps[::-1])
-        ]
-        result: Float64 = (1 + (found[0] + found[1]) / 2) / 2
-        return result
+        )
+        balanced: Float64 = (1 + (first + second) / 2) / 2
+        return balanced
 
     def _gap(self, counts: Float64, part: Bool) -> Float64:
         """Return TPR − FPR of some rows at every threshold, from nobody on: float64 [B, P]."""

@@ -23,6 +23,7 @@ COLUMNS |= {"n": "Int64"}
 # FPR between 0 and their share can be had; and those that lack the reference models for a score.
 TIES, UNSCORED = "ties", "unscored"
 Evidence = TypeVar("Evidence")
+Content = TypeVar("Content")
 
 
 class Row(NamedTuple):
@@ -157,17 +158,17 @@ def parse_results(stream: Any) -> pd.DataFrame:
     """
     # A set may be called None or NA, and Python's numbers are those that were written.
     numbers = dict.fromkeys(("value", "low", "high"), lambda text: float(text or "nan"))
-    found = pd.read_csv(
+    table = pd.read_csv(
         stream,
         keep_default_na=False,
         na_values={"n": [""]},
         converters=numbers,
         dtype={"n": "Int64"},
     )
-    missing = [name for name in COLUMNS if name not in found]
+    missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise ValueError(f"has no column {missing[0]}")
-    return found[list(COLUMNS)].astype(COLUMNS)
+    return table[list(COLUMNS)].astype(COLUMNS)
 
 
 def read_results(path: Path = paths.RESULTS) -> pd.DataFrame:
@@ -176,8 +177,7 @@ def read_results(path: Path = paths.RESULTS) -> pd.DataFrame:
     Raises:
         UserError: There is no such file yet, or it is no table of results.
     """
-    found: pd.DataFrame = _read(path, parse_results)
-    return found
+    return _read(path, parse_results)
 
 
 def read_metrics(name: str) -> dict[str, Any]:
@@ -186,19 +186,18 @@ def read_metrics(name: str) -> dict[str, Any]:
     Raises:
         UserError: There is no such file yet, or it is not an object with content.
     """
-    found: dict[str, Any] = _read(paths.METRICS / f"{name}.json", files.read_json)
-    return found
+    return _read(paths.METRICS / f"{name}.json", files.read_json)
 
 
-def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
+def _read(path: Path, reader: Callable[[Path], Content]) -> Content:
     try:
-        found = reader(path)
+        content = reader(path)
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: not found; run `dvc repro`, in the root of the repository"
         ) from error
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: not readable ({error}); run `git restore {path}`") from error
-    if not isinstance(found, dict | pd.DataFrame) or not len(found):
+    if not isinstance(content, dict | pd.DataFrame) or not len(content):
         raise UserError(f"{path}: holds no metrics; run `git restore {path}`, or `dvc repro`")
-    return found
+    return content

@@ -1,6 +1,6 @@
 """Views of the long table of results: the paper's table, JSON of runs and audits, text tables."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -59,15 +59,15 @@ NOTHING = Cell(None, None, 0)
 
 def cells(results: pd.DataFrame) -> Cells:
     """Return the rows of a table by attack, set and metric, in its order."""
-    found: Cells = {}
+    attacks: Cells = {}
     for attack, name, metric, value, low, high, n in results.itertuples(index=False):
         cell = Cell(
             None if pd.isna(value) else value,
             None if pd.isna(low) else (low, high),
             0 if pd.isna(n) else int(n),
         )
-        found.setdefault(attack, {}).setdefault(name, {})[metric] = cell
-    return found
+        attacks.setdefault(attack, {}).setdefault(name, {})[metric] = cell
+    return attacks
 
 
 def _decided(results: pd.DataFrame) -> Cells:
@@ -86,12 +86,12 @@ def _ranked(results: pd.DataFrame) -> Cells:
 
 def _by_set(attacks: Cells, metric: str) -> dict[str, dict[str, dict[str, Cell]]]:
     """Return set → attack → metrics, of sets and attacks that have a metric."""
-    found: dict[str, dict[str, dict[str, Cell]]] = {}
+    by_set: dict[str, dict[str, dict[str, Cell]]] = {}
     for attack, sets in attacks.items():
         for name, metrics in sets.items():
             if metric in metrics:
-                found.setdefault(name, {})[attack] = metrics
-    return found
+                by_set.setdefault(name, {})[attack] = metrics
+    return by_set
 
 
 def paper_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -122,8 +122,8 @@ def dvc_summary(results: pd.DataFrame) -> dict[str, Any]:
         decided = [metrics for metrics in sets.values() if "recall" in metrics]
         for metrics in decided[:1]:
             summary[attack] |= {name: metrics[name].value for name in ("precision", "recall")}
-        shown = "fpr" if decided else TRANSFER
-        summary[attack]["fpr"] = {k: m[shown].value for k, m in sets.items() if shown in m}
+        fpr = "fpr" if decided else TRANSFER
+        summary[attack]["fpr"] = {k: m[fpr].value for k, m in sets.items() if fpr in m}
     return summary
 
 
@@ -137,13 +137,14 @@ def nested(results: pd.DataFrame) -> dict[str, Any]:
     """
     decided = _decided(results)
     sets = _by_set(decided, "fpr")
-    learned = [sets.get("", {}) for sets in decided.values()]
     sizes: dict[str, int] = {}
     for name, attacks in sets.items():
         for metrics in attacks.values():
             sizes |= {MEMBERS: metrics["recall"].n, name: metrics["fpr"].n}
     return {
-        "parameters": {key: cell.value for one in learned for key, cell in one.items()},
+        "parameters": {
+            key: cell.value for own in decided.values() for key, cell in own.get("", {}).items()
+        },
         "sizes": sizes,
         "ties": {
             name: {attack: int(metrics[TIES].value or 0) for attack, metrics in attacks.items()}
@@ -157,9 +158,9 @@ def nested(results: pd.DataFrame) -> dict[str, Any]:
 
 
 def _entry(metrics: dict[str, Cell]) -> dict[str, Any]:
-    shown = {public(key): metrics[key] for key in DECISIONS}
-    intervals = {key: cell.interval for key, cell in shown.items() if cell.interval}
-    values = {key: cell.value for key, cell in shown.items()}
+    decisions = {public(key): metrics[key] for key in DECISIONS}
+    intervals = {key: cell.interval for key, cell in decisions.items() if cell.interval}
+    values = {key: cell.value for key, cell in decisions.items()}
     return values | ({"ci95": intervals} if intervals else {})
 
 
@@ -179,9 +180,9 @@ def ranking_entries(results: pd.DataFrame) -> dict[str, dict[str, Any]]:
         entries[attack]["ci95"] = {key: metrics[key].interval for key in resampled}
         for point in THRESHOLDS:
             entries[attack][point] = {
-                name: {"fpr": found[point].value, "ci95": found[point].interval}
-                for name, found in sets.items()
-                if point in found
+                name: {"fpr": rates[point].value, "ci95": rates[point].interval}
+                for name, rates in sets.items()
+                if point in rates
             }
         if UNSCORED in metrics:
             lacking = (sets[name][UNSCORED].value or 0 for name in (MEMBERS, HELD_OUT))
@@ -198,9 +199,9 @@ def rankings(results: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def _ranking(metrics: dict[str, Cell]) -> dict[str, Any]:
-    known = {key: metrics[key].value for key in RANKINGS}
-    own = {key: known.pop(realised(key)) for key in RANKINGS if realised(key) in known}
-    return known | {"realised_fpr": own}
+    values = {key: metrics[key].value for key in RANKINGS}
+    fprs = {key: values.pop(realised(key)) for key in RANKINGS if realised(key) in values}
+    return values | {"realised_fpr": fprs}
 
 
 def decision_tables(results: pd.DataFrame, style: str) -> str:
@@ -227,21 +228,19 @@ def decision_tables(results: pd.DataFrame, style: str) -> str:
                 ]
                 for name, attacks in sets.items()
             ]
-            aligned = ["left"] + ["right"] * (len(titles) + 1)
-            headers = ["image set", "images", *titles]
-            tables.append(_table(rows, headers, style, colalign=aligned))
+            tables.append(text_table(rows, ["image set", "images", *titles], style, numbers=True))
     members = next(iter(first.values()))["recall"].n
-    found = ", ".join(f"{form_title(a)} {with_interval(m['recall'])}" for a, m in first.items())
-    share = f"Share of the {members} members called members (recall): {found}."
+    recall = ", ".join(f"{form_title(a)} {with_interval(m['recall'])}" for a, m in first.items())
+    share = f"Share of the {members} members called members (recall): {recall}."
     return "\n\n".join([*tables, f"Rates are fractions. {share}"]) + _note(decided, DECISIONS)
 
 
 def ranking_table(results: pd.DataFrame, style: str) -> str:
     """Return how well each attack ranks members before held-out images."""
     attacks = _ranked(results)
-    shown = {key: metric.title for key, metric in RANKINGS.items() if metric.shown}
-    rows = [[a, *(_at(sets[HELD_OUT], key) for key in shown)] for a, sets in attacks.items()]
-    table = _table(rows, ["attack", *shown.values()], style)
+    titles = {key: metric.title for key, metric in RANKINGS.items() if metric.shown}
+    rows = [[a, *(_at(sets[HELD_OUT], key) for key in titles)] for a, sets in attacks.items()]
+    table = text_table(rows, ["attack", *titles.values()], style)
     return f"{table}\n\n{REALISED}{_note(attacks, RANKINGS)}"
 
 
@@ -251,32 +250,42 @@ def _at(metrics: dict[str, Cell], key: str) -> str:
     return with_interval(metrics[key]) + ("" if at is None else f" at {at:.4f}")
 
 
-def rates_table(results: pd.DataFrame, style: str, point: str = TRANSFER) -> str:
-    """Return what share of each further set each attack calls members; `point`: of `THRESHOLDS`.
+def rates_table(results: pd.DataFrame, style: str) -> str:
+    """Return what share of each further set each attack calls members at 5% FPR.
 
     Attacks that judge no further set are left out.
     """
     attacks = {
         attack: sets
         for attack, sets in _ranked(results).items()
-        if sum(point in metrics for metrics in sets.values()) > 1
+        if sum(TRANSFER in metrics for metrics in sets.values()) > 1
     }
-    names = list(_by_set(attacks, point))
-    recall = f"tpr_at_{point.removeprefix('fpr_at_')}_fpr"
+    names = list(_by_set(attacks, TRANSFER))
     rows = []
     for attack, sets in attacks.items():
-        called = (sets.get(name, {}).get(point, NOTHING) for name in names)
-        rows.append([attack, *map(with_interval, (sets[HELD_OUT][recall], *called))])
-    table = _table(rows, ["attack", "members", *names], style)
+        called = (sets.get(name, {}).get(TRANSFER, NOTHING) for name in names)
+        rows.append([attack, *map(with_interval, (sets[HELD_OUT]["tpr_at_5pct_fpr"], *called))])
+    table = text_table(rows, ["attack", "members", *names], style)
     return (
-        f"Share called members, as a fraction, at the threshold that gives at most "
-        f"{THRESHOLDS[point]:.0%} FPR on held-out images (–: none does, as more of them share the "
-        f"largest attack score, or they are too few):\n\n{table}{_note(attacks, RANKINGS)}"
+        "Share called members, as a fraction, at the threshold that gives at most 5% FPR on "
+        "held-out images (–: none does, as more of them share the largest attack score, or they "
+        f"are too few):\n\n{table}{_note(attacks, RANKINGS)}"
     )
 
 
-def _table(rows: list[list[str]], headers: list[str], style: str, **more: Any) -> str:
-    return str(tabulate(rows, headers, tablefmt=style, disable_numparse=True, **more))
+def text_table(
+    rows: Sequence[Sequence[str]], headers: Sequence[str], style: str, numbers: bool = False
+) -> str:
+    """Return a table as text, its cells as they are.
+
+    Args:
+        rows: The cells.
+        headers: One for each column.
+        style: A format of the package `tabulate`, e.g. `simple` or `github`.
+        numbers: Whether all columns but the first are aligned as numbers.
+    """
+    aligned = ["left"] + ["right"] * (len(headers) - 1) if numbers else None
+    return tabulate(rows, headers, tablefmt=style, colalign=aligned, disable_numparse=True)
 
 
 def _note(attacks: Cells, metrics: Collection[str]) -> str:
@@ -284,8 +293,8 @@ def _note(attacks: Cells, metrics: Collection[str]) -> str:
     resampled = any(
         cell.interval and key in metrics
         for sets in attacks.values()
-        for found in sets.values()
-        for key, cell in found.items()
+        for cells_of_set in sets.values()
+        for key, cell in cells_of_set.items()
     )
     return f"\n\n{NOTE}" if resampled else ""
 

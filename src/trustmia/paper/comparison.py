@@ -2,16 +2,17 @@
 
 from functools import reduce
 from importlib.resources import files as package_files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tabulate import tabulate
 
 from trustmia import files, paths
 from trustmia.errors import UserError
 from trustmia.freshness import require_current
 from trustmia.measures.table import read_results
+from trustmia.measures.views import text_table
 from trustmia.paper.configurations import configurations
 from trustmia.params import Params
 
@@ -23,6 +24,12 @@ DECISIVE = (
     "train.weight_decay",
     "calibration.method",
 )
+DEFAULTS = {
+    "train.label_smoothing": 0.0,
+    "train.weight_decay": 0.0,
+    "calibration.method": "none",
+    "calibration.temperature": "fit",
+}
 METRICS = {
     "precision": "Precision",
     "recall": "Recall",
@@ -53,22 +60,14 @@ def configuration_of(params: Params) -> str:
     values = {key: value_of(params, key) for key in decisive(params)}
     published = set(published_results()["configuration"])
     for name, changes in configurations().items():
-        wanted = {key: changes.get(key, DEFAULTS.get(key)) for key in values}
-        if name in published and values == wanted:
+        configured = {key: changes.get(key, DEFAULTS.get(key)) for key in values}
+        if name in published and values == configured:
             return name
     described = ", ".join(f"{key}={value}" for key, value in values.items())
     raise UserError(
         f"params.yaml: the paper published no table for {described}; it did for the "
         f"configurations {', '.join(sorted(published))}"
     )
-
-
-DEFAULTS = {
-    "train.label_smoothing": 0.0,
-    "train.weight_decay": 0.0,
-    "calibration.method": "none",
-    "calibration.temperature": "fit",
-}
 
 
 def decisive(params: Params) -> list[str]:
@@ -85,9 +84,9 @@ def value_of(params: Params, key: str) -> Any:
 def deviations(params: Params, configuration: str) -> list[str]:
     """Say in what a run differs from the paper's configuration, one phrase per parameter."""
     return [
-        f"{key} {found} instead of {value}"
+        f"{key} {own} instead of {value}"
         for key, value in configurations()[configuration].items()
-        if (found := value_of(params, key)) != value
+        if (own := value_of(params, key)) != value
     ]
 
 
@@ -117,26 +116,21 @@ def as_tables(comparison: pd.DataFrame, style: str) -> str:
     """Return one table per metric for people, in a format of the package `tabulate`."""
     parts = []
     for metric, title in METRICS.items():
-        rows = comparison[comparison["metric"] == metric]
-        attacks = list(dict.fromkeys(rows["attack"]))
-        table = []
-        for name in dict.fromkeys(rows["set"]):
-            cells = [name]
-            for attack in attacks:
-                found = rows[(rows["set"] == name) & (rows["attack"] == attack)]
-                cells += _cells(found.iloc[0]) if len(found) else ["–"] * 3
-            table.append(cells)
+        rows = comparison[comparison["metric"] == metric].set_index(KEYS)
+        sets, attacks = (dict.fromkeys(rows.index.get_level_values(key)) for key in KEYS)
+        table = [
+            [name, *chain.from_iterable(_cells(rows, (name, attack)) for attack in attacks)]
+            for name in sets
+        ]
         headers = [title, *(f"{a} {c}" for a in attacks for c in ("run", "paper", "Δ"))]
-        aligned = ["left"] + ["right"] * (len(headers) - 1)
-        parts.append(
-            tabulate(table, headers, tablefmt=style, colalign=aligned, disable_numparse=True)
-        )
+        parts.append(text_table(table, headers, style, numbers=True))
     return "\n\n".join(parts)
 
 
-def _cells(row: "pd.Series[Any]") -> list[str]:
-    shown = [(row["run"], "{:.3f}"), (row["paper"], "{:.3f}"), (row["difference"], "{:+.3f}")]
-    return ["–" if pd.isna(value) else form.format(value) for value, form in shown]
+def _cells(rows: pd.DataFrame, key: tuple[str, str]) -> list[str]:
+    forms = {"run": "{:.3f}", "paper": "{:.3f}", "difference": "{:+.3f}"}
+    values = rows.loc[key, list(forms)] if key in rows.index else dict.fromkeys(forms)
+    return ["–" if pd.isna(values[k]) else form.format(values[k]) for k, form in forms.items()]
 
 
 def compare_paper(params: Params, style: str, out: Path | None) -> str:

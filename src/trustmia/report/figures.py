@@ -153,7 +153,7 @@ def fpr_bars(rows: Rows, palette: Palette, attacks: Sequence[str], legend: bool 
     return _layers(bars, halo, intervals)
 
 
-def roc(rows: Rows, palette: Palette, logarithmic: bool, legend: bool = True) -> Figure:
+def roc(rows: Rows, palette: Palette, logarithmic: bool) -> Figure:
     """Draw ROC curves of one attack, with the band of all seeds and the line of chance."""
     lowest = LOWEST_FPR if logarithmic else 0
     scale = alt.Scale(
@@ -166,7 +166,7 @@ def roc(rows: Rows, palette: Palette, logarithmic: bool, legend: bool = True) ->
     curves = base.transform_filter("datum.reached") if logarithmic else base
     x = alt.X("fpr:Q", scale=scale, axis=alt.Axis(title="false-positive rate", **ticks))
     y_axis = alt.Axis(title="true-positive rate", **ticks)
-    colour = _colour(palette, _legend(4) if legend else None)
+    colour = _colour(palette, _legend(4))
     chance = base.mark_line(color="#888888", strokeDash=[4, 4], strokeWidth=1).encode(
         x=x, y=alt.Y("fpr:Q", scale=scale)
     )

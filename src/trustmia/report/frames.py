@@ -16,9 +16,9 @@ PEAK = 0.9
 
 def frames(summary: Summary) -> Frames:
     """Return one table for each kind of figure; text columns are titles for people."""
-    found = {
+    tables = {
         "shares": shares(summary),
-        "transfer": _transfer(summary),
+        "transfer": _rates(summary, TRANSFER),
         "roc": summary.roc,
         "density": _ridges(summary),
         "distances": summary.distances,
@@ -26,12 +26,17 @@ def frames(summary: Summary) -> Frames:
         "trade_off": summary.trade_off,
         "embedding": summary.embedding,
     }
-    return {name: titled(table) for name, table in found.items()}
+    return {name: titled(table) for name, table in tables.items()}
 
 
 def palette(sets: list[str]) -> dict[str, str]:
     """Return the colour of each image set's title."""
     return {set_title(name): colour for name, colour in colours(sets).items()}
+
+
+def only(colours: dict[str, str], table: pd.DataFrame) -> dict[str, str]:
+    """Return the colours of the sets that a table has."""
+    return {name: colour for name, colour in colours.items() if name in set(table["set"])}
 
 
 def titled(table: pd.DataFrame) -> pd.DataFrame:
@@ -48,18 +53,14 @@ def shares(summary: Summary) -> pd.DataFrame:
     Returns:
         `variant`, `attack`, `set`, `value`, `low`, `high`.
     """
-    rates = summary.rates[summary.rates["attack"].isin(summary.learned)]
     first = summary.sets[0] if summary.sets else ""
-    members = rates[(rates["metric"] == "recall") & (rates["set"] == first)]
-    others = rates[rates["metric"] == "fpr"]
-    found = pd.concat([members.assign(set=MEMBERS), others], ignore_index=True)
-    return found.drop(columns="metric")
+    recall, called = _rates(summary, "recall"), _rates(summary, "fpr")
+    members = recall[recall["set"] == first].assign(set=MEMBERS)
+    return pd.concat([members, called], ignore_index=True)
 
 
-def _transfer(summary: Summary) -> pd.DataFrame:
-    # Reference attacks have no decision of their own; both kinds are compared at this FPR.
-    rates = summary.rates[summary.rates["metric"] == TRANSFER]
-    return rates.drop(columns="metric")
+def _rates(summary: Summary, metric: str) -> pd.DataFrame:
+    return summary.rates[summary.rates["metric"] == metric].drop(columns="metric")
 
 
 def _ridges(summary: Summary) -> pd.DataFrame:

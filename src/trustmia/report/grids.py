@@ -1,8 +1,8 @@
 """The report's tables of numbers: cells with intervals, grouped by what a reader chooses."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -49,130 +49,117 @@ class Grid:
     groups: list[Group]
 
 
-Lookup = dict[tuple[str, ...], Cell]
+NOTHING = Cell("–")
+
+
+class Cells(dict[tuple[str, ...], Cell]):
+    """Cells by their keys; `NOTHING` where there is none."""
+
+    def __missing__(self, key: tuple[str, ...]) -> Cell:
+        return NOTHING
 
 
 def grids(summary: Summary) -> dict[str, Grid]:
     """Return the tables by name; those without rows are left out."""
-    found = {
-        "sets": _sets(summary),
-        "ranking": _ranking(summary),
-        "models": _models(summary),
+    rates = _cells(summary.rates, ["variant", "attack", "set", "metric"])
+    tables = {
+        "sets": _sets(summary, rates),
+        "ranking": _ranking(summary, rates),
+        "models": _models(summary, rates),
     }
-    return {name: grid for name, grid in found.items() if any(g.rows for g in grid.groups)}
+    return {name: grid for name, grid in tables.items() if any(g.rows for g in grid.groups)}
 
 
 def experiments(table: pd.DataFrame) -> Grid | None:
     """Return what each experiment is, or None without a study."""
     if table.empty:
         return None
-    rows = [
-        [
-            Cell(str(row["experiment"])),
-            Cell(variant_title(str(row["variant"]))),
+    rows = []
+    for row in table.to_dict(orient="records"):
+        changes = json.loads(row["changes"] or "{}")
+        cells = [
+            Cell(row["experiment"]),
+            Cell(variant_title(row["variant"])),
             Cell(str(row["seed"]), number=float(row["seed"])),
-            Cell(str(row["rev"])[:10]),
-            Cell(_changes(str(row["changes"]))),
+            Cell(row["rev"][:10]),
+            Cell(", ".join(f"{name}={value}" for name, value in changes.items()) or "none"),
         ]
-        for _, row in table.iterrows()
-    ]
+        rows.append(cells)
     columns = ["Experiment", "Variant", "Seed", "Revision where it ran", "Changed parameters"]
     return Grid(columns, [Group("", "", rows)])
 
 
-def _changes(text: str) -> str:
-    changes = json.loads(text) if text else {}
-    return ", ".join(f"{name}={value}" for name, value in changes.items()) or "none"
+def _cells(table: pd.DataFrame, keys: list[str]) -> Cells:
+    rows = table.to_dict(orient="records")
+    return Cells({tuple(row[key] for key in keys): _cell(row) for row in rows})
 
 
-def _lookup(table: pd.DataFrame, keys: list[str]) -> Lookup:
-    return {
-        tuple(row[key] for key in keys): _cell(row["value"], row["low"], row["high"])
-        for row in table.to_dict(orient="records")
-    }
-
-
-def _at(cell: Cell, realised: Cell | None) -> Cell:
-    """Say at which FPR a TPR was taken, which may be far below the one that was allowed."""
-    if realised is None or cell.number is None or realised.number is None:
-        return cell
-    place = f"at {realised.number:.4f}"
-    return Cell(cell.text, f"{cell.interval} {place}".lstrip(), cell.number)
-
-
-def _cell(value: float, low: float, high: float) -> Cell:
-    if value != value:
+def _cell(row: dict[str, Any]) -> Cell:
+    value, low, high = row["value"], row["low"], row["high"]
+    if pd.isna(value):
         return Cell("–")
-    known = low == low and high == high
-    return Cell(f"{value:.3f}", f"{low:.3f}–{high:.3f}" if known else "", value)
+    bounded = not pd.isna(low) and not pd.isna(high)
+    return Cell(f"{value:.3f}", f"{low:.3f}–{high:.3f}" if bounded else "", value)
 
 
-def _sets(summary: Summary) -> Grid:
-    called = _lookup(shares(summary), ["variant", "attack", "set"])
-    rates = _lookup(summary.rates, ["variant", "attack", "set", "metric"])
-    missing = Cell("–")
+def _at(cell: Cell, fpr: Cell) -> Cell:
+    """Say at which FPR a TPR was taken, which may be far below the one that was allowed."""
+    if cell.number is None or fpr.number is None:
+        return cell
+    return Cell(cell.text, f"{cell.interval} at {fpr.number:.4f}".lstrip(), cell.number)
+
+
+def _sets(summary: Summary, rates: Cells) -> Grid:
+    called = _cells(shares(summary), ["variant", "attack", "set"])
     # The FPR is the share called members.
-    shown = {public(k): m.title for k, m in DECISIONS.items() if m.shown and k != "fpr"}
+    metrics = {public(k): m.title for k, m in DECISIONS.items() if m.shown and k != "fpr"}
     groups = []
     for variant in summary.variants:
-        rows = []
-        for name in (MEMBERS, *summary.sets):
-            for attack in summary.learned:
-                key = (variant, attack, name)
-                if key in called:
-                    cells = [Cell(set_title(name)), Cell(form_title(attack)), called[key]]
-                    cells += [rates.get((*key, m), missing) for m in shown]
-                    rows.append(cells)
+        rows = [
+            [
+                Cell(set_title(name)),
+                Cell(form_title(attack)),
+                called[variant, attack, name],
+                *(rates[variant, attack, name, metric] for metric in metrics),
+            ]
+            for name in (MEMBERS, *summary.sets)
+            for attack in summary.learned
+            if (variant, attack, name) in called
+        ]
         groups.append(Group(variant_title(variant), "", rows))
-    columns = ["Image set", "Attack", "Called members", *map(in_words, shown.values())]
+    columns = ["Image set", "Attack", "Called members", *map(in_words, metrics.values())]
     return Grid(columns, groups)
 
 
-def _ranking(summary: Summary) -> Grid:
-    rates = _lookup(summary.rates, ["variant", "attack", "set", "metric"])
-    missing = Cell("–")
-    shown = {key: in_words(metric.title) for key, metric in RANKINGS.items() if metric.shown}
+def _ranking(summary: Summary, rates: Cells) -> Grid:
+    metrics = {key: in_words(metric.title) for key, metric in RANKINGS.items() if metric.shown}
     groups = []
     for variant in summary.variants:
         rows = []
         for attack in summary.attacks:
             key = variant, attack, HELD_OUT
-            found = [
-                _at(rates.get((*key, metric), missing), rates.get((*key, realised(metric))))
-                for metric in shown
-            ]
-            found.append(rates.get((variant, attack, FAKE, TRANSFER), missing))
-            if any(cell is not missing for cell in found):
-                rows.append([Cell(form_title(attack)), *found])
+            cells = [_at(rates[(*key, m)], rates[(*key, realised(m))]) for m in metrics]
+            cells.append(rates[variant, attack, FAKE, TRANSFER])
+            if any(cell is not NOTHING for cell in cells):
+                rows.append([Cell(form_title(attack)), *cells])
         groups.append(Group(variant_title(variant), "", rows))
-    return Grid(["Attack", *shown.values(), "Fakes at 5% FPR"], groups)
+    return Grid(["Attack", *metrics.values(), "Fakes at 5% FPR"], groups)
 
 
-def _models(summary: Summary) -> Grid:
+def _models(summary: Summary, rates: Cells) -> Grid:
     """Variants against each other: their models, and how one attack fares against them."""
-    qualities = _lookup(summary.models, ["variant", "metric"])
-    rates = _lookup(summary.rates, ["variant", "attack", "set", "metric"])
-    missing = Cell("–")
-
-    def fakes(variant: str, attack: str) -> Cell:
-        own = rates.get((variant, attack, FAKE, "fpr"))
-        return own or rates.get((variant, attack, FAKE, TRANSFER), missing)
-
+    qualities = _cells(summary.models, ["variant", "metric"])
     groups = []
     for attack in summary.attacks:
         rows = [
             [
                 Cell(variant_title(variant)),
-                *_row(qualities, ((variant, metric) for metric in MODELS)),
-                rates.get((variant, attack, HELD_OUT, "auroc"), missing),
-                fakes(variant, attack),
+                *(qualities[variant, metric] for metric in MODELS),
+                rates[variant, attack, HELD_OUT, "auroc"],
+                rates.get((variant, attack, FAKE, "fpr")) or rates[variant, attack, FAKE, TRANSFER],
             ]
             for variant in summary.variants
         ]
         groups.append(Group("", form_title(attack), rows))
     columns = ["Variant", *MODELS.values(), "Attack's AUROC", "Fakes called members"]
     return Grid(columns, groups)
-
-
-def _row(cells: Lookup, keys: Iterable[tuple[str, ...]]) -> list[Cell]:
-    return [cells.get(key, Cell("–")) for key in keys]

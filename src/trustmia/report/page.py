@@ -21,7 +21,7 @@ from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS
 from trustmia.image_sets import title as set_title
 from trustmia.report import figures, grids
 from trustmia.report.figures import INK, Figure
-from trustmia.report.frames import Frames, palette
+from trustmia.report.frames import Frames, only, palette
 from trustmia.report.pictures import data_url, score_text
 from trustmia.report.provenance import Provenance
 from trustmia.report.summary import Summary, variant_title
@@ -40,28 +40,23 @@ class Panel:
     """A chart of the page.
 
     Attributes:
-        figure: What to draw; it reads the table named `table`.
-        table: One of `frames`.
-        choices: Columns that the reader's choice filters by.
+        figure: What to draw; its data are named as one of `frames`.
         height: In pixels.
         description: What is seen, for readers who do not see it.
+        choices: Columns that the reader's choice filters by.
     """
 
     figure: Figure
-    table: str
-    choices: tuple[str, ...]
     height: int
     description: str
+    choices: tuple[str, ...] = ("variant",)
 
-
-@dataclass(frozen=True)
-class Shot:
-    """An image of the gallery."""
-
-    url: str
-    score: str
-    predicted: str
-    alt: str
+    @property
+    def table(self) -> str:
+        """The table that is drawn, one of `frames`."""
+        data = self.figure.data
+        assert isinstance(data, alt.NamedData)
+        return str(data.name)
 
 
 def render(summary: Summary, tables: Frames, provenance: Provenance) -> str:
@@ -97,82 +92,65 @@ def render(summary: Summary, tables: Frames, provenance: Provenance) -> str:
 
 def _panels(summary: Summary, tables: Frames) -> dict[str, Panel]:
     colours = palette([MEMBERS, *summary.sets])
-    spread = {k: v for k, v in colours.items() if k in set(tables["density"]["set"])}
-    embedded = {k: v for k, v in colours.items() if k in set(tables["embedding"]["set"])}
+    spread = only(colours, tables["density"])
+    embedded = only(colours, tables["embedding"])
     curves = palette([HELD_OUT, FAKE])
     learned = [form_title(name) for name in summary.learned]
     variants = [variant_title(name) for name in summary.variants]
 
-    def rows(name: str) -> alt.NamedData:
-        return alt.NamedData(name=name)
-
+    rows = alt.NamedData
     both = ("variant", "attack")
-    found = {
+    panels = {
         "answer": Panel(
             figures.opening(rows("shares"), colours, learned),
-            "shares",
-            ("variant",),
             42 * len(colours),
             "Share of each image set that each attack calls members.",
         ),
         "fpr": Panel(
             figures.fpr_bars(rows("shares"), colours, learned, legend=False),
-            "shares",
-            ("variant",),
             200,
             "Bars: share of each image set that each attack calls members.",
         ),
         "roc": Panel(
             figures.roc(rows("roc"), curves, logarithmic=False),
-            "roc",
-            both,
             300,
             "ROC curves against held-out and fake images, linear axes.",
+            both,
         ),
         "roc_log": Panel(
             figures.roc(rows("roc"), curves, logarithmic=True),
-            "roc",
-            both,
             300,
             "ROC curves against held-out and fake images, logarithmic axes.",
+            both,
         ),
         "transfer": Panel(
             figures.transfer(rows("transfer"), colours),
-            "transfer",
-            both,
             28 * len(summary.sets),
             "Share of each image set called members at 5% of held-out images.",
+            both,
         ),
         "density": Panel(
             figures.density(rows("density"), spread),
-            "density",
-            ("variant",),
             38 * len(spread),
             "Densities of the maximum prediction score, a row for each image set.",
         ),
         "distances": Panel(
             figures.distances(rows("distances"), list(spread)),
-            "distances",
-            ("variant",),
             30 * len(spread),
             "Earth mover's distances between the maximum scores of all image sets.",
         ),
         "reliability": Panel(
             figures.reliability(rows("reliability")),
-            "reliability",
-            ("variant",),
             300,
             "Accuracy against score on held-out images, before and after calibration.",
         ),
         "tsne": Panel(
             figures.embedding(rows("embedding"), embedded),
-            "embedding",
-            ("variant",),
             320,
             "t-SNE of penultimate features of members, held-out and fake images.",
         ),
     }
-    return found | (_trade_offs(variants) if len(variants) > 1 else {})
+    return panels | (_trade_offs(variants) if len(variants) > 1 else {})
 
 
 def _trade_offs(variants: Sequence[str]) -> dict[str, Panel]:
@@ -181,10 +159,9 @@ def _trade_offs(variants: Sequence[str]) -> dict[str, Panel]:
     return {
         f"trade_off_{quality}_{success}": Panel(
             figures.trade_off(data, variants, quality, success, (quality, success) == first),
-            "trade_off",
-            ("attack",),
             240,
             f"{quality.upper()} of each run against the attack's success.",
+            ("attack",),
         )
         for success in ("auroc", "fake_fpr")
         for quality in ("ece", "mmps")
@@ -217,15 +194,14 @@ def _spec(panel: Panel) -> dict[str, Any]:
 
 def _columns(table: pd.DataFrame) -> dict[str, Any]:
     """Return columns: numbers rounded; text as its distinct values and their numbers."""
-    found: dict[str, Any] = {}
-    for name in table.columns:
-        values = table[name]
+    columns: dict[str, Any] = {}
+    for name, values in table.items():
         if pd.api.types.is_numeric_dtype(values):
-            found[name] = [_rounded(value) for value in values]
+            columns[str(name)] = [_rounded(value) for value in values]
         else:
             codes, levels = pd.factorize(values, use_na_sentinel=True)
-            found[name] = {"codes": codes.tolist(), "levels": list(levels)}
-    return found
+            columns[str(name)] = {"codes": codes.tolist(), "levels": list(levels)}
+    return columns
 
 
 def _rounded(value: float) -> float | int | None:
@@ -241,27 +217,19 @@ def _legend(colours: dict[str, str]) -> list[tuple[str, str]]:
     return [(name, "var(--ink)" if c == INK else c) for name, c in colours.items()]
 
 
-def _gallery(summary: Summary) -> dict[str, dict[str, list[Shot]]]:
+def _gallery(summary: Summary) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Return the images by the titles of variant and set, most confident first."""
-    found: dict[str, dict[str, list[Shot]]] = {}
-    thumbnail = functools.cache(_thumbnail)
-    for variant in summary.variants:
-        rows = summary.gallery[summary.gallery["variant"] == variant]
-        sets: dict[str, list[Shot]] = {}
-        for name in summary.sets if len(rows) else []:
-            shown = rows[rows["set"] == name].sort_values("rank", kind="stable")
-            sets[set_title(name)] = [
-                _shot(set_title(name), row, thumbnail(row["png"])) for _, row in shown.iterrows()
-            ]
-        if sets:
-            found[variant_title(variant)] = sets
-    return found
-
-
-def _shot(title: str, row: pd.Series, url: str) -> Shot:
-    score = score_text(row["score"])
-    text = f"{title} image, predicted {row['predicted']} with score {score}"
-    return Shot(url, score, row["predicted"], text)
+    images = summary.gallery.sort_values("rank", kind="stable")
+    urls = images["png"].map(functools.cache(_thumbnail))
+    images = images.assign(url=urls, score=images["score"].map(score_text))
+    return {
+        variant_title(variant): {
+            set_title(name): rows[rows["set"] == name].to_dict(orient="records")
+            for name in summary.sets
+        }
+        for variant in summary.variants
+        if len(rows := images[images["variant"] == variant])
+    }
 
 
 def _thumbnail(png: bytes) -> str:

@@ -18,7 +18,7 @@ from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS
 from trustmia.image_sets import title as set_title
 from trustmia.report import figures
 from trustmia.report.figures import Figure, Rows
-from trustmia.report.frames import Frames, palette, titled
+from trustmia.report.frames import Frames, only, palette, titled
 from trustmia.report.summary import Summary, variant_title
 
 # Attacks that a picture shows where there is no room for all: the paper's, and of each
@@ -41,11 +41,11 @@ class Picture:
 
 def write_pictures(folder: Path, summary: Summary, tables: Frames) -> list[Path]:
     """Write every figure there is data for; nothing else stays in the folder."""
-    found = pictures(summary, tables)
+    drawings = pictures(summary, tables)
     with files.atomic_folder(folder) as fresh:
-        for name, picture in found.items():
+        for name, picture in drawings.items():
             (fresh / f"{name}.png").write_bytes(as_png(picture))
-    return [folder / f"{name}.png" for name in found]
+    return [folder / f"{name}.png" for name in drawings]
 
 
 def as_png(picture: Picture) -> bytes:
@@ -63,16 +63,16 @@ def as_png(picture: Picture) -> bytes:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    known = table.astype(object).where(table.notna(), None)  # JSON has no NaN
-    return known.to_dict(orient="records")
+    values = table.astype(object).where(table.notna(), None)  # JSON has no NaN
+    return values.to_dict(orient="records")
 
 
 def pictures(summary: Summary, tables: Frames) -> dict[str, Picture]:
     """Return the pictures by the name of their file; those without data are left out."""
     colours = palette([MEMBERS, *summary.sets])
     learned = [form_title(name) for name in summary.learned]
-    spread = _only(colours, tables["density"])
-    embedded = _only(colours, tables["embedding"])
+    spread = only(colours, tables["density"])
+    embedded = only(colours, tables["embedding"])
     drawings: dict[str, tuple[str, Callable[[Rows], Figure], tuple[int, int]]] = {
         "fpr": ("shares", lambda rows: figures.fpr_bars(rows, colours, learned), (330, 190)),
         "density": ("density", lambda rows: figures.density(rows, spread), (270, 34 * len(spread))),
@@ -80,32 +80,23 @@ def pictures(summary: Summary, tables: Frames) -> dict[str, Picture]:
         "reliability": ("reliability", figures.reliability, (250, 250)),
         "tsne": ("embedding", lambda rows: figures.embedding(rows, embedded), (300, 300)),
     }
-    found = {
+    made = {
         name: _panels(summary, tables[table], draw, size)
         for name, (table, draw, size) in drawings.items()
         if not tables[table].empty
     }
     leading = {k: t[t["variant"] == variant_title(summary.lead)] for k, t in tables.items()}
     if not leading["shares"].empty:
-        found["answer"] = _answer(leading["shares"], colours, learned)
+        chart = figures.opening(alt.NamedData(name="rows"), colours, learned)
+        sized = chart.properties(width=560, height=38 * len(colours))
+        made["answer"] = Picture(sized, {"rows": leading["shares"]})
     if not leading["roc"].empty:
-        found["roc"] = _rocs(summary, leading["roc"])
+        made["roc"] = _rocs(summary, leading["roc"])
     if len(summary.variants) > 1 and not tables["trade_off"].empty:
-        found["trade_off"] = _trade_offs(summary, tables["trade_off"])
+        made["trade_off"] = _trade_offs(summary, tables["trade_off"])
     if not summary.gallery.empty:
-        found["gallery"] = _gallery(summary)
-    return found
-
-
-def _only(colours: dict[str, str], table: pd.DataFrame) -> dict[str, str]:
-    return {name: colour for name, colour in colours.items() if name in set(table["set"])}
-
-
-def _answer(rows: pd.DataFrame, colours: dict[str, str], attacks: list[str]) -> Picture:
-    chart = figures.opening(alt.NamedData(name="rows"), colours, attacks).properties(
-        width=560, height=38 * len(colours)
-    )
-    return Picture(chart, {"rows": rows})
+        made["gallery"] = _gallery(summary)
+    return made
 
 
 def _panels(
@@ -125,24 +116,24 @@ def _panels(
 
 
 def _rocs(summary: Summary, table: pd.DataFrame) -> Picture:
-    found = {form_title(name) for name in SHOWN} & set(table["attack"])
-    shown = [form_title(name) for name in summary.attacks if form_title(name) in found]
-    tables = {f"rows{i}": table[table["attack"] == title] for i, title in enumerate(shown)}
+    titles = [form_title(name) for name in summary.attacks if name in SHOWN]
+    titles = [title for title in titles if title in set(table["attack"])]
+    tables = {f"rows{i}": table[table["attack"] == title] for i, title in enumerate(titles)}
     colours = palette([HELD_OUT, FAKE])
     panels = [
         figures.roc(alt.NamedData(name=name), colours, logarithmic).properties(
             title=title, width=190, height=190
         )
         for logarithmic in (False, True)
-        for title, name in zip(shown, tables)
+        for title, name in zip(titles, tables)
     ]
-    chart = alt.concat(*panels, columns=len(shown), spacing=24)
+    chart = alt.concat(*panels, columns=len(titles), spacing=24)
     return Picture(chart.properties(title=variant_title(summary.lead)), tables)
 
 
 def _trade_offs(summary: Summary, table: pd.DataFrame) -> Picture:
-    known = TRADE_OFF_ATTACK in summary.attacks
-    title = form_title(TRADE_OFF_ATTACK if known else summary.attacks[0])
+    attacks = summary.attacks
+    title = form_title(TRADE_OFF_ATTACK if TRADE_OFF_ATTACK in attacks else attacks[0])
     variants = [variant_title(name) for name in summary.variants]
     data = alt.NamedData(name="rows")
     panels = [
@@ -159,12 +150,12 @@ def _gallery(summary: Summary) -> Picture:
     rows = summary.gallery[summary.gallery["variant"] == summary.lead]
     urls = [data_url(png) for png in rows["png"]]
     scores = [score_text(score) for score in rows["score"]]
-    shown = titled(rows.drop(columns="png")).assign(url=urls, score=scores)
+    exhibits = titled(rows.drop(columns="png")).assign(url=urls, score=scores)
     sets = [set_title(name) for name in summary.sets if name in set(rows["set"])]
     chart = figures.gallery(alt.NamedData(name="rows"), sets, GALLERY_SIDE).properties(
         width=alt.Step(GALLERY_SIDE + 34), height=alt.Step(GALLERY_SIDE + 44)
     )
-    return Picture(chart, {"rows": shown})
+    return Picture(chart, {"rows": exhibits})
 
 
 def data_url(png: bytes) -> str:

@@ -53,9 +53,13 @@ def read_provenance(experiments: pd.DataFrame | None) -> Provenance:
         "Outputs of the run, MD5 in dvc.lock": _outputs(),
         "Parameters of the run": _flat(_yaml(PARAMS)),
         "Software": _software(),
-        "Hardware": _hardware(),
+        "Hardware": {
+            "processor": _processor(),
+            "logical cores": str(os.cpu_count()),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
     }
-    return Provenance({title: found for title, found in facts.items() if found}, experiments)
+    return Provenance({title: named for title, named in facts.items() if named}, experiments)
 
 
 def _yaml(path: Path) -> dict[str, Any]:
@@ -66,8 +70,8 @@ def _yaml(path: Path) -> dict[str, Any]:
 
 
 def _inputs() -> dict[str, str]:
-    found = {name: _yaml(Path(name)).get("outs") for name in INPUTS}
-    return {name: str(outs[0]["md5"]) for name, outs in found.items() if outs}
+    tracked = {name: _yaml(Path(name)).get("outs") for name in INPUTS}
+    return {name: str(outs[0]["md5"]) for name, outs in tracked.items() if outs}
 
 
 def _outputs() -> dict[str, str]:
@@ -83,39 +87,30 @@ def _checkpoints(key: str) -> dict[str, str]:
 
 def _times(experiments: pd.DataFrame) -> dict[str, str]:
     dates = [str(date) for date in experiments.get("date", [])]
-    found = {"newest experiment": max(dates)} if dates else {}
+    newest = {"newest experiment": max(dates)} if dates else {}
     trained = _checkpoints("date")
-    return found | ({"newest checkpoint": max(trained.values())} if trained else {})
+    return newest | ({"newest checkpoint": max(trained.values())} if trained else {})
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
+    flat: dict[str, str] = {}
     for key, value in content.items():
-        name = f"{prefix}{key}"
-        found |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: _text(value)}
-    return found
-
-
-def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            listed = value if isinstance(value, list) else [value]
+            flat[f"{prefix}{key}"] = ", ".join(map(str, listed))
+    return flat
 
 
 def _software() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
-
-
-def _hardware() -> dict[str, str]:
-    return {
-        "processor": _processor(),
-        "logical cores": str(os.cpu_count()),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
+    return versions
 
 
 def _processor() -> str:

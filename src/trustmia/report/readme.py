@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tabulate import tabulate
 
 from trustmia import files, paths
 from trustmia.errors import UserError
@@ -50,18 +49,18 @@ def study_table(style: str) -> str:
     tables = read_study()
     if tables["experiments"].empty:
         raise UserError("study: holds no experiments; run `dvc pull study.dvc`, or `make study`")
-    found = summarise(tables)
-    models = found.models.set_index(["variant", "metric"])
-    rates = found.rates.set_index(["variant", "attack", "set", "metric"])
+    summary = summarise(tables)
+    models = summary.models.set_index(["variant", "metric"])
+    rates = summary.rates.set_index(["variant", "attack", "set", "metric"])
     rows = []
-    for variant in found.variants:
+    for variant in summary.variants:
         cells = [_mean(models, (variant, metric)) for metric in STUDY_MODELS.values()]
         cells += [_mean(rates, (variant, *key)) for key in STUDY_RATES.values()]
         rows.append([variant_title(variant), *cells])
     headers = ["variant", *STUDY_MODELS, *STUDY_RATES]
-    table = tabulate(rows, headers, tablefmt=style, disable_numparse=True)
+    table = views.text_table(rows, headers, style)
     note = "Fractions: means over {} seeds; in brackets: 95% interval (Student's t)."
-    return f"{table}\n\n{note.format(found.seeds)}"
+    return f"{table}\n\n{note.format(summary.seeds)}"
 
 
 def _mean(table: pd.DataFrame, key: tuple[str, ...]) -> str:
@@ -80,7 +79,7 @@ def model_table(style: str) -> str:
         numbers = [trained["train"]["accuracy"], trained["test"]["accuracy"]]
         numbers += [after[name] for name in ("nll", "ece", "overconfidence_error")]
         rows.append([role] + [f"{number:.3f}" for number in numbers])
-    return str(tabulate(rows, headers, tablefmt=style, disable_numparse=True))
+    return views.text_table(rows, headers, style)
 
 
 def generator_table(style: str) -> str:
@@ -95,7 +94,7 @@ def generator_table(style: str) -> str:
         ]
         for key, title in (("fake", "fakes"), ("held_out", "real, held out"))
     ]
-    return str(tabulate(rows, headers, tablefmt=style, disable_numparse=True))
+    return views.text_table(rows, headers, style)
 
 
 def _number(value: float | None, form: str) -> str:

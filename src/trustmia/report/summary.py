@@ -4,22 +4,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from trustmia import paths
-from trustmia.arrays import Float64
 from trustmia.attacks import forms_in_order
 from trustmia.errors import UserError
 from trustmia.image_sets import FAKE, HELD_OUT, in_order, in_words
 from trustmia.measures.answer import Answer, Rates, answer
 from trustmia.measures.metrics import TRANSFER
+from trustmia.measures.table import KEYS
+from trustmia.study.seeds import over_seeds
 from trustmia.study.tables import RunTables
 
 THIS_RUN = "this run"
 # The variant that the answer is about, if a study has it.
 LEAD_VARIANT = "standard"
 VARIANT_TITLES = {"llla": "LLLA"}
-CONFIDENCE = 0.95
 # The left end of logarithmic ROC curves; a few thousand images do not resolve smaller rates.
 LOWEST_FPR = 1e-3
 ROC_GRID = np.unique(
@@ -76,8 +75,8 @@ class Summary:
     @property
     def learned(self) -> list[str]:
         """Attacks that decide by themselves, by a rule learned on the shadow model."""
-        found = set(self.rates.loc[self.rates["metric"] == "recall", "attack"])
-        return [name for name in self.attacks if name in found]
+        learned = set(self.rates.loc[self.rates["metric"] == "recall", "attack"])
+        return [name for name in self.attacks if name in learned]
 
     @property
     def has_intervals(self) -> bool:
@@ -126,9 +125,7 @@ def with_run(study: RunTables, run: RunTables) -> RunTables:
 
 
 def _results(attacks: pd.DataFrame) -> dict[tuple[str, str, str], float]:
-    known = attacks.dropna(subset="value")
-    keys = zip(known["attack"], known["set"], known["metric"])
-    return dict(zip(keys, known["value"]))
+    return attacks.dropna(subset="value").set_index(KEYS)["value"].to_dict()
 
 
 def summarise(tables: RunTables) -> Summary:
@@ -144,6 +141,7 @@ def summarise(tables: RunTables) -> Summary:
     if attacks.empty:
         raise UserError(f"{paths.RESULTS}: not found; run `dvc repro attack`")
     variants = list(dict.fromkeys(attacks["variant"]))
+    distances = tables["distances"].groupby(["variant", "set_a", "set_b"], sort=False)
     return Summary(
         variants=variants,
         attacks=forms_in_order(attacks["attack"]),
@@ -154,7 +152,7 @@ def summarise(tables: RunTables) -> Summary:
         trade_off=_trade_off(tables["models"], attacks),
         roc=_mean_roc(tables["roc"]),
         density=_mean_density(tables["density"]),
-        distances=_mean(tables["distances"], ["variant", "set_a", "set_b"], "distance"),
+        distances=distances["distance"].mean().reset_index(),
         reliability=_pooled(tables["reliability"]),
         embedding=_thinned(_first_seed(tables["embedding"])),
         gallery=_first_seed(tables["gallery"]),
@@ -162,57 +160,33 @@ def summarise(tables: RunTables) -> Summary:
 
 
 def _over_seeds(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Mean over seeds with Student's interval; a single seed keeps its own interval.
-
-    Of values that a seed lacks there is none: the other seeds would stand for all.
-    """
-    groups = table.groupby(keys, sort=False)
-    found = groups.agg(
-        value=("value", "mean"),
-        low=("low", "first"),
-        high=("high", "first"),
-        deviation=("value", "std"),
-        count=("value", "count"),
-        size=("value", "size"),
-    ).reset_index()
-    several = found["size"] > 1
-    degrees = found["size"].where(several, 2) - 1
-    factor = stats.t.ppf((1 + CONFIDENCE) / 2, degrees)
-    half = factor * found["deviation"] / np.sqrt(found["size"])
+    """Mean over seeds with Student's interval; a single seed keeps its own interval."""
+    means = over_seeds(table, keys)
+    own = table.drop_duplicates(keys)[["low", "high"]].set_axis(means.index)
     # What has an interval is a share, an area or the difference of two, or NLL, without an end.
-    lowest = np.where(found["metric"] == "advantage", -1, 0)
-    highest = np.where(found["metric"] == "nll", np.inf, 1)
-    lower = (found["value"] - half).clip(lower=lowest)
-    upper = (found["value"] + half).clip(upper=highest)
-    found["low"] = found["low"].where(~several, lower)
-    found["high"] = found["high"].where(~several, upper)
-    found.loc[found["count"] < found["size"], ["value", "low", "high"]] = np.nan
-    return found.drop(columns=["deviation", "count", "size"])
-
-
-def _mean(table: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:
-    return table.groupby(keys, sort=False)[column].mean().reset_index()
+    lowest = np.where(means["metric"] == "advantage", -1, 0)
+    highest = np.where(means["metric"] == "nll", np.inf, 1)
+    lower = (means["value"] - means["half"]).clip(lower=lowest)
+    upper = (means["value"] + means["half"]).clip(upper=highest)
+    single = (means["size"] == 1) & means["value"].notna()
+    low, high = own["low"].where(single, lower), own["high"].where(single, upper)
+    return means[[*keys, "value"]].assign(low=low, high=high)
 
 
 def _trade_off(models: pd.DataFrame, attacks: pd.DataFrame) -> pd.DataFrame:
     run = ["variant", "seed"]
+    form = [*run, "attack"]
     qualities = models.pivot_table(index=run, columns="metric", values="value", sort=False)
-    held_out = attacks[(attacks["set"] == HELD_OUT) & (attacks["metric"] == "auroc")]
-    fakes = attacks[attacks["set"] == FAKE]
+    qualities = qualities.reindex(columns=["ece", "mmps"]).reset_index()
+    auroc = attacks[(attacks["set"] == HELD_OUT) & (attacks["metric"] == "auroc")]
     # Attacks without a decision of their own are held to 5% of the held-out images.
-    own = fakes[fakes["metric"].isin(["fpr", TRANSFER])].sort_values("metric", kind="stable")
-    own = own.drop_duplicates([*run, "attack"])
-    found = (
-        held_out[[*run, "attack", "value"]]
-        .rename(columns={"value": "auroc"})
-        .merge(
-            own[[*run, "attack", "value"]].rename(columns={"value": "fake_fpr"}),
-            on=[*run, "attack"],
-            how="left",
-        )
+    fakes = attacks[(attacks["set"] == FAKE) & attacks["metric"].isin(["fpr", TRANSFER])]
+    fakes = fakes.sort_values("metric", kind="stable").drop_duplicates(form)
+    success = auroc[[*form, "value"]].merge(
+        fakes[[*form, "value"]], "left", on=form, suffixes=("_auroc", "_fakes")
     )
-    kept = qualities.reindex(columns=["ece", "mmps"]).reset_index()
-    return found.merge(kept, on=run, how="inner")
+    names = {"value_auroc": "auroc", "value_fakes": "fake_fpr"}
+    return success.rename(columns=names).merge(qualities, on=run)
 
 
 def _mean_roc(table: pd.DataFrame) -> pd.DataFrame:
@@ -220,19 +194,15 @@ def _mean_roc(table: pd.DataFrame) -> pd.DataFrame:
     keys = ["variant", "attack", "set"]
     for (variant, attack, name), rows in table.groupby(keys, sort=False):
         seeds = [curve for _, curve in rows.groupby("seed", sort=False)]
-        curves = np.stack([_on_grid(curve) for curve in seeds])
+        # The highest TPR at each FPR, straight lines between.
+        highest = [curve.groupby("fpr")["tpr"].max() for curve in seeds]
+        curves = np.stack([np.interp(ROC_GRID, tpr.index, tpr) for tpr in highest])
         # Below the first threshold of every seed there is only a line to the origin.
-        first = max(curve.loc[curve["fpr"] > 0, "fpr"].min() for curve in seeds)
+        first = max(tpr.index[tpr.index > 0].min() for tpr in highest)
         columns = {"fpr": ROC_GRID, "tpr": curves.mean(axis=0), "reached": first <= ROC_GRID}
         columns |= {"low": curves.min(axis=0), "high": curves.max(axis=0)}
         parts.append(pd.DataFrame({"variant": variant, "attack": attack, "set": name} | columns))
     return _stacked(parts, [*keys, "fpr", "tpr", "reached", "low", "high"])
-
-
-def _on_grid(curve: pd.DataFrame) -> Float64:
-    """TPR at the grid's FPRs: the highest at each, straight lines between."""
-    highest = curve.groupby("fpr")["tpr"].max()
-    return np.interp(ROC_GRID, highest.index.to_numpy(), highest.to_numpy())
 
 
 def _mean_density(table: pd.DataFrame) -> pd.DataFrame:
@@ -243,11 +213,11 @@ def _mean_density(table: pd.DataFrame) -> pd.DataFrame:
             grid = np.linspace(grid[0], grid[-1], DENSITY_POINTS)
         for name, curves in rows.groupby("set", sort=False):
             # Outside a curve's own range there is nothing of it.
-            found = [
+            densities = [
                 np.interp(grid, curve["score"], curve["density"], left=0, right=0)
                 for _, curve in curves.groupby("seed", sort=False)
             ]
-            columns = {"score": grid, "density": np.mean(found, axis=0)}
+            columns = {"score": grid, "density": np.mean(densities, axis=0)}
             parts.append(pd.DataFrame({"variant": variant, "set": name} | columns))
     return _stacked(parts, ["variant", "set", "score", "density"])
 
@@ -259,13 +229,13 @@ def _pooled(table: pd.DataFrame) -> pd.DataFrame:
     sums = table[names].mul(table["count"], axis=0).assign(count=table["count"])
     middle = (table["lower"] + table["upper"]) / 2
     sums = pd.concat([table[["variant", "calibration"]], sums], axis=1).assign(bin=middle.round(4))
-    found = sums.groupby(keys, sort=False).sum().reset_index()
-    found = found[found["count"] > 0]
-    found[names] = found[names].div(found["count"], axis=0)
-    totals = found.groupby(["variant", "calibration"], sort=False)["count"].transform("sum")
-    found["share"] = found["count"] / totals
-    found = found.sort_values("bin", kind="stable", ignore_index=True)
-    return found[["variant", "calibration", *names, "share"]]
+    bins = sums.groupby(keys, sort=False).sum().reset_index()
+    bins = bins[bins["count"] > 0]
+    bins[names] = bins[names].div(bins["count"], axis=0)
+    totals = bins.groupby(["variant", "calibration"], sort=False)["count"].transform("sum")
+    bins["share"] = bins["count"] / totals
+    bins = bins.sort_values("bin", kind="stable", ignore_index=True)
+    return bins[["variant", "calibration", *names, "share"]]
 
 
 def _first_seed(table: pd.DataFrame) -> pd.DataFrame:
@@ -277,9 +247,8 @@ def _first_seed(table: pd.DataFrame) -> pd.DataFrame:
 def _thinned(table: pd.DataFrame) -> pd.DataFrame:
     """The first points of each set, a point of every set in turn: none hides another."""
     turn = table.groupby(["variant", "set"], sort=False).cumcount()
-    kept = table.assign(turn=turn)[turn < EMBEDDED_PER_SET]
-    order = {name: i for i, name in enumerate(dict.fromkeys(table["variant"]))}
-    kept = kept.assign(place=kept["variant"].map(order))
+    place = table.groupby("variant", sort=False).ngroup()
+    kept = table.assign(turn=turn, place=place)[turn < EMBEDDED_PER_SET]
     kept = kept.sort_values(["place", "turn"], kind="stable", ignore_index=True)
     return kept.drop(columns=["turn", "place"])
 

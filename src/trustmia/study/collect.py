@@ -25,25 +25,22 @@ def collect(
     not_run: dict[str, tuple[str, ...]] = {}
     rows: list[dict[str, Any]] = []
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
-    for experiment, found in finished:
+    for experiment, run in finished:
         key = {
             "experiment": experiment.name,
             "variant": experiment.variant,
             "seed": experiment.seed,
         }
-        params = repository.params(found.revision)
-        changed = changes(repository.params(found.baseline), params)
-        date = repository.date(found.revision)
-        described = {"rev": found.revision, "date": date, "changes": json.dumps(changed)}
+        params = repository.params(run.revision)
+        changed = changes(repository.params(run.baseline), params)
+        date = repository.date(run.revision)
+        described = {"rev": run.revision, "date": date, "changes": json.dumps(changed)}
         rows.append(key | described | {"dataset": params["dataset"]["name"]})
-        with repository.switched(found.revision) as read:
+        with repository.switched(run.revision) as read:
             for kind, table in run_tables(read).items():
-                parts[kind].append(_labelled(table, key))
+                labelled = table.assign(**key).astype(EXPERIMENT_COLUMNS)
+                parts[kind].append(labelled[[*key, *table.columns]])
             not_run[experiment.name] = read.not_run()
     tables = {"experiments": pd.DataFrame(rows).astype(EXPERIMENT_COLUMNS)}
     tables |= {name: pd.concat(part, ignore_index=True) for name, part in parts.items()}
     return tables, {name: stages for name, stages in not_run.items() if stages}
-
-
-def _labelled(table: pd.DataFrame, key: dict[str, Any]) -> pd.DataFrame:
-    return table.assign(**key).astype(EXPERIMENT_COLUMNS)[[*key, *table.columns]]

@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
-from tabulate import tabulate
 
 from trustmia.full_keys import changes
 from trustmia.image_sets import HELD_OUT
 from trustmia.measures.metrics import DECISIONS, public
 from trustmia.measures.table import KEYS
+from trustmia.measures.views import text_table
 from trustmia.study.repository import ExperimentRepository, Finished
+from trustmia.study.seeds import over_seeds
 from trustmia.study.tables import attacks_table, models_table
 
-CONFIDENCE = 0.95
 # Shown where an experiment trained the target and did not calibrate it.
 BEFORE_CALIBRATION = "test_accuracy"
 MODEL_COLUMNS = {
@@ -38,11 +37,13 @@ class Group:
 
     Attributes:
         label: What to call them.
+        changed: The parameters that are not their commit's.
         experiments: One per seed.
         repeats: Names of experiments that have parameters and seed of one of these.
     """
 
     label: str
+    changed: dict[str, Any]
     experiments: tuple[Finished, ...]
     repeats: tuple[str, ...]
 
@@ -99,11 +100,13 @@ def group(repository: ExperimentRepository, measured: Mapping[Finished, Measured
     for members in together.values():
         baseline = repository.params(members[0][0].baseline)
         changed = changes(baseline | {"seed": None}, members[0][1] | {"seed": None})
-        groups.append((bool(changed), _group(members, changed)))
-    for rename in (_with_commit, _with_names):
-        labels = Counter(one.label for _, one in groups)
-        groups = [(d, one if labels[one.label] == 1 else rename(one)) for d, one in groups]
-    return [one for _, one in sorted(groups, key=lambda pair: (pair[0], pair[1].label))]
+        groups.append(_group(members, changed))
+    for rename in (_with_commit, _names):
+        labels = Counter(one.label for one in groups)
+        groups = [
+            one if labels[one.label] == 1 else replace(one, label=rename(one)) for one in groups
+        ]
+    return sorted(groups, key=lambda one: (bool(one.changed), one.label))
 
 
 def _group(members: list[tuple[Finished, dict[str, Any]]], changed: dict[str, Any]) -> Group:
@@ -122,30 +125,15 @@ def _group(members: list[tuple[Finished, dict[str, Any]]], changed: dict[str, An
         label = stems.pop()
     else:
         label = ", ".join(f"{key}={value}" for key, value in changed.items()) or "unchanged"
-    return Group(label, tuple(by_seed.values()), tuple(repeats))
+    return Group(label, changed, tuple(by_seed.values()), tuple(repeats))
 
 
-def _with_commit(one: Group) -> Group:
-    return replace(one, label=f"{one.label}@{one.experiments[0].baseline[:7]}")
+def _with_commit(one: Group) -> str:
+    return f"{one.label}@{one.experiments[0].baseline[:7]}"
 
 
-def _with_names(one: Group) -> Group:
-    return replace(one, label=", ".join(experiment.name for experiment in one.experiments))
-
-
-def mean_interval(values: Iterable[float]) -> tuple[float, float]:
-    """Return the mean over seeds and half the width of its 95% interval.
-
-    The interval is Student's t: independent, normally distributed values. It is NaN for
-    fewer than two values. Both are NaN where a value is: the other seeds would stand for all.
-    """
-    known = np.fromiter(values, dtype=np.float64)
-    if len(known) == 0:
-        return np.nan, np.nan
-    if len(known) == 1:
-        return float(known[0]), np.nan
-    quantile = stdtrit(len(known) - 1, (1 + CONFIDENCE) / 2)
-    return float(known.mean()), float(quantile * known.std(ddof=1) / np.sqrt(len(known)))
+def _names(one: Group) -> str:
+    return ", ".join(experiment.name for experiment in one.experiments)
 
 
 def compare_groups(measured: Mapping[Finished, Measured], groups: Iterable[Group]) -> pd.DataFrame:
@@ -156,26 +144,12 @@ def compare_groups(measured: Mapping[Finished, Measured], groups: Iterable[Group
         value), `attack` and `set` (empty for values of the model), `metric`, `mean`,
         `low` and `high` (NaN with one seed).
     """
-    rows = []
-    for one in groups:
-        together = pd.concat([measured[e].values for e in one.experiments])
-        for key, values in together.groupby(KEYS, sort=False)["value"]:
-            mean, half = mean_interval(values)
-            attack, image_set, metric = key
-            rows.append(
-                {
-                    "experiment": one.label,
-                    "seeds": int(values.notna().sum()),
-                    "attack": attack,
-                    "set": image_set,
-                    "metric": metric,
-                    "mean": mean,
-                    "low": mean - half,
-                    "high": mean + half,
-                }
-            )
-    columns = ["experiment", "seeds", *KEYS, "mean", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+    values = pd.concat(
+        measured[e].values.assign(experiment=one.label) for one in groups for e in one.experiments
+    )
+    means = over_seeds(values, ["experiment", *KEYS]).rename(columns={"value": "mean"})
+    means = means.assign(low=means["mean"] - means["half"], high=means["mean"] + means["half"])
+    return means[["experiment", "seeds", *KEYS, "mean", "low", "high"]]
 
 
 def as_tables(comparison: pd.DataFrame, labels: list[str], style: str) -> str:
@@ -191,44 +165,31 @@ def as_tables(comparison: pd.DataFrame, labels: list[str], style: str) -> str:
         for row in comparison.itertuples()
     }
     seeds = comparison.groupby("experiment")["seeds"].max().to_dict()
+
+    def table(title: str, columns: dict[str, tuple[str, str, str]]) -> str:
+        rows = [
+            [
+                label,
+                str(seeds.get(label, 0)),
+                *(cells.get((label, *key), "–") for key in columns.values()),
+            ]
+            for label in labels
+        ]
+        return text_table(rows, [title, "seeds", *columns], style, numbers=True)
+
     models = {title: ("", "", metric) for metric, title in MODEL_COLUMNS.items()}
     uncalibrated = [label for label in labels if (label, "", "", "accuracy") not in cells]
     if not any((label, "", "", BEFORE_CALIBRATION) in cells for label in uncalibrated):
         del models[MODEL_COLUMNS[BEFORE_CALIBRATION]]
-    parts = [_table("experiment", models, cells, labels, seeds, style)]
-    known = {key[1:] for key in cells}
+    parts = [table("experiment", models)]
+    measured = {key[1:] for key in cells}
     for attack in dict.fromkeys(comparison["attack"]):
         if attack:
             sets = dict.fromkeys(comparison[comparison["attack"] == attack]["set"])
             columns = {t: (attack, HELD_OUT, m) for m, t in ATTACK_COLUMNS.items()}
             columns |= {f"FPR {name}": (attack, name, "fpr") for name in sets}
-            shown = {title: key for title, key in columns.items() if key in known}
-            parts.append(_table(attack, shown, cells, labels, seeds, style))
+            parts.append(table(attack, {t: key for t, key in columns.items() if key in measured}))
     return "\n\n".join([*parts, NOTE])
-
-
-Cells = dict[tuple[str, str, str, str], str]
-
-
-def _table(
-    title: str,
-    columns: dict[str, tuple[str, str, str]],
-    cells: Cells,
-    labels: list[str],
-    seeds: dict[str, int],
-    style: str,
-) -> str:
-    rows = [
-        [
-            label,
-            str(seeds.get(label, 0)),
-            *(cells.get((label, *key), "–") for key in columns.values()),
-        ]
-        for label in labels
-    ]
-    aligned = ["left"] + ["right"] * (len(columns) + 1)
-    headers = [title, "seeds", *columns]
-    return tabulate(rows, headers, tablefmt=style, colalign=aligned, disable_numparse=True)
 
 
 def _cell(mean: float, high: float) -> str:

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,7 @@ Read = Callable[[str], bytes]
 EXPERIMENT_COLUMNS = {"experiment": "str", "variant": "str", "seed": "int64"}
 COLUMNS: dict[str, dict[str, str]] = {
     "models": {"metric": "str", "value": "float64"},
-    "attacks": {
-        "attack": "str",
-        "set": "str",
-        "metric": "str",
-        "value": "float64",
-        "low": "float64",
-        "high": "float64",
-    },
+    "attacks": {name: kind for name, kind in RESULT_COLUMNS.items() if name != "n"},
     "roc": {"attack": "str", "set": "str", "fpr": "float64", "tpr": "float64"},
     "density": {"set": "str", "score": "float64", "density": "float64"},
     "distances": {"set_a": "str", "set_b": "str", "distance": "float64"},
@@ -62,15 +56,16 @@ def run_tables(read: Read) -> RunTables:
         read: Returns the content of a file by its path from the repository's root, or
             raises FileNotFoundError. Tables of files that do not exist are empty.
     """
+    gallery = _parsed(read, f"{paths.OUTPUTS}/gallery/gallery.parquet", pd.read_parquet)
     return {
         "models": models_table(read),
         "attacks": attacks_table(read),
         "roc": _roc_table(read),
-        "density": _csv_table("density", read, f"{paths.PLOTS}/score_density.csv"),
+        "density": _typed("density", _csv(read, "score_density")),
         "distances": _distances_table(read),
-        "reliability": _csv_table("reliability", read, f"{paths.PLOTS}/reliability_target.csv"),
-        "embedding": _csv_table("embedding", read, f"{paths.PLOTS}/tsne.csv"),
-        "gallery": _gallery_table(read),
+        "reliability": _typed("reliability", _csv(read, "reliability_target")),
+        "embedding": _typed("embedding", _csv(read, "tsne")),
+        "gallery": _typed("gallery", gallery),
     }
 
 
@@ -82,10 +77,10 @@ def workspace_tables() -> RunTables:
 def models_table(read: Read) -> pd.DataFrame:
     """Return how good the target is: as trained (`test_accuracy`), and after calibration."""
     rows: list[tuple[str, float]] = []
-    trained = _read_json(read, f"{paths.METRICS}/train_target.json")
+    trained = _metrics(read, "train_target")
     if trained:
         rows += [(f"{part}_accuracy", trained[part]["accuracy"]) for part in ("train", "test")]
-    calibrated = _read_json(read, f"{paths.METRICS}/calibration_target.json").get("after", {})
+    calibrated = _metrics(read, "calibration_target").get("after", {})
     rows += [(name, calibrated[name]) for name in MODEL_METRICS if name in calibrated]
     return _typed("models", rows)
 
@@ -99,22 +94,20 @@ def attacks_table(read: Read) -> pd.DataFrame:
     results = _results(read)
     decided = [key for key, metric in DECISIONS.items() if metric.interval]
     kept = results[results["metric"].isin([*decided, *RANKINGS, *THRESHOLDS])]
-    found = kept.assign(metric=kept["metric"].map(public))
-    coarse = found.duplicated(KEYS, keep=False) & (found["metric"] != kept["metric"])
-    return _typed("attacks", found[~coarse])
+    named = kept.assign(metric=kept["metric"].map(public))
+    coarse = named.duplicated(KEYS, keep=False) & (named["metric"] != kept["metric"])
+    return _typed("attacks", named[~coarse])
 
 
 def _results(read: Read) -> pd.DataFrame:
-    try:
-        return parse_results(io.BytesIO(read(str(paths.RESULTS))))
-    except FileNotFoundError:
-        return pd.DataFrame(columns=RESULT_COLUMNS)
+    results: pd.DataFrame | None = _parsed(read, str(paths.RESULTS), parse_results)
+    return pd.DataFrame(columns=RESULT_COLUMNS) if results is None else results
 
 
 def _roc_table(read: Read) -> pd.DataFrame:
     parts = []
     for attack in _results(read)["attack"].unique():
-        curves = _read_csv(read, f"{paths.PLOTS}/roc/{attack}.csv")
+        curves = _csv(read, f"roc/{attack}")
         if curves is None:
             continue
         for name in ROC_SETS:
@@ -130,36 +123,27 @@ def thinned(curve: pd.DataFrame, points: int) -> pd.DataFrame:
 
 
 def _distances_table(read: Read) -> pd.DataFrame:
-    distances = _read_json(read, f"{paths.METRICS}/score_distances.json")
+    distances = _metrics(read, "score_distances")
     return _typed("distances", [(a, b, d) for a, row in distances.items() for b, d in row.items()])
 
 
-def _gallery_table(read: Read) -> pd.DataFrame:
+def _csv(read: Read, name: str) -> pd.DataFrame | None:
+    # A class may be called None or NA.
+    parse = partial(pd.read_csv, keep_default_na=False, na_values=[""])
+    table: pd.DataFrame | None = _parsed(read, f"{paths.PLOTS}/{name}.csv", parse)
+    return table
+
+
+def _metrics(read: Read, name: str) -> dict[str, Any]:
+    return _parsed(read, f"{paths.METRICS}/{name}.json", json.load) or {}
+
+
+def _parsed(read: Read, path: str, parse: Callable[[io.BytesIO], Any]) -> Any:
+    """Return the content of a file, or None without one."""
     try:
-        content = read(f"{paths.OUTPUTS}/gallery/gallery.parquet")
-    except FileNotFoundError:
-        return _typed("gallery", None)
-    return _typed("gallery", pd.read_parquet(io.BytesIO(content)))
-
-
-def _csv_table(name: str, read: Read, path: str) -> pd.DataFrame:
-    return _typed(name, _read_csv(read, path))
-
-
-def _read_csv(read: Read, path: str) -> pd.DataFrame | None:
-    try:
-        # A class may be called None or NA.
-        return pd.read_csv(io.BytesIO(read(path)), keep_default_na=False, na_values=[""])
+        return parse(io.BytesIO(read(path)))
     except FileNotFoundError:
         return None
-
-
-def _read_json(read: Read, path: str) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(read(path))
-    except FileNotFoundError:
-        return {}
-    return content
 
 
 def _typed(name: str, content: pd.DataFrame | list[tuple[Any, ...]] | None) -> pd.DataFrame:
