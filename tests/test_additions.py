@@ -261,7 +261,9 @@ def test_report_shows_them(extended: Path) -> None:
 def test_command_line_knows_them(extended: Path, tmp_path: Path) -> None:
     scores = [f"--{role}={extended}/outputs/scores/{role}.npz" for role in ("shadow", "target")]
     command = ["trustmia", "audit", *scores, "--attacks", "margin", "--resamples", "0"]
-    printed = run(extended, *command, "-S", "margin.bound=0.25", "--out", str(tmp_path / "a")).stdout
+    printed = run(
+        extended, *command, "-S", "margin.bound=0.25", "--out", str(tmp_path / "a")
+    ).stdout
     assert "Margin" in printed and "upside_down" in printed
     metrics = json.loads((tmp_path / "a" / "metrics.json").read_text())
     assert metrics["parameters"] == {"margin_bound": 0.25}
