@@ -19,11 +19,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from tests.helpers import REFERENCE, ROOT
-from trustmia.calibration import METHODS, LllaParams
+from trustmia.calibration import METHODS
 from trustmia.calibration import files as calibrated
 from trustmia.calibration.base import Calibration, FitInputs, Method
 from trustmia.calibration.llla import Llla, exact_hessian, published_hessian, smallest
 from trustmia.calibration.metrics import BINS, calibration_metrics, reliability_table
+from trustmia.calibration.settings import LllaParams
 from trustmia.calibration.temperature import fit_temperature
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.inference import Prediction

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, cr
 
 from trustmia.attacks import ATTACKS
 from trustmia.attacks.base import Need
-from trustmia.calibration import METHODS, LllaParams
+from trustmia.calibration import METHODS
+from trustmia.calibration.settings import LllaParams
 from trustmia.classifiers import AUGMENTATIONS, TrainConfig
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.datasets import DATASETS

@@ -5,12 +5,9 @@ non-members come from `test` images, so that it is not measured on what it was f
 with `split.validation_size: 0`, as the paper does for dogs.
 """
 
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from trustmia.registry import Registry
-from trustmia.settings import Section
 
 if TYPE_CHECKING:
     from trustmia.calibration.base import Method
@@ -22,19 +19,3 @@ METHODS: "Registry[Method]" = Registry(
         "llla": "trustmia.calibration.llla:LLLA",
     }
 )
-
-
-class LllaParams(Section):
-    """The last-layer Laplace approximation.
-
-    Attributes:
-        link: What makes scores of Gaussian logits: the probit approximation, or the mean
-            over samples.
-        samples: Number of samples of the link `mc`.
-        prior: How the prior precision is chosen: by the NLL on held-out images, or with
-            the Hessian and the search of the paper's code.
-    """
-
-    link: Literal["probit", "mc"]
-    samples: Annotated[int, Field(ge=1, le=10**5)]
-    prior: Literal["nll", "paper"]

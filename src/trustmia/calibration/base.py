@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from trustmia.calibration import LllaParams
+from trustmia.calibration.settings import LllaParams
 from trustmia.classifiers.inference import Prediction
 
 
