@@ -3,8 +3,8 @@
 import numpy as np
 
 from benchmarks.timing import side_by_side
+from trustmia.classifiers import TrainConfig
 from trustmia.classifiers.recipe import Recipe
-from trustmia.classifiers.training import TrainConfig
 from trustmia.images.base import Dataset, Images
 from trustmia.references.assignment import complementary_halves
 from trustmia.references.job import Job, Task, tasks
@@ -18,11 +18,14 @@ def report() -> str:
     """Return how fast models are trained together, the start of workers included."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(256, size=(IMAGES, 1, 28, 28), dtype=np.uint8)
+    config = TrainConfig(
+        epochs=EPOCHS, batch_size=64, lr=0.001, weight_decay=0, label_smoothing=0, precision="auto"
+    )
     job = Job(
         dataset=Dataset("none", tuple("0123456789"), 1, 28, (0.2860,), (0.3530,)),
         pool=Images(pixels, rng.integers(10, size=IMAGES)),
         uncropped=None,
-        recipe=Recipe("salem_cnn", TrainConfig(EPOCHS, 64, 0.001, 0, 0, "auto"), 0, {}, "lr"),
+        recipe=Recipe("salem_cnn", config, 0, {}, "lr"),
     )
     wanted = tasks(complementary_halves(IMAGES, MODELS, 0), 0)
     together = LocalExecutor()

@@ -5,10 +5,11 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.timing import side_by_side
+from trustmia.classifiers import TrainConfig
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.classifiers.inference import as_inputs
 from trustmia.classifiers.inputs import normalization
-from trustmia.classifiers.training import Labelled, TrainConfig, make_optimizer, train_epoch
+from trustmia.classifiers.training import Labelled, make_optimizer, train_epoch
 from trustmia.runtime.compute import autocast, pick_device, place
 
 IMAGES = 2500
@@ -17,14 +18,16 @@ ROUNDS = 15
 
 def report() -> str:
     """Return the share of the bare loop's images per second that training reaches."""
-    config = TrainConfig(1, 64, 0.001, 0.0, 0.0, "auto")
+    config = TrainConfig(
+        epochs=1, batch_size=64, lr=0.001, weight_decay=0, label_smoothing=0, precision="auto"
+    )
     device = pick_device()
     torch.manual_seed(0)
     pixels = np.random.default_rng(0).integers(256, size=(IMAGES, 1, 28, 28), dtype=np.uint8)
     inputs = as_inputs(pixels, *normalization((0.2860,), (0.3530,)))
     data = Labelled(inputs, torch.randint(10, (IMAGES,))).to(device)
     model = place(ARCHITECTURES["salem_cnn"](1, 28, 10), device)
-    optimizer = make_optimizer(model, config)
+    optimizer = make_optimizer(model.parameters(), config)
     images = data.images.batch(torch.arange(IMAGES))
     batches = list(zip(images.split(64), data.labels.split(64)))
 

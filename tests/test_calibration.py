@@ -21,9 +21,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.helpers import REFERENCE, ROOT
 from trustmia.calibration import METHODS
 from trustmia.calibration import files as calibrated
-from trustmia.calibration.base import Calibration, FitInputs, LllaSettings, Method
+from trustmia.calibration.base import Calibration, FitInputs, Method
 from trustmia.calibration.llla import Llla, exact_hessian, published_hessian, smallest
 from trustmia.calibration.metrics import BINS, calibration_metrics, reliability_table
+from trustmia.calibration.settings import LllaParams
 from trustmia.calibration.temperature import fit_temperature
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.inference import Prediction
@@ -70,7 +71,7 @@ def overconfident_inputs(temperature: float | Literal["fit"] = "fit") -> FitInpu
         validation_labels=labels[60:],
         noise=Prediction(features[60:] / 9, logits[60:] / 9),
         temperature=temperature,
-        llla=LllaSettings("probit", 100, "nll"),
+        llla=LllaParams(link="probit", samples=100, prior="nll"),
         seed=0,
     )
 
@@ -169,15 +170,15 @@ def test_calibration_calms_an_overconfident_head(method: str, inputs: FitInputs)
 @pytest.mark.parametrize(
     ("method", "llla"),
     [
-        ("none", LllaSettings("probit", 100, "nll")),
-        ("temperature", LllaSettings("probit", 100, "nll")),
-        ("llla", LllaSettings("probit", 100, "nll")),
-        ("llla", LllaSettings("mc", 7, "nll")),
-        ("llla", LllaSettings("mc", 100, "paper")),
+        ("none", LllaParams(link="probit", samples=100, prior="nll")),
+        ("temperature", LllaParams(link="probit", samples=100, prior="nll")),
+        ("llla", LllaParams(link="probit", samples=100, prior="nll")),
+        ("llla", LllaParams(link="mc", samples=7, prior="nll")),
+        ("llla", LllaParams(link="mc", samples=100, prior="paper")),
     ],
 )
 def test_calibration_read_back_gives_the_same_scores(
-    method: str, llla: LllaSettings, small_cnn: dict[str, Tensor], tmp_path: Path
+    method: str, llla: LllaParams, small_cnn: dict[str, Tensor], tmp_path: Path
 ) -> None:
     inputs = replace(inputs_of(small_cnn, "probit", "nll"), llla=llla)
     fitted = METHODS[method].fit(inputs)
@@ -225,7 +226,7 @@ def inputs_of(
         validation_labels=small_cnn["validation_labels"],
         noise=prediction(small_cnn, "noise_features"),
         temperature="fit",
-        llla=LllaSettings(link, 100, prior),
+        llla=LllaParams(link=link, samples=100, prior=prior),
         seed=0,
     )
 
@@ -394,7 +395,7 @@ def test_stage_shows_noise_where_the_prior_is_the_papers(
     for _ in range(2):
         fit_calibration(params, dataset, model, seen, seen, np.zeros(40, int))
     first, second = given
-    assert first.llla == LllaSettings("mc", 5, prior)
+    assert first.llla == LllaParams(link="mc", samples=5, prior=prior)
     assert first.seed == second.seed
     if prior == "nll":
         assert first.noise is None
@@ -426,7 +427,9 @@ def test_posterior_is_that_of_laplace_torch(inputs: FitInputs) -> None:
 
 
 def test_sampled_scores_depend_on_the_image_alone(small_cnn: dict[str, Tensor]) -> None:
-    inputs = replace(inputs_of(small_cnn, "mc", "nll"), llla=LllaSettings("mc", 20, "nll"))
+    inputs = replace(
+        inputs_of(small_cnn, "mc", "nll"), llla=LllaParams(link="mc", samples=20, prior="nll")
+    )
     fitted, again = (METHODS["llla"].fit(inputs) for _ in range(2))
     features, logits = inputs.validation.features, inputs.validation.logits
     whole = fitted.logits(features, logits)
@@ -458,7 +461,9 @@ def test_chance_gives_a_flat_loss_no_minimum(
     some["noise_features"] = noise * some["noise_features"]
     some |= {name: scale * small_cnn[name] for name in ("head_weight", "head_bias")}
     for seed in range(3):
-        inputs = replace(inputs_of(some, "mc", prior), llla=LllaSettings("mc", 20, prior))
+        inputs = replace(
+            inputs_of(some, "mc", prior), llla=LllaParams(link="mc", samples=20, prior=prior)
+        )
         with pytest.raises(UserError, match="not overconfident"):
             METHODS["llla"].fit(replace(inputs, seed=seed))
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from trustmia.errors import UserError
-from trustmia.generators import training
+from trustmia.generators import GanConfig, training
 from trustmia.generators.gan import Discriminator, Generator
 from trustmia.generators.quality import Seen, frechet_distance, quality
 from trustmia.generators.sampling import SampleConfig, preview, sample, to_uint8
-from trustmia.generators.training import GanConfig, GanEpoch, train_gan
+from trustmia.generators.training import GanEpoch, train_gan
 from trustmia.images.base import Images
 from trustmia.images.fakes import load_fakes, save_fakes
 
@@ -242,7 +242,7 @@ def test_training_is_bitwise_the_same_for_the_same_seed_alone() -> None:
 @pytest.mark.usefixtures("_few_standing_batches")
 def test_training_reports_every_epoch() -> None:
     epochs: list[GanEpoch] = []
-    config = replace(TINY, epochs=2)
+    config = TINY.model_copy(update={"epochs": 2})
     generator = train_gan(random_images(), 3, config, 0, CPU, epochs.append)
     assert [epoch.epoch for epoch in epochs] == [1, 2]
     assert not generator.training
@@ -251,4 +251,4 @@ def test_training_reports_every_epoch() -> None:
 @pytest.mark.usefixtures("_few_standing_batches")
 def test_training_stops_at_a_loss_that_is_not_finite() -> None:
     with pytest.raises(FloatingPointError, match="the GAN's loss is not finite in epoch 1"):
-        trained(0, replace(TINY, lr=1e38))
+        trained(0, TINY.model_copy(update={"lr": 1e38}))

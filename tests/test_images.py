@@ -17,7 +17,7 @@ from trustmia.classifiers.inputs import normalization
 from trustmia.datasets.base import DatasetSource, ImageFiles
 from trustmia.datasets.preparing import Shape, require, write_dataset, write_images
 from trustmia.errors import UserError
-from trustmia.image_sets import IMAGE_SETS, bundled
+from trustmia.image_sets import IMAGE_SETS
 from trustmia.image_sets.derived import ShownInputs, permute_pixels
 from trustmia.image_sets.foreign import ForeignInputs
 from trustmia.image_sets.sampling import draw_at_most
@@ -79,7 +79,7 @@ def test_images_without_normalisation_are_pixels_divided_by_255() -> None:
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
 def test_digits_fit_the_model_and_use_the_whole_range(channels: int, size: int) -> None:
-    images = bundled.digits(channels, size)
+    images = image_set("digits", size=size, channels=channels)
     assert images.pixels.shape == (1797, channels, size, size)
     assert images.pixels.dtype == np.uint8
     assert (images.pixels.min(), images.pixels.max()) == (0, 255)
@@ -91,9 +91,7 @@ def test_digits_fit_the_model_and_use_the_whole_range(channels: int, size: int) 
 def test_patches_fit_the_model_and_follow_their_generator(
     count: int, channels: int, size: int
 ) -> None:
-    first, again, other = (
-        bundled.patches(count, channels, size, np.random.default_rng(seed)) for seed in (1, 1, 2)
-    )
+    first, again, other = (image_set("patches", seed, size, channels, count) for seed in (1, 1, 2))
     assert first.pixels.shape == (count, channels, size, size)
     assert first.pixels.dtype == np.uint8
     assert first.pixels.std() > 0
@@ -103,13 +101,15 @@ def test_patches_fit_the_model_and_follow_their_generator(
     assert not np.array_equal(first.pixels, other.pixels)
 
 
-def image_set(name: str, seed: int = 0, size: int = 28, channels: int = 1) -> Images:
+def image_set(
+    name: str, seed: int = 0, size: int = 28, channels: int = 1, patches: int = 10
+) -> Images:
     known = IMAGE_SETS[name]
     held_out = Images(pictures(6, channels, size), np.arange(6))
     fakes = Images(pictures(5, channels, size), np.arange(5))
     inputs: ShownInputs | ForeignInputs = ShownInputs(held_out, lambda: fakes, 4, seed)
     if known.ahead:
-        inputs = ForeignInputs(name, known, Path(), channels, size, None, 10, seed)
+        inputs = ForeignInputs(name, known, Path(), channels, size, None, patches, seed)
     images: Images = resolve(known.made_by)(inputs)
     return images
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from trustmia.classifiers import TrainConfig
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.classifiers.augmented import AugmentedInputs
 from trustmia.classifiers.inference import as_inputs
 from trustmia.classifiers.initial_weights import read_initial_weights
 from trustmia.classifiers.recipe import Recipe, TrainingData
-from trustmia.classifiers.training import TrainConfig
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Uncropped, starts_of

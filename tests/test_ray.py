@@ -24,8 +24,8 @@ import torch
 from safetensors.torch import save
 
 from tests.helpers import ROOT, documented
+from trustmia.classifiers import TrainConfig
 from trustmia.classifiers.recipe import Recipe
-from trustmia.classifiers.training import TrainConfig
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Uncropped, starts_of

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import ROOT, documented, environment, run, set_params, stages_run
+from trustmia.classifiers import TrainConfig
 from trustmia.classifiers.recipe import Recipe
-from trustmia.classifiers.training import TrainConfig
 from trustmia.errors import UserError
 from trustmia.image_sets.views import VIEWS
 from trustmia.images.base import Dataset, Images
@@ -29,7 +29,7 @@ from trustmia.references import Parallel
 from trustmia.references.assignment import complementary_halves
 from trustmia.references.job import Job, Task, tasks, train_one
 from trustmia.references.local import LocalExecutor
-from trustmia.references.store import read_assignment
+from trustmia.references.store import read_member
 from trustmia.references.unfinished import Unfinished
 from trustmia.runtime.checkpoints import Checkpoint
 from trustmia.runtime.compute import resolved, threads
@@ -39,6 +39,9 @@ from trustmia.signals.summaries import summarise
 from trustmia.stages._classifier_recipe import classifier_recipe
 
 CPU = torch.device("cpu")
+TRAIN = TrainConfig(
+    epochs=2, batch_size=8, lr=0.01, weight_decay=0.001, label_smoothing=0.1, precision="fp32"
+)
 
 
 def job(images: int = 41, arch: str = "salem_cnn", epochs: int = 2, lr: float = 0.01) -> Job:
@@ -52,7 +55,7 @@ def job(images: int = 41, arch: str = "salem_cnn", epochs: int = 2, lr: float = 
         uncropped=None,
         recipe=Recipe(
             arch=arch,
-            config=TrainConfig(epochs, 8, lr, 0.001, 0.1, "fp32"),
+            config=TRAIN.model_copy(update={"epochs": epochs, "lr": lr}),
             seed=0,
             params={"train.epochs": epochs},
             remedy=f"with train.lr={lr}; choose a smaller train.lr",
@@ -146,14 +149,14 @@ def test_finished_models_of_the_same_training_are_kept_and_no_others(tmp_path: P
     job_ = job(epochs=1)
     wanted = tasks(complementary_halves(len(job_.pool), 2, 5), 5)
     unfinished = Unfinished(tmp_path / "unfinished", job_, wanted)
-    assert unfinished.missing(wanted) == wanted
+    assert unfinished.missing() == wanted
     unfinished.keep(wanted[0], train_one(job_, wanted[0], CPU))
     again = Unfinished(tmp_path / "unfinished", job_, wanted)
-    assert again.missing(wanted) == wanted[1:]
+    assert again.missing() == wanted[1:]
     (unfinished.folder / "model_0001.safetensors").write_bytes(b"half a file")
-    assert again.missing(wanted) == wanted[1:]
+    assert again.missing() == wanted[1:]
     other = replace(job_, recipe=replace(job_.recipe, params={"train.epochs": 2}))
-    assert Unfinished(tmp_path / "unfinished", other, wanted).missing(wanted) == wanted
+    assert Unfinished(tmp_path / "unfinished", other, wanted).missing() == wanted
     assert not unfinished.folder.exists()
 
 
@@ -258,12 +261,13 @@ def test_signals_are_an_audit_of_anyones(restored: Path, tmp_path: Path) -> None
     audited = json.loads((tmp_path / "audit/metrics.json").read_text())["attacks"]
     for name, entry in audited.items():
         assert entry == json.loads(json.dumps(ranking[name])), name
-    assignment = read_assignment(restored / "outputs/references")
+    images = np.load(restored / "outputs/references/images.npy")
     member = np.load(restored / "outputs/signals/member.npy")
-    assert np.array_equal(member[1:, : len(assignment.images)], assignment.member)
+    references = read_member(restored / "outputs/references")
+    assert np.array_equal(member[1:, : len(images)], references)
     split = np.load(restored / "outputs/split/target.npz")
     audited_images = np.concatenate([split["members"], split["non_members"]])
-    assert np.array_equal(assignment.images, audited_images)
+    assert np.array_equal(images, audited_images)
     target = np.load(restored / "outputs/scores/target.npz")
     logits = np.load(restored / "outputs/signals/logits.npy")
     names = np.load(restored / "outputs/signals/set.npy")

@@ -16,7 +16,7 @@ from trustmia import files
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada as nvidia
 from trustmia.generators.sampling import SampleConfig, draw_latents, sample, to_uint8
-from trustmia.generators.stylegan2_ada import Drawn, Options, check, importable, load, save
+from trustmia.generators.stylegan2_ada import check, importable, load, save
 from trustmia.images.base import Images
 
 CPU = torch.device("cpu")
@@ -49,7 +49,7 @@ def kept(folder: Path, repository: Path, classes: int = 10, side: int = 32) -> t
 
 def drawn(folder: Path, repository: Path, digest: str, config: SampleConfig = CONFIG) -> Images:
     with importable(repository):
-        network = Drawn(load(folder, repository, digest), Options(1.0, True))
+        network = load(folder, repository, digest, truncation_psi=1.0, force_fp32=True)
         return sample(network, config, CPU, lambda count: None)
 
 
@@ -120,7 +120,7 @@ def test_pickle_that_changed_since_it_was_kept_is_not_read(
     folder, digest = kept(tmp_path, repository)
     (folder / "network.pkl").write_bytes(pickle.dumps({"G_ema": Evil()}))
     with importable(repository), pytest.raises(UserError, match="was not read"):
-        load(folder, repository, digest)
+        load(folder, repository, digest, truncation_psi=1.0, force_fp32=True)
     assert not Path("evil").exists()
 
 
@@ -149,7 +149,7 @@ def test_trusted_file_without_a_generator_is_told_in_one_line(
     digest = files.sha256(path)
     save(tmp_path / "generator", path, digest, {})
     with importable(repository), pytest.raises(UserError, match="gives no G_ema with the code in"):
-        load(tmp_path / "generator", repository, digest)
+        load(tmp_path / "generator", repository, digest, truncation_psi=1.0, force_fp32=True)
 
 
 def test_folder_that_is_no_clone_is_told_with_what_gets_it(tmp_path: Path) -> None:

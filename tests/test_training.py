@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from tests.helpers import ROOT
+from trustmia.classifiers import TrainConfig
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.architectures.salem_cnn import SalemCNN
 from trustmia.classifiers.inference import Inputs, as_inputs
 from trustmia.classifiers.recipe import Recipe, TrainingData
-from trustmia.classifiers.training import EpochResult, Labelled, TrainConfig, train_classifier
+from trustmia.classifiers.training import EpochResult, Labelled, train_classifier
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 from trustmia.params import load_params
@@ -79,12 +80,12 @@ def test_training_does_not_depend_on_what_was_drawn_before() -> None:
     "change", [{"weight_decay": 0.1}, {"label_smoothing": 0.2}, {"lr": 0.002}, {"batch_size": 8}]
 )
 def test_hyperparameter_changes_the_weights(change: dict[str, Any]) -> None:
-    assert not same(trained(), trained(replace(CONFIG, **change)))
+    assert not same(trained(), trained(CONFIG.model_copy(update=change)))
 
 
 def test_training_learns_and_reports_every_epoch() -> None:
     results: list[EpochResult] = []
-    trained(replace(CONFIG, epochs=8), on_epoch=results.append)
+    trained(CONFIG.model_copy(update={"epochs": 8}), on_epoch=results.append)
     assert [result.epoch for result in results] == list(range(1, 9))
     assert results[-1].train_loss < results[0].train_loss / 2
     assert results[-1].train_accuracy > 0.8
@@ -93,7 +94,7 @@ def test_training_learns_and_reports_every_epoch() -> None:
 
 def test_training_stops_at_a_loss_that_is_not_finite() -> None:
     with pytest.raises(FloatingPointError, match="loss is not finite in epoch 1"):
-        trained(replace(CONFIG, lr=1e38))
+        trained(CONFIG.model_copy(update={"lr": 1e38}))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,9 @@ def test_loss_that_is_not_finite_is_told_with_the_parameter_to_change(
     images = Images(
         rng.integers(256, size=(40, 1, 28, 28), dtype=np.uint8), rng.integers(10, size=40)
     )
-    diverging = replace(recipe, config=replace(recipe.config, lr=1e38, batch_size=8))
+    diverging = replace(
+        recipe, config=recipe.config.model_copy(update={"lr": 1e38, "batch_size": 8})
+    )
     with pytest.raises(UserError, match=told):
         recipes.train(TOY, TrainingData(images, images), diverging, CPU, lambda epoch: None)
 

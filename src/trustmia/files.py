@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from trustmia.arrays import UInt8
+from trustmia.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +122,27 @@ def _array_of(archive: Any, name: str) -> npt.NDArray[Any]:
             ) from error
         raise
     return array
+
+
+@contextlib.contextmanager
+def written_by(stage: str, path: Path, out: Path | None = None) -> Iterator[None]:
+    """Say what to run where a file that a stage wrote is missing or not readable.
+
+    Args:
+        stage: The stage, as `dvc repro` is told it.
+        path: What is read.
+        out: What of the stage's outputs it lies in; None: the path itself.
+
+    Raises:
+        UserError: The body did not find a file, or could not read it.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: not found; run `dvc repro {stage}`") from error
+    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        place = path if out is None else out
+        raise UserError(f"{path}: not readable ({error}); run `dvc checkout {place}`") from error
 
 
 def write_table(path: Path, table: "pd.DataFrame", float_format: str | None = None) -> None:

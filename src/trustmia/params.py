@@ -9,15 +9,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, cr
 from trustmia.attacks import ATTACKS
 from trustmia.attacks.base import Need
 from trustmia.calibration import METHODS
-from trustmia.classifiers import AUGMENTATIONS
+from trustmia.calibration.settings import LllaParams
+from trustmia.classifiers import AUGMENTATIONS, TrainConfig
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.datasets import DATASETS
 from trustmia.errors import UserError
+from trustmia.generators import GanConfig
 from trustmia.image_sets import HELD_OUT, IMAGE_SETS
 from trustmia.image_sets.views import VIEWS
 from trustmia.images import Fit
 from trustmia.references import Parallel
-from trustmia.settings import Count, Precision, Rate, Section, explain
+from trustmia.settings import Count, Precision, Section, explain
 from trustmia.splits import PUBLISHED_SPLITS, SplitParams
 from trustmia.yaml_files import read_yaml
 
@@ -70,27 +72,13 @@ class DatasetParams(Section):
     fit: Fit
 
 
-class TrainParams(Section):
+class TrainParams(TrainConfig):
     """Training of target and shadow."""
 
     source: Source
     arch: Annotated[str, _member_of(lambda: ARCHITECTURES)]
     initial_weights: FileName | None
     augmentation: Annotated[str, _member_of(lambda: AUGMENTATIONS)]
-    epochs: Count
-    batch_size: Count
-    lr: Rate
-    weight_decay: Annotated[float, Field(ge=0, le=1)]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    precision: Precision
-
-
-class LllaParams(Section):
-    """The last-layer Laplace approximation."""
-
-    link: Literal["probit", "mc"]
-    samples: Annotated[int, Field(ge=1, le=10**5)]
-    prior: Literal["nll", "paper"]
 
 
 class CalibrationParams(Section):
@@ -115,22 +103,14 @@ class ReferenceParams(Section):
     gpus_per_model: Annotated[float, Field(ge=0, le=10**3), FourDecimals]
 
 
-class GeneratorParams(Section):
+class GeneratorParams(GanConfig):
     """The generative model of the fake images."""
 
     source: Source | Literal["stylegan2_ada"]
     stylegan2_ada_repo: str | None
     stylegan2_ada_pickle: FileName | None
     stylegan2_ada_sha256: Sha256 | None
-    epochs: Count
-    batch_size: Annotated[int, Field(ge=2, le=10**6)]
-    lr: Rate
-    latent_dim: Count
-    width: Count
-    discriminator_width: Count
-    ema_decay: Annotated[float, Field(ge=0, lt=1)]
     judge_epochs: Annotated[int, Field(ge=0, le=10**9)]
-    precision: Precision
 
 
 class GenerateParams(Section):

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from trustmia.calibration.settings import LllaParams
 from trustmia.classifiers.inference import Prediction
 
 
@@ -36,23 +37,6 @@ class Calibration(Protocol):
 
 
 @dataclass(frozen=True)
-class LllaSettings:
-    """`calibration.llla`.
-
-    Attributes:
-        link: What makes scores of Gaussian logits: the probit approximation, or the mean
-            over samples.
-        samples: Number of samples of the link `mc`.
-        prior: How the prior precision is chosen: by the NLL on held-out images, or with
-            the Hessian and the search of the paper's code.
-    """
-
-    link: Literal["probit", "mc"]
-    samples: int
-    prior: Literal["nll", "paper"]
-
-
-@dataclass(frozen=True)
 class FitInputs:
     """What a calibration may be fitted on.
 
@@ -71,7 +55,7 @@ class FitInputs:
     validation_labels: Tensor
     noise: Prediction | None
     temperature: float | Literal["fit"]
-    llla: LllaSettings
+    llla: LllaParams
     seed: int
 
 

@@ -7,17 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trustmia.classifiers import TrainConfig
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.augmented import AugmentedInputs
-from trustmia.classifiers.inference import Inputs, predict
+from trustmia.classifiers.inference import predict
 from trustmia.classifiers.inputs import build, prepare, restore
-from trustmia.classifiers.training import (
-    EpochResult,
-    Labelled,
-    TrainConfig,
-    TrainingImages,
-    train_classifier,
-)
+from trustmia.classifiers.training import EpochResult, Labelled, TrainingImages, train_classifier
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Uncropped
@@ -89,16 +84,13 @@ def train(
         if on_epoch is not None:
             on_epoch(result)
 
-    train_part = labelled(dataset, data.train)
-    seen: Labelled[TrainingImages] = Labelled(train_part.images, train_part.labels)
-    if data.uncropped is not None:
-        augmented = AugmentedInputs(data.uncropped, dataset.size, train_part.images.normalize)
-        seen = Labelled(augmented, train_part.labels)
+    images = training_images(dataset, data.train, data.uncropped)
+    test = Labelled(prepare(dataset, data.test), torch.from_numpy(data.test.labels))
     try:
         model = train_classifier(
             lambda: start(build(dataset, recipe.arch), recipe.initial),
-            seen,
-            labelled(dataset, data.test) if on_epoch is not None else None,
+            Labelled(images, torch.from_numpy(data.train.labels)),
+            test if on_epoch is not None else None,
             recipe.config,
             recipe.seed,
             device,
@@ -109,9 +101,14 @@ def train(
     return finished(dataset, data, recipe, model.to(device), history)
 
 
-def labelled(dataset: Dataset, images: Images) -> Labelled[Inputs]:
-    """Return images as a model sees them, with their labels."""
-    return Labelled(prepare(dataset, images), torch.from_numpy(images.labels))
+def training_images(
+    dataset: Dataset, images: Images, uncropped: Uncropped | None
+) -> TrainingImages:
+    """Return images as a model sees them in training; `uncropped` if they are augmented."""
+    inputs = prepare(dataset, images)
+    if uncropped is None:
+        return inputs
+    return AugmentedInputs(uncropped, dataset.size, inputs.normalize)
 
 
 def diverged(error: FloatingPointError, recipe: Recipe) -> UserError:
@@ -132,9 +129,7 @@ def finished(
         "arch": recipe.arch,
         "params": recipe.params,
         "data": data_card(dataset.name, data.train),
-        "metrics": final_metrics(
-            model, labelled(dataset, data.train), labelled(dataset, data.test)
-        ),
+        "metrics": final_metrics(dataset, data, model),
         "history": history,
         "threads": torch.get_num_threads(),
         "versions": versions(),
@@ -146,17 +141,15 @@ def measured(
     dataset: Dataset, data: TrainingData, checkpoint: Checkpoint, device: torch.device
 ) -> Checkpoint:
     """Return a checkpoint of unknown history with what can be measured now in its card."""
-    model = restore(dataset, checkpoint).to(device)
-    parts = (labelled(dataset, images) for images in (data.train, data.test))
-    metrics = final_metrics(model, *parts)
+    metrics = final_metrics(dataset, data, restore(dataset, checkpoint).to(device))
     epoch = EpochResult(
         epoch=checkpoint.card["params"]["train.epochs"],
         train_loss=metrics["train"]["loss"],
         train_accuracy=metrics["train"]["accuracy"],
         test_accuracy=metrics["test"]["accuracy"],
     )
-    found = {"metrics": metrics, "history": [asdict(epoch)]}
-    return Checkpoint(checkpoint.tensors, checkpoint.card | found)
+    measures = {"metrics": metrics, "history": [asdict(epoch)]}
+    return Checkpoint(checkpoint.tensors, checkpoint.card | measures)
 
 
 def start(model: Classifier, initial: dict[str, Tensor] | None) -> Classifier:
@@ -169,14 +162,15 @@ def start(model: Classifier, initial: dict[str, Tensor] | None) -> Classifier:
 
 
 def final_metrics(
-    model: Classifier, train_part: Labelled[Inputs], test_part: Labelled[Inputs]
+    dataset: Dataset, data: TrainingData, model: Classifier
 ) -> dict[str, dict[str, float]]:
     """Return loss (without smoothing) and accuracy of the finished model on both parts."""
     metrics = {}
-    for name, part in (("train", train_part), ("test", test_part)):
-        logits = predict(model, part.images).logits
+    for name, images in (("train", data.train), ("test", data.test)):
+        logits = predict(model, prepare(dataset, images)).logits
+        labels = torch.from_numpy(images.labels)
         metrics[name] = {
-            "loss": float(torch.nn.functional.cross_entropy(logits, part.labels)),
-            "accuracy": float((logits.argmax(1) == part.labels).float().mean()),
+            "loss": float(torch.nn.functional.cross_entropy(logits, labels)),
+            "accuracy": float((logits.argmax(1) == labels).float().mean()),
         }
     return metrics

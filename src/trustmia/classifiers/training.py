@@ -1,7 +1,7 @@
 """The one training loop of classifiers."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from trustmia.classifiers import TrainConfig
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import Inputs, predict
 from trustmia.classifiers.memory import keep_freed_memory
@@ -16,27 +17,6 @@ from trustmia.runtime.compute import autocast, place, reproducible
 from trustmia.settings import Precision
 
 ImagesT_co = TypeVar("ImagesT_co", bound="TrainingImages", covariant=True)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Hyperparameters of a classifier's training.
-
-    Attributes:
-        epochs: Passes over the training images.
-        batch_size: Images per step; the last step of an epoch takes what is left.
-        lr: Learning rate of Adam, constant.
-        weight_decay: L2 penalty added to the gradient.
-        label_smoothing: Share of the target distribution spread over all classes.
-        precision: See `compute.resolved`.
-    """
-
-    epochs: int
-    batch_size: int
-    lr: float
-    weight_decay: float
-    label_smoothing: float
-    precision: Precision
 
 
 @dataclass(frozen=True)
@@ -108,11 +88,19 @@ def train_epoch(
     return float(loss_sum) / len(train.labels), int(correct) / len(train.labels)
 
 
-def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(parameters: Iterable[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
     """Return Adam as the paper uses it, its update in one fused kernel."""
-    return torch.optim.Adam(
-        model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True
-    )
+    return torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay, fused=True)
+
+
+def require_finite(loss: float, epoch: int) -> None:
+    """Refuse to go on after an epoch whose mean loss is no number.
+
+    Raises:
+        FloatingPointError: It is not finite.
+    """
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"the training loss is not finite in epoch {epoch}")
 
 
 def train_classifier(
@@ -145,11 +133,10 @@ def train_classifier(
     train, test = train.to(device), None if test is None else test.to(device)
     with reproducible(seed):
         model = place(build(), device)
-        optimizer = make_optimizer(model, config)
+        optimizer = make_optimizer(model.parameters(), config)
         for epoch in range(1, config.epochs + 1):
             loss, accuracy = train_epoch(model, train, optimizer, config)
-            if not math.isfinite(loss):
-                raise FloatingPointError(f"the training loss is not finite in epoch {epoch}")
+            require_finite(loss, epoch)
             test_accuracy = None if test is None else accuracy_on(model, test, config.precision)
             on_epoch(EpochResult(epoch, loss, accuracy, test_accuracy))
         return model.cpu().eval()

@@ -10,7 +10,6 @@ import pickle
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +44,19 @@ def check(path: Path, own_sha256: str | None) -> str:
             f"params.yaml: generator.stylegan2_ada_pickle: {path} not found; run `trustmia fetch "
             f"--all`, or put the file into {path.parent}/"
         )
-    found, md5 = files.sha256(path), files.md5(path)
-    if own_sha256 is not None and found != own_sha256:
+    digest, md5 = files.sha256(path), files.md5(path)
+    if own_sha256 is not None and digest != own_sha256:
         raise UserError(
-            f"{path}: has SHA-256 {found}, but generator.stylegan2_ada_sha256 is {own_sha256}; "
+            f"{path}: has SHA-256 {digest}, but generator.stylegan2_ada_sha256 is {own_sha256}; "
             "reading a pickle runs code, so this one was not read"
         )
     if own_sha256 is None and md5 not in OFFICIAL:
         raise UserError(
             f"{path}: is none of NVIDIA's {', '.join(OFFICIAL.values())} (its MD5 is {md5}); "
             "reading a pickle runs code, so this one was not read. If you trust it, set "
-            f"generator.stylegan2_ada_sha256={found}"
+            f"generator.stylegan2_ada_sha256={digest}"
         )
-    return found
+    return digest
 
 
 def save(folder: Path, path: Path, own_sha256: str | None, params: dict[str, Any]) -> None:
@@ -76,16 +75,6 @@ def save(folder: Path, path: Path, own_sha256: str | None, params: dict[str, Any
     with files.atomic_folder(folder) as fresh:
         shutil.copyfile(path, fresh / PICKLE)
         files.write_json(fresh / CARD, {"kind": KIND, "params": params, "sha256": digest})
-
-
-@dataclass(frozen=True)
-class Drawable:
-    """A restored network, with the length of its latents, its classes and channels."""
-
-    network: nn.Module
-    latent_dim: int
-    num_classes: int
-    channels: int
 
 
 @contextlib.contextmanager
@@ -107,10 +96,23 @@ def importable(repository: Path) -> Iterator[None]:
         sys.path.remove(str(repository))
 
 
-def load(folder: Path, repository: Path, own_sha256: str | None) -> "Drawable":
+def load(
+    folder: Path,
+    repository: Path,
+    own_sha256: str | None,
+    truncation_psi: float,
+    force_fp32: bool,
+) -> "Drawn":
     """Read the averaged generator `G_ema` of a pickle that `save` kept.
 
     Call it, and the generator, inside `importable(repository)`.
+
+    Args:
+        folder: Where `save` kept it.
+        repository: A clone of NVIDIA's repository.
+        own_sha256: See `check`.
+        truncation_psi: See `Drawn`.
+        force_fp32: See `Drawn`.
 
     Raises:
         UserError: See `check`; or the file holds no generator that the code in
@@ -121,29 +123,14 @@ def load(folder: Path, repository: Path, own_sha256: str | None) -> "Drawable":
     try:
         with path.open("rb") as stream:
             content = pickle.load(stream)  # noqa: S301 - its checksum is known
-        generator = content["G_ema"]
-        dimensions = [int(getattr(generator, name)) for name in ("z_dim", "c_dim", "img_channels")]
+        network = content["G_ema"].eval().requires_grad_(False)
+        return Drawn(network, truncation_psi, force_fp32)
     except Exception as error:
         # A pickle may raise anything.
         raise UserError(
             f"{path}: gives no G_ema with the code in {repository} ({type(error).__name__}: "
             f"{error})"
         ) from error
-    return Drawable(generator.eval().requires_grad_(False), *dimensions)
-
-
-@dataclass(frozen=True)
-class Options:
-    """How images are drawn.
-
-    Attributes:
-        truncation_psi: 1 draws from the whole distribution; smaller values pull the
-            intermediate latents towards their mean (Karras et al. 2019, app. B).
-        force_fp32: Compute in float32 where the network would use float16.
-    """
-
-    truncation_psi: float
-    force_fp32: bool
 
 
 class Drawn(nn.Module):
@@ -151,12 +138,21 @@ class Drawn(nn.Module):
 
     The noise that the network adds at each resolution is its fixed one: random noise
     would make an image depend on the batch that it is drawn in.
+
+    Args:
+        network: NVIDIA's.
+        truncation_psi: 1 draws from the whole distribution; smaller values pull the
+            intermediate latents towards their mean (Karras et al. 2019, app. B).
+        force_fp32: Compute in float32 where the network would use float16.
     """
 
-    def __init__(self, drawable: Drawable, options: Options) -> None:
+    def __init__(self, network: Any, truncation_psi: float, force_fp32: bool) -> None:
         super().__init__()
-        self.network, self.num_classes = drawable.network, drawable.num_classes
-        self.options = options
+        self.network: nn.Module = network
+        self.latent_dim = int(network.z_dim)
+        self.num_classes = int(network.c_dim)
+        self.channels = int(network.img_channels)
+        self.truncation_psi, self.force_fp32 = truncation_psi, force_fp32
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Draw images in [-1, 1].
@@ -171,8 +167,8 @@ class Drawn(nn.Module):
         images: Tensor = self.network(
             latents,
             condition,
-            truncation_psi=self.options.truncation_psi,
+            truncation_psi=self.truncation_psi,
             noise_mode="const",
-            force_fp32=self.options.force_fp32,
+            force_fp32=self.force_fp32,
         )
         return images

@@ -10,38 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from trustmia.generators import GanConfig
 from trustmia.generators.gan import Discriminator, Generator
 from trustmia.images.base import Images
 from trustmia.runtime.compute import autocast, place, reproducible
 from trustmia.runtime.seeding import derive_seed
-from trustmia.settings import Precision
 
 STANDING_BATCHES = 200
-
-
-@dataclass(frozen=True)
-class GanConfig:
-    """Hyperparameters of the GAN.
-
-    Attributes:
-        epochs: Passes over the generator's training images.
-        batch_size: Real images per step.
-        lr: Peak learning rate of both networks; falls linearly to 0 in the second half.
-        latent_dim: Length of a latent vector.
-        width: Channels of the generator at full resolution.
-        discriminator_width: Channels of the discriminator's first layer.
-        ema_decay: Decay per step of the averaged generator weights.
-        precision: See `compute.resolved`.
-    """
-
-    epochs: int
-    batch_size: int
-    lr: float
-    latent_dim: int
-    width: int
-    discriminator_width: int
-    ema_decay: float
-    precision: Precision
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Registry of the image sets that a model is shown: what is known of each, without its images."""
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -84,20 +85,20 @@ OF_HELD_OUT = tuple(name for name, image_set in IMAGE_SETS.items() if image_set.
 SPARE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 
 
-def _known(name: str) -> ImageSet | None:
+def _registered(name: str) -> ImageSet | None:
     return _MEMBERS if name == MEMBERS else IMAGE_SETS.get(name)
 
 
 def title(name: str) -> str:
     """Return an image set's name for people; of a set that somebody brings, its name in words."""
-    known = _known(name)
-    return known.title if known else in_words(name)
+    image_set = _registered(name)
+    return image_set.title if image_set else in_words(name)
 
 
 def pixels_of(name: str) -> tuple[bool, float]:
     """Return whether a set's pixels are normalised as those of training images, and the scale."""
-    known = _known(name) or _MEMBERS
-    return known.normalised, known.scale
+    image_set = _registered(name) or _MEMBERS
+    return image_set.normalised, image_set.scale
 
 
 def in_words(name: str) -> str:
@@ -108,22 +109,18 @@ def in_words(name: str) -> str:
 
 def has_colour(name: str) -> bool:
     """Say whether a set has a colour of its own."""
-    known = _known(name)
-    return known is not None and known.colour is not None
+    return _own_colour(name) is not None
+
+
+def _own_colour(name: str) -> str | None:
+    image_set = _registered(name)
+    return image_set.colour if image_set else None
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
     """Return the colour of each image set; those without one share the spare ones."""
-    found: dict[str, str] = {}
-    spares = 0
-    for name in dict.fromkeys(names):
-        known = _known(name)
-        if known and known.colour:
-            found[name] = known.colour
-        else:
-            found[name] = SPARE_COLOURS[spares % len(SPARE_COLOURS)]
-            spares += 1
-    return found
+    spares = itertools.cycle(SPARE_COLOURS)
+    return {name: _own_colour(name) or next(spares) for name in dict.fromkeys(names)}
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -131,6 +128,6 @@ def in_order(names: Iterable[str]) -> list[str]:
 
     The others follow as they come.
     """
-    found = list(dict.fromkeys(names))
-    first = [name for name in (MEMBERS, *IMAGE_SETS) if name in found and has_colour(name)]
-    return first + [name for name in found if name not in first]
+    distinct = list(dict.fromkeys(names))
+    first = [name for name in (MEMBERS, *IMAGE_SETS) if name in distinct and has_colour(name)]
+    return first + [name for name in distinct if name not in first]

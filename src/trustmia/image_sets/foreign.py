@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
+from trustmia.arrays import UInt8
 from trustmia.datasets import DATASETS
 from trustmia.datasets.base import Pictures
-from trustmia.image_sets import ImageSet, bundled
+from trustmia.image_sets import ImageSet
 from trustmia.image_sets.sampling import draw_at_most
+from trustmia.images.base import Images
 from trustmia.runtime.seeding import numpy_generator
+
+GREY_WEIGHTS = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601, as in Pillow's mode "L"
 
 
 @dataclass(frozen=True)
@@ -37,15 +41,41 @@ class ForeignInputs:
     seed: int
 
 
-def digits(inputs: ForeignInputs) -> Pictures:
-    """Return handwritten digits."""
-    return bundled.digits(inputs.channels, inputs.size)
+def digits(inputs: ForeignInputs) -> Images:
+    """Return scikit-learn's 1,797 handwritten digits, enlarged bilinearly."""
+    import torch
+    from sklearn.datasets import load_digits
+    from torch.nn import functional as F
+
+    grey = torch.from_numpy(load_digits().images).float() * (255 / 16)
+    size = inputs.size, inputs.size
+    large = F.interpolate(grey[:, None], size, mode="bilinear", align_corners=False)
+    return _unlabelled(large.round().clamp(0, 255).byte().numpy(), inputs.channels)
 
 
-def patches(inputs: ForeignInputs) -> Pictures:
-    """Return patches of photographs."""
+def patches(inputs: ForeignInputs) -> Images:
+    """Cut grey patches from scikit-learn's two photographs at random places, half from each."""
+    from sklearn.datasets import load_sample_images
+
     rng = numpy_generator(inputs.seed, "patches")
-    return bundled.patches(inputs.num_patches, inputs.channels, inputs.size, rng)
+    photographs = [
+        np.rint(photo @ np.asarray(GREY_WEIGHTS)).astype(np.uint8)
+        for photo in load_sample_images().images
+    ]
+    parts = []
+    counts = np.array_split(np.arange(inputs.num_patches), len(photographs))
+    for part, photo in zip(counts, photographs):
+        windows = np.lib.stride_tricks.sliding_window_view(photo, (inputs.size, inputs.size))
+        rows = rng.integers(windows.shape[0], size=len(part))
+        columns = rng.integers(windows.shape[1], size=len(part))
+        parts.append(windows[rows, columns])
+    return _unlabelled(np.concatenate(parts)[:, None], inputs.channels)
+
+
+def _unlabelled(grey: UInt8, channels: int) -> Images:
+    """Repeat the grey value in all channels; label -1 is no class of the target's."""
+    pixels = np.ascontiguousarray(np.repeat(grey, channels, axis=1))
+    return Images(pixels, np.full(len(pixels), -1, dtype=np.int64))
 
 
 def published(inputs: ForeignInputs) -> Pictures:

@@ -33,20 +33,11 @@ def load_fakes(folder: Path) -> Images:
     Raises:
         UserError: A file is missing or is not what the manifest describes.
     """
-    try:
+    with files.written_by("generate", folder / MANIFEST, folder):
         sums = files.read_json(folder / MANIFEST)["sha256"]
         for name, expected in sums.items():
             if files.sha256(folder / name) != expected:
                 raise UserError(
                     f"{folder / name}: does not match {MANIFEST}; run `dvc checkout {folder}`"
                 )
-        return Images(
-            np.load(folder / IMAGES, allow_pickle=False),
-            np.load(folder / LABELS, allow_pickle=False),
-        )
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: not found; run `dvc repro generate`") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{folder / MANIFEST}: not readable ({error}); run `dvc checkout {folder}`"
-        ) from error
+        return Images(*(np.load(folder / name, allow_pickle=False) for name in (IMAGES, LABELS)))

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from trustmia import files
 from trustmia.arrays import Int64, UInt8
-from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 
 DESCRIPTION, PIXELS, LABELS = "dataset.json", "pixels.npy", "labels.npy"
 UNCROPPED, SHAPES = "uncropped.npy", "shapes.npy"
+STAGE = "prepare_dataset"
 # Copy on write: the file stays as it is, and PyTorch may take the array for its own.
 MAPPED: Final = "c"
 
@@ -116,38 +117,25 @@ def read_images(folder: Path) -> Images:
     Raises:
         UserError: The folder is missing or damaged.
     """
-    return Images(_read_array(folder / PIXELS), np.asarray(_read_array(folder / LABELS)))
+    pixels, labels = (_read_array(folder / n, "prepare_image_sets") for n in (PIXELS, LABELS))
+    return Images(pixels, np.asarray(labels))
 
 
 def _read_description(folder: Path) -> tuple[Dataset, list[tuple[str, int]] | None]:
     path = folder / DESCRIPTION
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+    with files.written_by(STAGE, path, folder):
+        content = files.read_json(path)
         pixel_files = content.pop("pixel_files")
         for key in ("classes", "mean", "std"):
             content[key] = tuple(content[key])
         return Dataset(**content), pixel_files
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run `dvc repro prepare_dataset`") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not readable ({error}); run `dvc checkout {folder}`") from error
 
 
-def _read_array(path: Path) -> Any:
-    try:
+def _read_array(path: Path, stage: str = STAGE) -> Any:
+    with files.written_by(stage, path, path.parent):
         return np.load(path, mmap_mode=MAPPED, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run `dvc repro`") from error
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(
-            f"{path}: not readable ({error}); run `dvc checkout {path.parent}`"
-        ) from error
 
 
 def _read_plain(path: Path, offset: int, shape: tuple[int, ...]) -> UInt8:
-    try:
+    with files.written_by(STAGE, path, path.parent):
         return np.memmap(path, np.uint8, "r", offset=offset).reshape(shape)
-    except (ValueError, OSError) as error:
-        raise UserError(
-            f"{path}: not readable ({error}); run `dvc checkout {path.parent}`"
-        ) from error

@@ -55,6 +55,14 @@ class Job:
     recipe: Recipe
     threads: int = 1
 
+    def data(self, task: Task) -> TrainingData:
+        """Return a model's images; it is tested on the pool's other half."""
+        return TrainingData(
+            train=self.pool.take(task.rows),
+            test=self.pool.take(np.flatnonzero(~task.member)),
+            uncropped=self.uncropped and self.uncropped.take(task.rows),
+        )
+
 
 Done = Callable[[Task, Checkpoint], None]
 
@@ -83,17 +91,11 @@ def tasks(member: Bool, seed: int) -> list[Task]:
 
 
 def train_one(job: Job, task: Task, device: torch.device) -> Checkpoint:
-    """Train a reference model; its card's test accuracy is that on the pool's other half.
+    """Train a reference model.
 
     Raises:
         UserError: The loss is no longer finite.
     """
-    rows = task.rows
-    data = TrainingData(
-        train=job.pool.take(rows),
-        test=job.pool.take(np.flatnonzero(~task.member)),
-        uncropped=job.uncropped and job.uncropped.take(rows),
-    )
     recipe = replace(job.recipe, seed=task.seed)
     with threads(job.threads):
-        return recipes.train(job.dataset, data, recipe, device, on_epoch=None)
+        return recipes.train(job.dataset, job.data(task), recipe, device, on_epoch=None)

@@ -88,12 +88,12 @@ class RayExecutor:
             for node in ray.nodes()
             if node["Alive"]
         ]
-        wanted = (self.cpus_per_model, self.gpus_per_model)
-        if not any(c >= wanted[0] and g >= wanted[1] for c, g in machines):
-            found = "; ".join(_resources(*machine) for machine in sorted(machines))
+        cpus, gpus = self.cpus_per_model, self.gpus_per_model
+        if not any(c >= cpus and g >= gpus for c, g in machines):
+            present = "; ".join(_resources(*machine) for machine in sorted(machines))
             raise UserError(
                 f"references.cpus_per_model, references.gpus_per_model: no machine of the Ray "
-                f"cluster has {_resources(*wanted)} (its machines: {found}); ask for less, or "
+                f"cluster has {_resources(cpus, gpus)} (its machines: {present}); ask for less, or "
                 "add a machine with `ray start --address=…` and run the stage again"
             )
 
@@ -116,13 +116,13 @@ def _train_in_task(task: Task, job: Job, on_gpu: bool) -> Checkpoint:
 
 
 def _result(ray: ModuleType, reference: Any, task: Task) -> Checkpoint:
-    known = ray.exceptions
+    failures = ray.exceptions
     try:
         checkpoint: Checkpoint = ray.get(reference)
-    except known.RayTaskError as error:
+    except failures.RayTaskError as error:
         if isinstance(error.cause, UserError):
             raise UserError(str(error.cause)) from error
-        if isinstance(error.cause, known.RaySystemError):
+        if isinstance(error.cause, failures.RaySystemError):
             machine = re.search(r"\bip=([^,)]+)", str(error))
             raise UserError(
                 f"machine {machine[1] if machine else ''} of the cluster cannot read what it is to "
@@ -131,10 +131,10 @@ def _result(ray: ModuleType, reference: Any, task: Task) -> Checkpoint:
             ) from error
         raise
     except (
-        known.WorkerCrashedError,
-        known.NodeDiedError,
-        known.OutOfMemoryError,
-        known.ObjectLostError,
+        failures.WorkerCrashedError,
+        failures.NodeDiedError,
+        failures.OutOfMemoryError,
+        failures.ObjectLostError,
     ) as error:
         raise UserError(
             f"reference model {task.number} was given up after {RETRIES} retries "

@@ -4,23 +4,25 @@ One small model leaves most of a GPU idle. Stacked, M models share every kernel:
 are [M, …], and `torch.func.vmap` turns their convolutions into grouped ones.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
+from trustmia.classifiers import TrainConfig
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.architectures.base import Classifier
-from trustmia.classifiers.augmented import AugmentedInputs
-from trustmia.classifiers.inputs import build, prepare
-from trustmia.classifiers.recipe import Recipe, TrainingData
-from trustmia.classifiers.training import EpochResult, TrainConfig, TrainingImages
+from trustmia.classifiers.inputs import build
+from trustmia.classifiers.training import (
+    EpochResult,
+    TrainingImages,
+    make_optimizer,
+    require_finite,
+)
 from trustmia.references.job import Job, Task
 from trustmia.runtime.checkpoints import Checkpoint
 from trustmia.runtime.compute import autocast, place, reproducible, threads
@@ -46,53 +48,24 @@ def train_stack(job: Job, tasks: Sequence[Task], device: torch.device) -> list[C
     Raises:
         UserError: A loss is no longer finite.
     """
-    recipe, seed = job.recipe, tasks[0].seed
-    images = _images(job).to(device)
+    images = recipes.training_images(job.dataset, job.pool, job.uncropped).to(device)
     labels = torch.from_numpy(job.pool.labels).to(device)
-    with threads(job.threads), reproducible(seed):
+    histories: list[list[dict[str, float | None]]] = [[] for _ in tasks]
+    with threads(job.threads), reproducible(tasks[0].seed):
         stack = _Stack(job, tasks, device)
-        histories: list[list[dict[str, float | None]]] = [[] for _ in tasks]
-        for epoch in range(1, recipe.config.epochs + 1):
-            results = stack.epoch(images, labels, recipe.config)
-            try:
-                _note(epoch, results, histories)
-            except FloatingPointError as error:
-                raise recipes.diverged(error, recipe) from error
+        for epoch in range(1, job.recipe.config.epochs + 1):
+            results = stack.epoch(images, labels, job.recipe.config)
+            for (loss, accuracy), history in zip(results, histories):
+                try:
+                    require_finite(loss, epoch)
+                except FloatingPointError as error:
+                    raise recipes.diverged(error, job.recipe) from error
+                history.append(asdict(EpochResult(epoch, loss, accuracy, None)))
         models = stack.models()
     return [
-        _finish(job, task, recipe, model.eval(), history)
+        recipes.finished(job.dataset, job.data(task), job.recipe, model.eval(), history)
         for task, model, history in zip(tasks, models, histories)
     ]
-
-
-def _images(job: Job) -> TrainingImages:
-    inputs = prepare(job.dataset, job.pool)
-    if job.uncropped is None:
-        return inputs
-    return AugmentedInputs(job.uncropped, job.dataset.size, inputs.normalize)
-
-
-def _note(
-    epoch: int,
-    results: list[tuple[float, float]],
-    histories: list[list[dict[str, float | None]]],
-) -> None:
-    for (loss, accuracy), history in zip(results, histories):
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the training loss is not finite in epoch {epoch}")
-        history.append(vars(EpochResult(epoch, loss, accuracy, None)))
-
-
-def _finish(
-    job: Job,
-    task: Task,
-    recipe: Recipe,
-    model: Classifier,
-    history: list[dict[str, float | None]],
-) -> Checkpoint:
-    data = TrainingData(job.pool.take(task.rows), job.pool.take(np.flatnonzero(~task.member)))
-    own = replace(recipe, seed=task.seed)
-    return recipes.finished(job.dataset, data, own, model, history)
 
 
 class _Stack:
@@ -111,10 +84,7 @@ class _Stack:
         torch.manual_seed(tasks[0].seed)
         self.params, self.buffers = stack_module_state(list[nn.Module](self.members))
         self.template = self.members[0]
-        config = job.recipe.config
-        self.optimizer = torch.optim.Adam(
-            self.params.values(), config.lr, weight_decay=config.weight_decay, fused=True
-        )
+        self.optimizer = make_optimizer(self.params.values(), job.recipe.config)
 
     def epoch(
         self, images: TrainingImages, labels: Tensor, config: TrainConfig
@@ -125,12 +95,12 @@ class _Stack:
         correct = torch.zeros(models, dtype=torch.int64, device=self.device)
         for index in self._orders().split(config.batch_size, dim=1):
             index = index.to(self.device)
-            shown = index != NOTHING
-            known = index.clamp(min=0)
-            batch = images.batch(known.flatten())
+            present = index != NOTHING
+            rows = index.clamp(min=0)
+            batch = images.batch(rows.flatten())
             batch = batch.view(models, -1, *batch.shape[1:])
-            loss, right = self._step(batch, labels[known], shown, config)
-            losses += loss.detach() * shown.sum(dim=1)
+            loss, right = self._step(batch, labels[rows], present, config)
+            losses += loss.detach() * present.sum(dim=1)
             correct += right
         counts = [len(rows) for rows in self.rows]
         return [(float(s) / n, int(c) / n) for s, c, n in zip(losses, correct, counts)]
@@ -148,7 +118,7 @@ class _Stack:
         return orders
 
     def _step(
-        self, batch: Tensor, labels: Tensor, shown: Tensor, config: TrainConfig
+        self, batch: Tensor, labels: Tensor, present: Tensor, config: TrainConfig
     ) -> tuple[Tensor, Tensor]:
         """Take a step with all models; return their losses and numbers of right answers."""
 
@@ -164,11 +134,11 @@ class _Stack:
             reduction="none",
         ).view(labels.shape)
         # Models do not share weights, so the gradient of the sum is each model's own.
-        loss = (each * shown).sum(dim=1) / shown.sum(dim=1).clamp(min=1)
+        loss = (each * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
         self.optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()
         self.optimizer.step()
-        right = (logits.detach().argmax(dim=2) == labels) & shown
+        right = (logits.detach().argmax(dim=2) == labels) & present
         return loss, right.sum(dim=1)
 
     def models(self) -> list[Classifier]:

@@ -1,27 +1,13 @@
 """The finished reference models as files."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from trustmia import files
 from trustmia.arrays import Bool, Int64
-from trustmia.errors import UserError
 
-MEMBER, IMAGES = "member.npy", "images.npy"
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """Which model was trained on which image.
-
-    Attributes:
-        member: bool [M, N].
-        images: int64 [N], rows of the data set.
-    """
-
-    member: Bool
-    images: Int64
+MEMBER = "member.npy"
 
 
 def stem_of(folder: Path, number: int) -> Path:
@@ -29,22 +15,24 @@ def stem_of(folder: Path, number: int) -> Path:
     return folder / f"model_{number:04d}"
 
 
-def write_assignment(folder: Path, assignment: Assignment) -> None:
-    """Write `member.npy` and `images.npy` into a folder."""
-    np.save(folder / MEMBER, assignment.member)
-    np.save(folder / IMAGES, assignment.images)
+def write_member(folder: Path, member: Bool, images: Int64) -> None:
+    """Write which model was trained on which image.
+
+    Args:
+        folder: Gets `member.npy` and `images.npy`.
+        member: bool [M, N].
+        images: int64 [N], rows of the data set.
+    """
+    np.save(folder / MEMBER, member)
+    np.save(folder / "images.npy", images)
 
 
-def read_assignment(folder: Path) -> Assignment:
-    """Read what `write_assignment` wrote.
+def read_member(folder: Path) -> Bool:
+    """Return which model was trained on which image, bool [M, N].
 
     Raises:
-        UserError: A file is missing or damaged.
+        UserError: The file is missing or damaged.
     """
-    try:
-        member, images = (np.load(folder / name, allow_pickle=False) for name in (MEMBER, IMAGES))
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: not found; run `dvc repro train_references`") from error
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{folder}: not readable ({error}); run `dvc checkout {folder}`") from error
-    return Assignment(member, images)
+    with files.written_by("train_references", folder):
+        member: Bool = np.load(folder / MEMBER, allow_pickle=False)
+    return member

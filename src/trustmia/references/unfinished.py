@@ -34,29 +34,25 @@ class Unfinished:
             if other != self.folder:
                 shutil.rmtree(other)
 
-    def stem(self, task: Task) -> Path:
-        """Return where a model is kept, without the files' suffixes."""
-        return stem_of(self.folder, task.number)
-
-    def missing(self, tasks: Sequence[Task]) -> list[Task]:
+    def missing(self) -> list[Task]:
         """Return the models that are not there yet, or not whole."""
-        return [task for task in tasks if not self._is_whole(task)]
+        return [task for task in self.tasks if not self._is_whole(task)]
 
     def _is_whole(self, task: Task) -> bool:
         try:
-            checkpoints.load(self.stem(task))
+            checkpoints.load(stem_of(self.folder, task.number))
         except UserError:
             return False
         return True
 
     def keep(self, task: Task, checkpoint: Checkpoint) -> None:
         """Write a finished model: first the weights, then the card that makes it count."""
-        checkpoints.save(self.stem(task), checkpoint)
+        checkpoints.save(stem_of(self.folder, task.number), checkpoint)
 
     def move_to(self, folder: Path) -> None:
         """Move all models into another folder; what a killed process half wrote is dropped."""
         for task in self.tasks:
-            for file in checkpoints.paths(self.stem(task)):
+            for file in checkpoints.paths(stem_of(self.folder, task.number)):
                 file.rename(folder / file.name)
         shutil.rmtree(self.folder.parent)
 

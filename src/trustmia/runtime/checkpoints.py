@@ -168,17 +168,17 @@ def load_fitting(
     candidates = []
     for stem in stems:
         checkpoint = load(stem)
-        found = differences(checkpoint.card, params, data)
-        if not found:
+        phrases = differences(checkpoint.card, params, data)
+        if not phrases:
             return checkpoint
-        candidates.append((len(found), str(stem.parent), found))
+        candidates.append((len(phrases), str(stem.parent), phrases))
     if not candidates:
         raise UserError(
             f"no pretrained {what} in models/: run `dvc pull models.dvc`, or set "
             f"{source_key}=scratch"
         )
-    _, place, found = min(candidates)
+    _, place, phrases = min(candidates)
     raise UserError(
         f"params.yaml: {source_key}: no pretrained {what} fits; the nearest, {place}, was trained "
-        f"with {', '.join(found)}. Restore these or set {source_key}=scratch"
+        f"with {', '.join(phrases)}. Restore these or set {source_key}=scratch"
     )

@@ -1,6 +1,5 @@
 """Which images the attacks with a learned threshold call members."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,13 +50,9 @@ def read_decisions(path: Path, num_images: int) -> Decisions:
     Raises:
         UserError: The file is missing, damaged or belongs to other scores.
     """
-    try:
+    with files.written_by("attack", path):
         arrays = files.read_arrays(path)
         attacks, decisions = arrays["attacks"].tolist(), arrays["decisions"]
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run `dvc repro attack`") from error
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not readable ({error}); run `dvc checkout {path}`") from error
     if decisions.shape != (len(attacks), num_images):
         raise UserError(
             f"{path}: decisions has shape {list(decisions.shape)}; allowed: "

@@ -5,7 +5,7 @@ import torch
 
 from trustmia.arrays import Int64
 from trustmia.calibration import METHODS
-from trustmia.calibration.base import Calibration, FitInputs, LllaSettings
+from trustmia.calibration.base import Calibration, FitInputs
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import Prediction
 from trustmia.images.base import Dataset, Images
@@ -46,7 +46,7 @@ def fit_calibration(
             validation_labels=torch.from_numpy(validation_labels),
             noise=noise,
             temperature=chosen.temperature,
-            llla=LllaSettings(**chosen.llla.model_dump()),
+            llla=chosen.llla,
             seed=derive_seed(params.seed, "calibrate"),
         )
     )

@@ -1,11 +1,14 @@
 """How `params.yaml` says that classifiers are trained."""
 
 from trustmia import paths
+from trustmia.classifiers import TrainConfig
 from trustmia.classifiers.initial_weights import read_initial_weights
 from trustmia.classifiers.recipe import Recipe
-from trustmia.classifiers.training import TrainConfig
 from trustmia.params import TrainParams
 from trustmia.runtime.compute import pick_device, resolved
+
+# What of the section decides about weights, in the order of the card.
+DECISIVE = ("arch", "initial_weights", "augmentation", *TrainConfig.model_fields)
 
 
 def classifier_recipe(train: TrainParams, seed: int, scratch: bool) -> Recipe:
@@ -19,18 +22,17 @@ def classifier_recipe(train: TrainParams, seed: int, scratch: bool) -> Recipe:
     Raises:
         UserError: The initial weights are missing or unreadable.
     """
-    values = train.model_dump(exclude={"source"})
     # What `auto` stands for is settled here: models that are compared compute alike, whichever
     # machines train them.
-    values["precision"] = resolved(train.precision, pick_device())
+    train = train.model_copy(update={"precision": resolved(train.precision, pick_device())})
     initial = None
     if train.initial_weights is not None and scratch:
         initial = read_initial_weights(paths.INITIAL_WEIGHTS / train.initial_weights)
     return Recipe(
         arch=train.arch,
-        config=TrainConfig(**{key: values[key] for key in TrainConfig.__dataclass_fields__}),
+        config=train,
         seed=seed,
-        params={f"train.{key}": value for key, value in values.items()},
+        params={f"train.{key}": getattr(train, key) for key in DECISIVE},
         remedy=f"with train.lr={train.lr}; choose a smaller train.lr",
         initial=initial,
     )

@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from trustmia import files, paths
 from trustmia.arrays import Float32, Int64
-from trustmia.errors import UserError
 
 
 def read_audited() -> Int64:
@@ -27,12 +26,8 @@ def read_split(owner: str) -> dict[str, Int64]:
         UserError: The stage `split` has not run, or its file is not readable.
     """
     path = paths.SPLIT / f"{owner}.npz"
-    try:
+    with files.written_by("split", path):
         return files.read_arrays(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run `dvc repro split`") from error
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: not readable ({error}); run `dvc checkout {path}`") from error
 
 
 @dataclass(frozen=True)
@@ -57,10 +52,6 @@ def read_target_logits() -> TargetLogits:
         UserError: The stage `predict@target` has not run, or its file is not readable.
     """
     path = paths.SCORES / "target.npz"
-    try:
+    with files.written_by("predict@target", path):
         arrays = files.read_arrays(path)
         return TargetLogits(arrays["logits"], arrays["labels"], arrays["set"])
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run `dvc repro predict@target`") from error
-    except (ValueError, OSError, KeyError) as error:
-        raise UserError(f"{path}: not readable ({error}); run `dvc checkout {path}`") from error

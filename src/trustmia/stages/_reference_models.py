@@ -98,11 +98,11 @@ def require_same_precision(stem: Path, reference: Card, target: Card) -> None:
     Raises:
         UserError: They were, as `train.precision: auto` on different machines may do.
     """
-    found, wanted = (card["params"]["train.precision"] for card in (reference, target))
-    if found != wanted:
+    own, targets = (card["params"]["train.precision"] for card in (reference, target))
+    if own != targets:
         raise UserError(
-            f"{stem}: trained in {found}, but the target in {wanted}; set train.precision to "
-            f"{wanted} and run `dvc repro`"
+            f"{stem}: trained in {own}, but the target in {targets}; set train.precision to "
+            f"{targets} and run `dvc repro`"
         )
 
 

@@ -1,5 +1,6 @@
 """Stage `generate`: fake images from the generator."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -45,17 +46,22 @@ def from_gan(params: Params, dataset: Dataset) -> Images:
     shape = len(dataset.classes), dataset.channels, dataset.size
     generator = Generator(*shape, trained["generator.latent_dim"], trained["generator.width"])
     generator.load_state_dict(checkpoint.tensors)
-    config = SampleConfig(
+    config = sample_config(params, dataset, trained["generator.latent_dim"])
+    return draw(place(generator.eval(), pick_device()), config)
+
+
+def sample_config(params: Params, dataset: Dataset, latent_dim: int) -> SampleConfig:
+    """Return what is drawn, by this project's own generator."""
+    return SampleConfig(
         num_images=params.generate.num_images,
         num_classes=len(dataset.classes),
-        latent_dim=trained["generator.latent_dim"],
+        latent_dim=latent_dim,
         truncation=params.generate.truncation,
         size=dataset.size,
         batch_size=params.generate.batch_size,
         seed=derive_seed(params.seed, "generate"),
         precision=params.generate.precision,
     )
-    return draw(place(generator.eval(), pick_device()), config)
 
 
 def from_stylegan2_ada(params: Params, dataset: Dataset) -> Images:
@@ -63,29 +69,28 @@ def from_stylegan2_ada(params: Params, dataset: Dataset) -> Images:
     repository = Path(params.generator.stylegan2_ada_repo or "")
     device = pick_device()
     with stylegan2_ada.importable(repository):
-        own = params.generator.stylegan2_ada_sha256
-        drawable = stylegan2_ada.load(paths.GENERATOR, repository, own)
-        classes, channels = drawable.num_classes, drawable.channels
+        generator = stylegan2_ada.load(
+            paths.GENERATOR,
+            repository,
+            params.generator.stylegan2_ada_sha256,
+            truncation_psi=params.generate.truncation_psi,
+            force_fp32=device.type == "cpu" or params.generate.precision == "fp32",
+        )
+        classes, channels = generator.num_classes, generator.channels
         if classes not in (0, len(dataset.classes)) or channels != dataset.channels:
             raise UserError(
                 f"params.yaml: generator.stylegan2_ada_pickle: draws {classes} classes with "
                 f"{channels} channels, but {dataset.name} has {len(dataset.classes)} classes with "
                 f"{dataset.channels}"
             )
-        config = SampleConfig(
-            num_images=params.generate.num_images,
+        # NVIDIA's networks truncate and compute in half precision by themselves.
+        config = replace(
+            sample_config(params, dataset, generator.latent_dim),
             num_classes=classes,
-            latent_dim=drawable.latent_dim,
             truncation=None,
-            size=dataset.size,
-            batch_size=params.generate.batch_size,
-            seed=derive_seed(params.seed, "generate"),
+            precision="fp32",
         )
-        options = stylegan2_ada.Options(
-            truncation_psi=params.generate.truncation_psi,
-            force_fp32=device.type == "cpu" or params.generate.precision == "fp32",
-        )
-        return draw(stylegan2_ada.Drawn(drawable, options).to(device), config)
+        return draw(generator.to(device), config)
 
 
 def draw(generator: nn.Module, config: SampleConfig) -> Images:

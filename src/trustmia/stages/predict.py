@@ -4,10 +4,9 @@ import numpy as np
 from tqdm import tqdm
 
 from trustmia import paths
-from trustmia.arrays import Float32, Int64
 from trustmia.calibration import files as calibrated
 from trustmia.classifiers import inputs as classifiers
-from trustmia.image_sets import pixels_of
+from trustmia.image_sets import MEMBERS, pixels_of
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
 from trustmia.runtime import checkpoints
@@ -39,23 +38,14 @@ def main(role: str) -> None:
             limit = params.predict.feature_images
             sample = sample_features(name, seen.features.numpy(), images.labels, limit, params.seed)
             features.append(sample)
-    write_scores(paths.SCORES / f"{role}.npz", collect(names, labels, scores, logits))
-    write_features(paths.FEATURES / f"{role}.npz", features)
-
-
-def collect(
-    names: list[str],
-    labels: list[Int64],
-    scores: list[Float32],
-    logits: list[Float32],
-) -> ScoreSet:
-    """Put the image sets one after the other; the first one is the members."""
     codes = np.repeat(np.arange(len(names), dtype=np.int32), [len(part) for part in labels])
-    return ScoreSet(
+    score_set = ScoreSet(
         scores=np.concatenate(scores),
         labels=np.concatenate(labels),
-        member=codes == 0,
+        member=codes == names.index(MEMBERS),
         set_names=tuple(names),
         set_codes=codes,
         logits=np.concatenate(logits),
     )
+    write_scores(paths.SCORES / f"{role}.npz", score_set)
+    write_features(paths.FEATURES / f"{role}.npz", features)

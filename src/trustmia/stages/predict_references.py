@@ -14,7 +14,7 @@ from trustmia.image_sets.views import VIEWS
 from trustmia.images.base import Images
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
-from trustmia.references.store import read_assignment
+from trustmia.references.store import read_member
 from trustmia.signals.rows import SignalRows, arrange
 from trustmia.stages._inputs import read_audited, read_split, read_target_logits
 from trustmia.stages._reference_models import CalibratedModel, Shown, calibrated_models
@@ -35,7 +35,7 @@ def main() -> None:
         validation=prepared.images.take(read_split("target")["validation"]),
         population=prepared.images.take(read_split("shadow")["test"]),
     )
-    member = read_assignment(paths.REFERENCES).member
+    member = read_member(paths.REFERENCES)
     target = read_target_logits()
     rows = arrange(target.sets, target.labels, target.logits, member)
     with files.atomic_folder(paths.SIGNALS) as fresh:

@@ -7,9 +7,9 @@ from tqdm import tqdm
 
 from trustmia import paths
 from trustmia.errors import UserError
-from trustmia.generators import stylegan2_ada
+from trustmia.generators import GanConfig, stylegan2_ada
 from trustmia.generators.gan import Generator
-from trustmia.generators.training import GanConfig, GanEpoch, train_gan
+from trustmia.generators.training import GanEpoch, train_gan
 from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
 from trustmia.params import GeneratorParams, Params, load_params
@@ -40,10 +40,9 @@ def keep_stylegan2_ada(params: GeneratorParams) -> None:
 
 def obtain(params: Params, dataset: Dataset, images: Images) -> Checkpoint:
     """Train the GAN, or take the pretrained one that this training would give."""
-    values = {key: getattr(params.generator, key) for key in GanConfig.__dataclass_fields__}
-    values["precision"] = resolved(params.generator.precision, pick_device())
-    config = GanConfig(**values)
-    decisive = {f"generator.{key}": value for key, value in asdict(config).items()}
+    precision = resolved(params.generator.precision, pick_device())
+    config = params.generator.model_copy(update={"precision": precision})
+    decisive = {f"generator.{key}": getattr(config, key) for key in GanConfig.model_fields}
     data = checkpoints.data_card(dataset.name, images)
     if params.generator.source == "pretrained":
         stems = [p.with_suffix("") for p in paths.PRETRAINED_GENERATOR.glob("model.json")]

@@ -3,9 +3,10 @@
 from tqdm import tqdm
 
 from trustmia import paths
+from trustmia.classifiers import TrainConfig
 from trustmia.classifiers import recipe as recipes
 from trustmia.classifiers.recipe import Recipe, TrainingData
-from trustmia.classifiers.training import EpochResult, TrainConfig
+from trustmia.classifiers.training import EpochResult
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset
 from trustmia.images.prepared import read_prepared

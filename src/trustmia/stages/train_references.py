@@ -10,7 +10,7 @@ from trustmia.references.assignment import complementary_halves
 from trustmia.references.job import Executor, Job, Task, tasks
 from trustmia.references.local import LocalExecutor
 from trustmia.references.ray_cluster import RayExecutor
-from trustmia.references.store import Assignment, write_assignment
+from trustmia.references.store import write_member
 from trustmia.references.unfinished import Unfinished
 from trustmia.runtime.checkpoints import Checkpoint
 from trustmia.runtime.seeding import derive_seed
@@ -28,11 +28,11 @@ def main() -> None:
     index = read_audited()
     member = complementary_halves(len(index), params.references.count, params.seed)
     with files.atomic_folder(paths.REFERENCES) as fresh:
-        write_assignment(fresh, Assignment(member, index))
+        write_member(fresh, member, index)
         if len(member):
-            job, wanted = job_of(params, index), tasks(member, params.seed)
-            unfinished = Unfinished(paths.UNFINISHED_REFERENCES, job, wanted)
-            train(job, wanted, unfinished, executor_of(params.references))
+            job, models = job_of(params, index), tasks(member, params.seed)
+            unfinished = Unfinished(paths.UNFINISHED_REFERENCES, job, models)
+            train(job, unfinished, executor_of(params.references))
             unfinished.move_to(fresh)
 
 
@@ -61,11 +61,12 @@ def executor_of(params: ReferenceParams) -> Executor:
     return LocalExecutor(params.parallel, params.stack_size)
 
 
-def train(job: Job, wanted: list[Task], unfinished: Unfinished, executor: Executor) -> None:
+def train(job: Job, unfinished: Unfinished, executor: Executor) -> None:
     """Train the models that are missing, with a progress bar."""
-    missing = unfinished.missing(wanted)
-    done = len(wanted) - len(missing)
-    with tqdm(total=len(wanted), initial=done, desc="train references", unit="model") as bar:
+    missing, total = unfinished.missing(), len(unfinished.tasks)
+    with tqdm(
+        total=total, initial=total - len(missing), desc="train references", unit="model"
+    ) as bar:
 
         def keep(task: Task, checkpoint: Checkpoint) -> None:
             unfinished.keep(task, checkpoint)
