@@ -1,15 +1,12 @@
 """Registry of membership inference attacks: an attack is one file."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from trustmia.attacks.base import Attack
 from trustmia.image_sets import in_words
 from trustmia.registry import Registry
 
-if TYPE_CHECKING:
-    from trustmia.attacks.base import Attack
-
-ATTACKS: "Registry[Attack]" = Registry(
+ATTACKS: Registry[Attack] = Registry(
     {
         "threshold": "trustmia.attacks.threshold:THRESHOLD",
         "entropy": "trustmia.attacks.entropy:ENTROPY",

@@ -311,7 +311,7 @@ def _metrics(models: ManyModels, target: int, outcome: AttackRun) -> dict[str, A
         "num_models": len(models.member),
         "num_members": int(member.sum()),
         "num_nonmembers": int((~member).sum()),
-        "num_without_spread": comparison.without_spread,
+        "num_without_spread": comparison.audited.without_spread(),
         "num_rounded": models.rounding.ends if models.rounding else 0,
         "models_left_out": comparison.left_out,
         "models_per_side": comparison.per_side and dict(zip(("in", "out"), comparison.per_side)),

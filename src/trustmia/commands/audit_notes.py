@@ -82,8 +82,8 @@ def notes_of_signals(models: ManyModels, outcome: AttackRun) -> list[str]:
             "target's images, or on all others, but for some, they would tell its members by that "
             "alone."
         )
-    if comparison.outstanding:
-        related = ", ".join(f"{k} (r = {r:.2f})" for k, r in comparison.outstanding.items())
+    related = ", ".join(f"{k} (r = {r:.2f})" for k, r in comparison.outstanding().items())
+    if related:
         notes.append(
             f"Trained on the target's images more, or less, often than the other reference "
             f"models: {related}. They may tell its members by that; audit without them, too."
@@ -101,9 +101,9 @@ def notes_of_signals(models: ManyModels, outcome: AttackRun) -> list[str]:
             f"Without a score, as they lack reference models, of {images} audited images "
             f"and those of further sets: {', '.join(lacking)}."
         )
-    if comparison.without_spread:
+    if without_spread := comparison.audited.without_spread():
         notes.append(
-            f"No spread in {comparison.without_spread} of {images} images: all reference "
+            f"No spread in {without_spread} of {images} images: all reference "
             "models that were trained on it, or all that were not, say the same. LiRA takes the "
             "spread of all images there."
         )

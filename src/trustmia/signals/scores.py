@@ -17,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from trustmia import files
-from trustmia.arrays import Bool, Float32, Float64, Int64
+from trustmia.arrays import Bool, Float32, Float64, Int64, blocks, in_blocks
 from trustmia.errors import UserError
 from trustmia.image_sets import MEMBERS
 from trustmia.signals.checks import (
@@ -35,7 +35,6 @@ NOTED_SUM = 0.001
 # How far scores may be from the softmax of the logits beside them: as far as two digits round.
 DISAGREEMENT = 0.01
 KINDS = ("scores", "logits")
-ROWS_AT_ONCE = 1 << 18
 # Of so many columns that a file has, a message names the first.
 NAMES_IN_MESSAGE = 12
 # What may separate the columns of a CSV file; spaces are recognised, and refused.
@@ -92,9 +91,7 @@ class ScoreSet:
     def all_alike(self) -> bool:
         """Say whether all rows have the same scores, in whatever order of the classes."""
         first = np.sort(self.scores[0])
-        return (
-            _first_bad_row(self.scores, lambda rows: (np.sort(rows) != first).any(axis=1)) is None
-        )
+        return all((np.sort(self.scores[b]) == first).all() for b in blocks(*self.scores.shape))
 
 
 def write_scores(path: Path, scores: ScoreSet) -> None:
@@ -398,7 +395,7 @@ def _read_parquet(path: Path, needs_sets: bool, kind: type) -> _Columns:
     _check_types(path, schema, used)
     dictionary = ["set"] if "set" in used and _is_text(schema, "set") else []
     with pyarrow.parquet.ParquetFile(path, read_dictionary=dictionary) as file:
-        batches = file.iter_batches(ROWS_AT_ONCE, columns=used)
+        batches = file.iter_batches(columns=used)
         return _from_batches(path, batches, file.metadata.num_rows, used, kind)
 
 
@@ -644,16 +641,14 @@ def _check_agreement(path: Path, scores: Float32, softmax: Float32) -> None:
             f"{path}: scores has {scores.shape[1]} classes, logits {softmax.shape[1]}; allowed: as "
             "many, or one of the two"
         )
-    for start in range(0, len(scores), ROWS_AT_ONCE):
-        block = slice(start, start + ROWS_AT_ONCE)
-        off = np.abs(scores[block] - softmax[block]).max(axis=1)
-        bad = off > DISAGREEMENT + ROUNDING
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise UserError(
-                f"{path}: row {start + row} of scores is {off[row]:.2g} from the softmax of its "
-                f"logits; allowed: {DISAGREEMENT:g} at most, or only one of the two"
-            )
+    off = in_blocks(lambda one, other: np.abs(one - other).max(axis=1), scores, softmax)
+    bad = off > DISAGREEMENT + ROUNDING
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise UserError(
+            f"{path}: row {row} of scores is {off[row]:.2g} from the softmax of its logits; "
+            f"allowed: {DISAGREEMENT:g} at most, or only one of the two"
+        )
 
 
 def _check_shapes(path: Path, name: str, values: Array, columns: _Columns) -> None:
@@ -696,23 +691,21 @@ def _as_numbers(path: Path, name: str, values: Array) -> Float32:
         return np.ascontiguousarray(values, dtype=np.float32)
 
 
-def _first_bad_row(values: Float32, is_bad: Callable[[Float32], Any]) -> int | None:
-    """Return the first row for which `is_bad` holds, looking at a block at a time."""
-    for start in range(0, len(values), ROWS_AT_ONCE):
-        bad = is_bad(values[start : start + ROWS_AT_ONCE])
-        if bad.any():
-            return start + int(np.argmax(bad))
-    return None
+def _check_finite(path: Path, name: str, values: Float32) -> None:
+    finite = in_blocks(lambda rows: np.isfinite(rows).all(axis=1), values)
+    if not finite.all():
+        raise UserError(
+            f"{path}: row {int(np.argmin(finite))} of {name} has NaN, or infinity in float32"
+        )
 
 
 def _check_scores(path: Path, scores: Float32) -> list[str]:
-    row = _first_bad_row(scores, lambda rows: ~np.isfinite(rows).all(axis=1))
-    if row is not None:
-        raise UserError(f"{path}: row {row} of scores has NaN, or infinity in float32")
-    row = _first_bad_row(scores, lambda rows: outside(rows).any(axis=1))
-    if row is not None:
+    _check_finite(path, "scores", scores)
+    bad = in_blocks(lambda rows: outside(rows).any(axis=1), scores)
+    if bad.any():
         raise UserError(
-            f"{path}: row {row} of scores leaves [0, 1]; are these logits, or percentages?"
+            f"{path}: row {int(np.argmax(bad))} of scores leaves [0, 1]; are these logits, or "
+            "percentages?"
         )
     np.clip(scores, 0, 1, out=scores)
     off = distance_from_one(scores.sum(axis=1, dtype=np.float64))
@@ -733,15 +726,13 @@ def _check_scores(path: Path, scores: Float32) -> list[str]:
 
 
 def _softmax(path: Path, logits: Float32) -> Float32:
-    row = _first_bad_row(logits, lambda rows: ~np.isfinite(rows).all(axis=1))
-    if row is not None:
-        raise UserError(f"{path}: row {row} of logits has NaN, or infinity in float32")
+    _check_finite(path, "logits", logits)
     scores = np.empty_like(logits)
-    for start in range(0, len(logits), ROWS_AT_ONCE):
-        block = logits[start : start + ROWS_AT_ONCE].astype(np.float64)
-        block = np.exp(block - block.max(axis=1, keepdims=True))
+    for rows in blocks(*logits.shape):
+        exact = logits[rows].astype(np.float64)
+        powers = np.exp(exact - exact.max(axis=1, keepdims=True))
         # Sorted, since in another order of the classes the same numbers have another sum.
-        scores[start : start + len(block)] = block / np.sort(block).sum(axis=1, keepdims=True)
+        scores[rows] = powers / np.sort(powers).sum(axis=1, keepdims=True)
     return scores
 
 

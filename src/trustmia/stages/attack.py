@@ -32,8 +32,8 @@ def main() -> None:
         raise UserError(f"params.yaml: attack.{error}") from error
     for note in run.notes:
         print(note)
-    if run.comparison is not None and run.comparison.without_spread:
-        print(f"{run.comparison.without_spread} images have reference models that show no spread")
+    if run.comparison and (images := run.comparison.audited.without_spread()):
+        print(f"{images} images have reference models that show no spread")
     assert signals.target is not None
     write(run, measure(run, params.attack.resamples, params.seed), signals.target)
 
