@@ -232,7 +232,7 @@ def test_median_over_a_mask_is_that_of_each_image_alone(
 def in_memory(phi: Floats) -> ModelOutputs:
     """Return models that say confidences, float64 [M, N, A]."""
     unused = np.zeros(phi.shape[1], np.int64)
-    return ModelOutputs(list(phi), lambda block, _: block, unused, phi.shape[2], "", single=True)
+    return ModelOutputs(list(phi), lambda block, _: block, unused, "")
 
 
 def summaries(content: Arrays, target: int = 0) -> tuple[Summary, Summary]:

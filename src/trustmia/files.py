@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from trustmia.arrays import UInt8
+from trustmia.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,6 +110,21 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         stream.seek(0)
         with np.load(stream, allow_pickle=False) as archive:
             return {name: _array_of(archive, name) for name in archive.files}
+
+
+def read_output(path: Path, stage: str, *names: str) -> dict[str, npt.NDArray[Any]]:
+    """Read the arrays of these names, or else all, of an NPZ that a stage has written.
+
+    Raises:
+        UserError: The file is missing or damaged, or lacks an array.
+    """
+    try:
+        arrays = read_arrays(path)
+        return {name: arrays[name] for name in names or arrays}
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; run `dvc repro {stage}`") from error
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not readable ({error}); run `dvc checkout {path}`") from error
 
 
 def _array_of(archive: Any, name: str) -> npt.NDArray[Any]:

@@ -1,6 +1,5 @@
 """Penultimate features of some of the images that a model was shown."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +64,8 @@ def read_features(path: Path) -> FeatureSample:
     Raises:
         UserError: The file is missing or damaged, or a feature is not a finite number.
     """
-    try:
-        arrays = files.read_arrays(path)
-        sample = FeatureSample(arrays["features"], arrays["labels"], arrays["set"])
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run `dvc repro predict`") from error
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not readable ({error}); run `dvc checkout {path}`") from error
+    arrays = files.read_output(path, "predict", "features", "labels", "set")
+    sample = FeatureSample(*arrays.values())
     bad = ~np.isfinite(sample.features).all(axis=1)
     if bad.any():
         raise UserError(f"{path}: row {int(np.argmax(bad))} of features has NaN or infinity")

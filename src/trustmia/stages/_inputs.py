@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from trustmia import files, paths
 from trustmia.arrays import Float32, Int64
-from trustmia.errors import UserError
 
 
 def read_audited() -> Int64:
@@ -26,13 +25,7 @@ def read_split(owner: str) -> dict[str, Int64]:
     Raises:
         UserError: The stage `split` has not run, or its file is not readable.
     """
-    path = paths.SPLIT / f"{owner}.npz"
-    try:
-        return files.read_arrays(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run `dvc repro split`") from error
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: not readable ({error}); run `dvc checkout {path}`") from error
+    return files.read_output(paths.SPLIT / f"{owner}.npz", "split")
 
 
 @dataclass(frozen=True)
@@ -57,10 +50,5 @@ def read_target_logits() -> TargetLogits:
         UserError: The stage `predict@target` has not run, or its file is not readable.
     """
     path = paths.SCORES / "target.npz"
-    try:
-        arrays = files.read_arrays(path)
-        return TargetLogits(arrays["logits"], arrays["labels"], arrays["set"])
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run `dvc repro predict@target`") from error
-    except (ValueError, OSError, KeyError) as error:
-        raise UserError(f"{path}: not readable ({error}); run `dvc checkout {path}`") from error
+    arrays = files.read_output(path, "predict@target", "logits", "labels", "set")
+    return TargetLogits(*arrays.values())
