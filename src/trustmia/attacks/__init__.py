@@ -26,9 +26,8 @@ def form_title(form: str) -> str:
 
 def forms_in_order(names: Iterable[str]) -> list[str]:
     """Return forms once each, in the order of the registry; unknown ones last."""
-    found = list(dict.fromkeys(names))
-    known = [name for name in _titles() if name in found]
-    return known + [name for name in found if name not in known]
+    order = list(_titles())
+    return sorted(dict.fromkeys(names), key=lambda n: order.index(n) if n in order else len(order))
 
 
 def _titles() -> dict[str, str]:

@@ -153,28 +153,22 @@ class ComparedForm:
         return scores, _ranks(scores, self._of_all(self.tie_break, comparison, settings))
 
     def _of_all(self, score: Score, comparison: Comparison, settings: Section) -> Float64:
-        result = np.full(len(comparison.signals.images), np.nan)
-        result[comparison.signals.audited] = self._of_possible(
-            score, comparison.audited, comparison, settings
-        )
+        signals = comparison.signals
+        parts = [(signals.audited, comparison.audited)]
         if Need.IN_MODELS not in self.needs:
-            for name, part in comparison.sets.items():
-                rows = comparison.signals.sets[name]
-                result[rows] = self._of_possible(score, part, comparison, settings)
+            parts += [(signals.sets[name], part) for name, part in comparison.sets.items()]
+        result = np.full(len(signals.images), np.nan)
+        for rows, part in parts:
+            possible = self.possible(part)
+            values = score(part, comparison.population, settings)
+            broken = np.flatnonzero(possible & ~np.isfinite(values))
+            if len(broken):
+                raise UserError(
+                    f"{self.name}: {len(broken)} images have a score of {values[broken[0]]}; what "
+                    "the models say of them is beyond float64"
+                )
+            result[rows] = np.where(possible, values, np.nan)
         return result
-
-    def _of_possible(
-        self, score: Score, part: Summary, comparison: Comparison, settings: Section
-    ) -> Float64:
-        possible = self.possible(part)
-        values = score(part, comparison.population, settings)
-        broken = np.flatnonzero(possible & ~np.isfinite(values))
-        if len(broken):
-            raise UserError(
-                f"{self.name}: {len(broken)} images have a score of {values[broken[0]]}; what the "
-                "models say of them is beyond float64"
-            )
-        return np.where(possible, values, np.nan)
 
 
 def _ranks(scores: Float64, ties: Float64) -> Float64:

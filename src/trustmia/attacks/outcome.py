@@ -51,9 +51,9 @@ class AttackScores:
 
     def ranked(self) -> dict[str, Float64]:
         """Return the ranking of each group's images that have one; groups without are left out."""
-        found = {name: self.ranking[rows] for name, rows in self.groups.items()}
-        found = {name: values[~np.isnan(values)] for name, values in found.items()}
-        return {name: values for name, values in found.items() if name == MEMBERS or len(values)}
+        groups = {name: self.ranking[rows] for name, rows in self.groups.items()}
+        groups = {name: values[~np.isnan(values)] for name, values in groups.items()}
+        return {name: values for name, values in groups.items() if name == MEMBERS or len(values)}
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,7 @@ def audit_scores(shadow: Path, target: Path, order: Order) -> str:
         for attack, rocs in roc_curves(outcome).items():
             files.write_table(fresh / f"roc_{attack}.csv", roc_table(rocs), "%.7f")
             draw_rocs(fresh / f"roc_{attack}.png", f"{outcome.forms[attack].title} Attack", rocs)
-    notes = notes_of_scores(signals, outcome, (shadow, target))
+    notes = notes_of_scores(signals, outcome, results, (shadow, target))
     if order.resamples and not few:
         notes.append(f"No intervals: the target has more than {MOST_ROWS:,} images.")
     notes.append(f"Read: shadow {shadow}, target {target}")
@@ -272,7 +272,7 @@ def audit_signals(path: Path, target: int, order: Order) -> str:
     tables = [f"{audited}\n{views.ranking_table(results, 'simple')}"]
     if models.sets:
         tables.append(views.rates_table(results, "simple"))
-    notes = notes_of_signals(models, outcome)
+    notes = notes_of_signals(models, outcome, results)
     tuned = getattr(order.settings.get("rmia"), "a", None) == "tune"
     if tuned and (a := _rmia_a(outcome)) is not None:
         notes.append(f"RMIA's a, tuned on a reference model: {a}.")

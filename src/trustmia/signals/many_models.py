@@ -25,6 +25,7 @@ from trustmia.signals.checks import (
     as_text,
     check_text,
     distance_from_one,
+    in_a_line,
     outside,
     whole_numbers,
 )
@@ -180,8 +181,7 @@ def read_signals(path: Path) -> ManyModels:
         try:
             return _own_form(files.read_arrays(path), str(path))
         except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(f"{path}: not a readable NPZ: {reason}") from error
+            raise UserError(f"{path}: not a readable NPZ: {in_a_line(error)}") from error
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
     if (path / "member.npy").is_file():
@@ -202,7 +202,7 @@ def _load(path: Path) -> Array:
     try:
         array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_a_line(error)
         if "pickle" in reason:
             # NumPy recommends to load whatever is no array as a pickle.
             reason = "text, a pickle or an array of Python objects"
@@ -232,12 +232,8 @@ def _own_form(arrays: Mapping[str, Array], name: str) -> ManyModels:
         if other != kind and f"population_{other}" in arrays:
             raise UserError(f"{name}: has {kind} and population_{other}; allowed: both of one kind")
     values = arrays[kind]
-    if (
-        values.ndim not in (3, 4)
-        or 0 in values.shape
-        or values.shape[-1] < 2
-        or values.dtype.kind != "f"
-    ):
+    fits = values.ndim in (3, 4) and values.size and values.shape[-1] >= 2
+    if not fits or values.dtype.kind != "f":
         raise UserError(
             f"{name}: {kind} is {values.dtype} {list(values.shape)}; allowed: float "
             "[models, images, classes] or [models, images, views, classes]"
