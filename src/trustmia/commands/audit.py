@@ -195,18 +195,13 @@ def read_settings(given: Sequence[str], names: Sequence[str]) -> dict[str, Secti
         settings = model.model_validate(values)
     except ValidationError as error:
         raise UserError(f"-S {explain(error.errors(), model)}") from error
-    return {name: getattr(settings, name) for name in names}
+    return dict(settings)
 
 
 def audit_scores(shadow: Path, target: Path, order: Order) -> str:
-    """Run attacks on two score files and write the results.
+    """Run attacks on the score files of a shadow and of a target, and write the results.
 
     There are no intervals where the target was shown more than `MOST_ROWS` images.
-
-    Args:
-        shadow: Score file of a model whose membership is known.
-        target: Score file of the model under audit.
-        order: What is asked for.
 
     Returns:
         The result table, how the files were read, and where the results are.
@@ -245,7 +240,7 @@ def audit_signals(path: Path, target: int, order: Order) -> str:
     Args:
         path: Signals, in a form of `read_signals`.
         target: Index of the target model.
-        order: What is asked for.
+        order: Settings, resamples and seed, and where the results go.
 
     Returns:
         A table for people, and where the files are.

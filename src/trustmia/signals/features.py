@@ -35,15 +35,7 @@ class FeatureSample:
 def sample_features(
     name: str, features: Float32, labels: Int64, max_images: int, seed: int
 ) -> FeatureSample:
-    """Draw some images of a set by the experiment's seed.
-
-    Args:
-        name: The image set.
-        features: float32 [N, F], of all its images.
-        labels: int64 [N].
-        max_images: How many are drawn at most.
-        seed: The experiment's seed.
-    """
+    """Draw at most `max_images` of a set, of whose features float32 [N, F] and labels int64 [N]."""
     index = draw_at_most(len(labels), max_images, seed, f"features/{name}")
     return FeatureSample(features[index], labels[index], np.full(len(index), name))
 
