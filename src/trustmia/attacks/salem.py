@@ -49,7 +49,7 @@ def attack_of(weights: Sequence[Float32], fewer: bool) -> FittedAttack:
     from scipy.special import expit
 
     k = weights[0].shape[1]
-    told = f"Salem attack: the {k} largest scores (salem.k), as there are {k} classes."
+    note = f"Salem attack: the {k} largest scores (salem.k), as there are {k} classes."
     return FittedAttack(
         score=lambda scores: in_blocks(lambda p: expit(logits_of(weights, top_k(p, k))), scores),
         rank=lambda logits: in_blocks(
@@ -57,7 +57,7 @@ def attack_of(weights: Sequence[Float32], fewer: bool) -> FittedAttack:
         ),
         decide=lambda sigmoids: sigmoids >= np.float32(0.5),
         learned={"salem_k": float(k)},
-        notes=(told,) if fewer else (),
+        notes=(note,) if fewer else (),
     )
 
 

@@ -50,13 +50,13 @@ def _basis(target: ScoreSet) -> str:
 
 def _ties(results: pd.DataFrame, target: Path, basis: str) -> list[str]:
     """Say how many images of a set share its largest attack score, if more than one does."""
-    told = []
+    sets = []
     for name, ties in results[results["metric"] == TIES].groupby("set", sort=False):
         tied = ties[ties["value"] > 1]
         counts = ", ".join(f"{r.attack} {r.value:,.0f}" for r in tied.itertuples())
         if counts:
-            told.append(f"{name} (of {ties['n'].max():,}): {counts}")
-    if not told:
+            sets.append(f"{name} (of {ties['n'].max():,}): {counts}")
+    if not sets:
         return []
     rest = (
         f"the attack says the same of them by their {basis}"
@@ -65,7 +65,7 @@ def _ties(results: pd.DataFrame, target: Path, basis: str) -> list[str]:
     )
     return [
         f"{target}: non-members that share their set's largest attack score, so that no FPR "
-        f"between 0 and their share can be had: {'; '.join(told)}; {rest}."
+        f"between 0 and their share can be had: {'; '.join(sets)}; {rest}."
     ]
 
 
@@ -90,11 +90,11 @@ def notes_of_signals(models: ManyModels, outcome: AttackRun, results: pd.DataFra
             f"models: {related}. They may tell its members by that; audit without them, too."
         )
     if comparison.per_side is not None:
-        inside, outside = (f"{number:.3g}" for number in comparison.per_side)
+        in_models, out_models = (f"{number:.3g}" for number in comparison.per_side)
         notes.append(
             "How many models were trained on an image may tell whether the target was: for each "
-            f"image {inside} of those and {outside} of the others are used, on average, as many "
-            "for members as for held-out images."
+            f"image {in_models} of those and {out_models} of the others are used, on average, as "
+            "many for members as for held-out images."
         )
     if lacking := _without_score(results):
         notes.append(

@@ -42,7 +42,7 @@ def in_a_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def outside(probabilities: Array) -> Bool:
+def beyond_01(probabilities: Array) -> Bool:
     """Say which numbers leave [0, 1] by more than rounding."""
     return np.abs(probabilities - 0.5) > 0.5 + ROUNDING
 

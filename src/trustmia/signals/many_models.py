@@ -23,10 +23,10 @@ from trustmia.signals import confidence
 from trustmia.signals.checks import (
     SUM_TOLERANCE,
     as_text,
+    beyond_01,
     check_text,
     distance_from_one,
     in_a_line,
-    outside,
     whole_numbers,
 )
 from trustmia.signals.rounding import Rounding, certain
@@ -108,7 +108,7 @@ def _with_views(values: Array, dimensions: int) -> Array:
 
 
 def _checked_scores(block: Array, labels: Int64, least: Float64 | None = None) -> Float64:
-    if outside(block).any():
+    if beyond_01(block).any():
         raise ValueError("some scores leave [0, 1]; are they logits? Then save them as logits")
     block = np.clip(block, 0, 1)
     sums = block.sum(axis=-1, dtype=np.float64).ravel()
@@ -126,7 +126,7 @@ def _as_confidence(block: Array, labels: Int64) -> Float64:
 
 
 def _from_probability(block: Array, labels: Int64, least: Float64) -> Float64:
-    if outside(block).any():
+    if beyond_01(block).any():
         raise ValueError(
             "some are outside [0, 1]; allowed: the true class's probability, and its losses as "
             f"{LOSSES}"
@@ -316,10 +316,10 @@ def _labels(labels: Array, count: int, classes: int, name: str) -> Int64:
         raise UserError(
             f"{name} is {labels.dtype} {list(labels.shape)}; allowed: whole numbers [{count}]"
         )
-    outside = np.flatnonzero((labels < 0) | (labels >= classes))
-    if len(outside):
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
         raise UserError(
-            f"{name}: image {outside[0]} has {labels[outside[0]]}; allowed: 0 to {classes - 1}"
+            f"{name}: image {wrong[0]} has {labels[wrong[0]]}; allowed: 0 to {classes - 1}"
         )
     return labels.astype(np.int64)
 
@@ -449,12 +449,12 @@ def _privacy_meter(path: Path) -> ManyModels:
 
 def _privacy_meter_files(folder: Path) -> tuple[Path, tuple[str, ...]]:
     """Return which file is read, and those beside it that are not."""
-    found = sorted(folder.glob("*_signals.npy"))
+    present = sorted(folder.glob("*_signals.npy"))
     for name in (PROBABILITIES, LOSSES):
-        if folder / name in found:
-            return folder / name, tuple(str(f) for f in found if f.name != name)
+        if folder / name in present:
+            return folder / name, tuple(str(f) for f in present if f.name != name)
     raise UserError(
-        f"{folder}: has {', '.join(f.name for f in found) or 'no signals'}; allowed: "
+        f"{folder}: has {', '.join(f.name for f in present) or 'no signals'}; allowed: "
         f"{PROBABILITIES} (the true class's probability) or {LOSSES}"
     )
 

@@ -61,12 +61,12 @@ class Rounding:
             return ""
         start = f"Rounded: in {self.ends} of {count} images a model gives the true class "
         if self.kind == "loss":
-            told = f"a loss of 0, which counts as {_range(self.least)}"
+            words = f"a loss of 0, which counts as {_range(self.least)}"
         else:
             of_two = self.kind == "probability"
             zero, one = (self.least[1:], self.least[:1]) if of_two else (self.least, self.least)
-            told = f"0 or 1; 0 counts as {_range(zero)}, 1 as {_range(one)} less than 1"
-        return f"{start}{told}. Logits would tell them apart."
+            words = f"0 or 1; 0 counts as {_range(zero)}, 1 as {_range(one)} less than 1"
+        return f"{start}{words}. Logits would tell them apart."
 
 
 def _range(least: Float64) -> str:

@@ -24,10 +24,10 @@ from trustmia.signals.checks import (
     ROUNDING,
     SUM_TOLERANCE,
     as_text,
+    beyond_01,
     check_text,
     distance_from_one,
     in_a_line,
-    outside,
     whole_numbers,
 )
 
@@ -83,10 +83,10 @@ class ScoreSet:
 
         Sets without such rows are left out; row numbers are int64.
         """
-        outside = np.flatnonzero(~self.member)
-        codes = self.set_codes[outside]
+        nonmembers = np.flatnonzero(~self.member)
+        codes = self.set_codes[nonmembers]
         in_order = dict.fromkeys(codes.tolist())
-        return {self.set_names[code]: outside[codes == code] for code in in_order}
+        return {self.set_names[code]: nonmembers[codes == code] for code in in_order}
 
     def all_alike(self) -> bool:
         """Say whether all rows have the same scores, in whatever order of the classes."""
@@ -351,17 +351,17 @@ def _csv_error(path: Path, dialect: _Dialect, decimal: str, error: pa.ArrowInval
     text = str(error)
     if "Empty CSV" in text or "Could not skip initial" in text:
         return UserError(f"{path}: has no rows")
-    if found := re.search(r"Expected (\d+) columns, got (\d+)", text):
-        wanted, count = int(found[1]), int(found[2])
+    if cells := re.search(r"Expected (\d+) columns, got (\d+)", text):
+        width, count = int(cells[1]), int(cells[2])
         row = _first_row(path, dialect, lambda cells: len(cells) == count)
         return UserError(
-            f"{path}: {row} has {count} cells; allowed: {wanted}, as the header (a "
+            f"{path}: {row} has {count} cells; allowed: {width}, as the header (a "
             "separator at a line's end makes one more, a decimal comma between commas too)"
         )
-    found = re.search(r"CSV column #(\d+): .*?(UTF8|invalid value '(.*)')", text, re.DOTALL)
-    if found is None:
+    cell = re.search(r"CSV column #(\d+): .*?(UTF8|invalid value '(.*)')", text, re.DOTALL)
+    if cell is None:
         return ValueError(text)
-    place, value = int(found[1]), found[3]
+    place, value = int(cell[1]), cell[3]
     name = dialect.names[place]
     if value is None:
         row = _first_row(path, dialect, lambda cells: re.search("[\udc80-\udcff]", cells[place]))
@@ -424,14 +424,15 @@ def _used_columns(path: Path, names: list[str], needs_sets: bool) -> list[str]:
 def _columns_of(path: Path, kind: str, values: list[str]) -> list[str]:
     """Return the columns of scores or of logits: the numbered ones, or else the plain one."""
     numbered = [name for name in values if name.startswith(f"{kind}_")]
-    wanted = [f"{kind}_{place}" for place in range(len(numbered))] or [kind]
+    from_zero = [f"{kind}_{place}" for place in range(len(numbered))] or [kind]
     from_one = [f"{kind}_{place}" for place in range(1, len(numbered) + 1)]
     if len(numbered) > 1 and set(numbered) == set(from_one):
         raise UserError(
             f"{path}: columns are counted from 1, {from_one[0]} to {from_one[-1]}, or {kind}_0 is "
-            f"missing; allowed: from 0, as labels count the classes, {wanted[0]} to {wanted[-1]}"
+            f"missing; allowed: from 0, as labels count the classes, {from_zero[0]} to "
+            f"{from_zero[-1]}"
         )
-    return wanted
+    return from_zero
 
 
 def _has_no_values(path: Path, names: Collection[str]) -> UserError:
@@ -441,8 +442,8 @@ def _has_no_values(path: Path, names: Collection[str]) -> UserError:
     )
 
 
-def _require(path: Path, names: Collection[str], wanted: list[str], kind: str) -> None:
-    missing = [name for name in wanted if name not in names]
+def _require(path: Path, names: Collection[str], needed: list[str], kind: str) -> None:
+    missing = [name for name in needed if name not in names]
     if missing:
         raise UserError(f"{path}: {kind} {missing[0]} is missing; found: {_listed(names)}")
 
@@ -678,7 +679,7 @@ def _check_finite(path: Path, name: str, values: Float32) -> None:
 
 def _check_scores(path: Path, scores: Float32) -> list[str]:
     _check_finite(path, "scores", scores)
-    bad = in_blocks(lambda rows: outside(rows).any(axis=1), scores)
+    bad = in_blocks(lambda rows: beyond_01(rows).any(axis=1), scores)
     if bad.any():
         raise UserError(
             f"{path}: row {int(np.argmax(bad))} of scores leaves [0, 1]; are these logits, or "

@@ -67,7 +67,7 @@ def outstanding(member: Bool, target: int, references: Int64) -> dict[int, float
     return dict(zip(references[apart].tolist(), r[apart].tolist()))
 
 
-def coupled(inside: Bool, member: Bool) -> bool:
+def coupled(in_models: Bool, member: Bool) -> bool:
     """Say whether the numbers of models may tell members from held-out images.
 
     They do not where memberships are independent. Then the number of all models, the
@@ -77,15 +77,15 @@ def coupled(inside: Bool, member: Bool) -> bool:
     neither, so that theirs always may.
 
     Args:
-        inside: bool [R, P], the reference model was trained on the image.
+        in_models: bool [R, P], the reference model was trained on the image.
         member: bool [P], the target was; with both values present.
     """
-    images, count = len(member), inside.sum(axis=0)
+    images, count = len(member), in_models.sum(axis=0)
     if np.ptp(count) == 0:
         return False
     if images < FEW_IMAGES:
         return True
-    share = np.append(inside.mean(axis=1), member.mean())
+    share = np.append(in_models.mean(axis=1), member.mean())
     variance = share * (1 - share)
     expected = variance.sum()
     # Of R + 1 independent models; a model's own variance is known from its share.
@@ -95,7 +95,7 @@ def coupled(inside: Bool, member: Bool) -> bool:
     return bool(max(abs(excess), abs(along)) > UNLIKE_COINS)
 
 
-def equal_sides(inside: Bool, member: Bool) -> Bool | None:
+def equal_sides(in_models: Bool, member: Bool) -> Bool | None:
     """Give members and held-out images the same numbers of models, where they matter.
 
     Independent coins of many images tell nothing by their numbers and keep them. Otherwise
@@ -104,19 +104,19 @@ def equal_sides(inside: Bool, member: Bool) -> Bool | None:
     the first of a side would be other models for members than for held-out images.
 
     Args:
-        inside: bool [R, P], the reference model was trained on the image.
+        in_models: bool [R, P], the reference model was trained on the image.
         member: bool [P], the target was; with both values present.
 
     Returns:
         bool [R, P], the model speaks for the image; None: all do.
     """
-    if not coupled(inside, member):
+    if not coupled(in_models, member):
         return None
-    used = np.zeros_like(inside)
+    used = np.zeros_like(in_models)
     ties = numpy_generator(0, "sides", "ranks").random(len(member))
     # An image of high rank by its IN models has a low one by its OUT models, so that both
     # numbers together are those of an image of the other kind.
-    for side, name, order in ((inside, "inside", ties), (~inside, "outside", -ties)):
+    for side, name, order in ((in_models, "inside", ties), (~in_models, "outside", -ties)):
         count = side.sum(axis=0)
         limit = count.copy()
         lacking = count == 0
@@ -142,7 +142,7 @@ def _of_equal_rank(count: Int64, others: Int64, ties: Float64) -> Int64:
     return result
 
 
-def as_many_as(held_out: Int64, outside: Bool) -> Bool:
+def as_many_as(held_out: Int64, out_models: Bool) -> Bool:
     """Choose as many OUT models for other images as the held-out images have.
 
     Numbers that vary are matched by rank, so that those of images like the held-out ones
@@ -150,17 +150,17 @@ def as_many_as(held_out: Int64, outside: Bool) -> Bool:
 
     Args:
         held_out: int64 [H], how many each held-out image has, above 0; H may be 0.
-        outside: bool [R, S], the reference model was not trained on the image.
+        out_models: bool [R, S], the reference model was not trained on the image.
 
     Returns:
         bool [R, S], the model speaks for the image.
     """
-    count = outside.sum(axis=0)
+    count = out_models.sum(axis=0)
     if not len(held_out):
-        return outside
+        return out_models
     ties = numpy_generator(0, "sides", "ties").random(len(count))
     limit = _of_equal_rank(count, held_out, ties)
-    return _drawn(outside, limit, "outside")
+    return _drawn(out_models, limit, "outside")
 
 
 def _drawn(side: Bool, limit: Int64, name: str) -> Bool:
