@@ -25,7 +25,7 @@ from trustmia.images.base import Dataset, Images
 from trustmia.images.fakes import save_fakes
 from trustmia.images.prepared import DESCRIPTION, LABELS, PIXELS, describe, read_dataset
 from trustmia.runtime import checkpoints
-from trustmia.signals.decisions import Decisions, read_decisions, write_decisions
+from trustmia.signals.decisions import read_decisions, unanimous, write_decisions
 from trustmia.signals.scores import ScoreSet, write_scores
 from trustmia.stages import gallery
 
@@ -78,13 +78,12 @@ def test_selection_of_real_attacks_is_called_member_by_each() -> None:
     for name in LEARNED:
         fitted = fit(name, shadow.scores, shadow.member)
         said[name] = fitted.decide(fitted.score(target.scores))
-    decisions = Decisions(tuple(said), np.stack(list(said.values())))
-    for rows in select(target, decisions.unanimous()).values():
+    for rows in select(target, unanimous(np.stack(list(said.values())))).values():
         assert all(called[rows].all() for called in said.values())
 
 
 def test_without_attacks_nothing_is_called_a_member() -> None:
-    assert not Decisions((), np.zeros((0, 5), dtype=np.bool_)).unanimous().any()
+    assert not unanimous(np.zeros((0, 5), dtype=np.bool_)).any()
 
 
 def test_exhibits_say_what_the_model_took_an_image_for() -> None:
@@ -124,11 +123,12 @@ def test_pictures_are_enlarged_by_whole_squares(channels: int, side: int) -> Non
 
 def test_decisions_come_back_from_their_file(tmp_path: Path) -> None:
     path = tmp_path / "d.npz"
-    decisions = np.asarray([[True, False, True], [True, True, False]])
-    write_decisions(path, Decisions(("threshold", "salem"), decisions))
-    read = read_decisions(path, num_images=3)
-    assert read.attacks == ("threshold", "salem")
-    assert read.unanimous().tolist() == [True, False, False]
+    called = np.asarray([[True, False, True], [True, True, False]])
+    write_decisions(path, dict(zip(("threshold", "salem"), called, strict=True)), 3)
+    assert files.read_arrays(path)["attacks"].tolist() == ["threshold", "salem"]
+    decisions = read_decisions(path, num_images=3)
+    assert np.array_equal(decisions, called)
+    assert unanimous(decisions).tolist() == [True, False, False]
 
 
 def test_decisions_that_cannot_be_read_are_named_with_the_way_out(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_decisions_that_cannot_be_read_are_named_with_the_way_out(tmp_path: Path
     path.write_bytes(b"no archive")
     with pytest.raises(UserError, match=r"d.npz: not readable .* run `dvc checkout"):
         read_decisions(path, 3)
-    write_decisions(path, Decisions(("salem",), np.ones((1, 4), dtype=np.bool_)))
+    write_decisions(path, {"salem": np.ones(4, dtype=np.bool_)}, 4)
     with pytest.raises(UserError, match=r"shape \[1, 4\]; allowed: \[1, 3\]"):
         read_decisions(path, 3)
 
@@ -169,7 +169,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
     def fill(target: ScoreSet, called: Bool) -> None:
         write_scores(paths.SCORES / "target.npz", target)
-        write_decisions(paths.DECISIONS, Decisions(("threshold",), called[None]))
+        write_decisions(paths.DECISIONS, {"threshold": called}, len(called))
 
     return fill
 

@@ -24,12 +24,12 @@ from trustmia import files
 from trustmia.arrays import BLOCK
 from trustmia.attacks import ATTACKS, lira, rmia
 from trustmia.attacks.base import Need, Refused
-from trustmia.attacks.outcome import AttackRun, AttackScores, Comparison
+from trustmia.attacks.outcome import AttackRun, AttackScores
 from trustmia.attacks.rmia import TUNED_A, offline_prior, share_exceeded
 from trustmia.commands.audit import Order, audit_signals
 from trustmia.errors import UserError
 from trustmia.signals import confidence
-from trustmia.signals.comparison import compare
+from trustmia.signals.comparison import Comparison, compare
 from trustmia.signals.container import Signals
 from trustmia.signals.many_models import CONVERSIONS, ManyModels, ModelOutputs, read_signals
 from trustmia.signals.rounding import Rounding
@@ -232,7 +232,7 @@ def test_median_over_a_mask_is_that_of_each_image_alone(
 def in_memory(phi: Floats) -> ModelOutputs:
     """Return models that say confidences, float64 [M, N, A]."""
     unused = np.zeros(phi.shape[1], np.int64)
-    return ModelOutputs(list(phi), lambda block, _: block, unused, phi.shape[2], "", single=True)
+    return ModelOutputs(list(phi), lambda block, _: block, unused, "")
 
 
 def summaries(content: Arrays, target: int = 0) -> tuple[Summary, Summary]:
@@ -466,7 +466,7 @@ def test_rounding_is_no_spread(tmp_path: Path) -> None:
     assert {found[name] for name in LIRA} == {(0.5, 0.5)}
     assert all(0.4 < auroc < 0.6 for auroc, _ in found.values() if auroc is not None)
     said = compared(read_signals(path), ["loss"])
-    assert comparison_of(said).without_spread == 400
+    assert comparison_of(said).audited.without_spread() == 400
 
 
 @pytest.mark.parametrize("models", [6, 8])
@@ -707,7 +707,7 @@ def test_a_model_related_to_the_target_does_not_tell_members(share: float) -> No
         rng = np.random.default_rng(seed)
         signals = null_signals(rng, with_relation(share)(rng, 5, 1000))
         said = compared(signals, ["lira", "rmia"])
-        assert comparison_of(said).left_out == (1,) and not comparison_of(said).outstanding
+        assert comparison_of(said).left_out == (1,) and not comparison_of(said).outstanding()
         for name in said.forms:
             found.setdefault(name, []).append(area_of(said, name))
     for name, areas in found.items():
@@ -1580,4 +1580,4 @@ def test_scores_that_cannot_be_ranked_are_refused(tmp_path: Path) -> None:
     broken = replace(COMPARED["loss"], score=nothing)
     models = read_signals(save(tmp_path / "signals.npz", arrays()))
     with pytest.raises(UserError, match="loss: 40 images have a score of nan"):
-        broken.scores(compare(models, 0, np.arange(1, 6)), ATTACKS["loss"].settings())
+        broken.scores(compare(models, 0), ATTACKS["loss"].settings())

@@ -1,6 +1,7 @@
 """Arrays that pass between modules: names for their types, and their rows in blocks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,3 +21,9 @@ def blocks(count: int, width: int) -> Iterator[slice]:
     step = max(1, BLOCK // max(width, 1))
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
+
+
+def in_blocks(of_rows: Callable[..., Any], *arrays: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return `of_rows` of all rows of arrays [N, K], N at least 1: [N, …], a block at a time."""
+    rows = blocks(*arrays[0].shape)
+    return np.concatenate([of_rows(*(array[block] for array in arrays)) for block in rows])

@@ -112,6 +112,17 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             return {name: _array_of(archive, name) for name in archive.files}
 
 
+def read_output(path: Path, stage: str, *names: str) -> dict[str, npt.NDArray[Any]]:
+    """Read the arrays of these names, or else all, of an NPZ that a stage has written.
+
+    Raises:
+        UserError: The file is missing or damaged, or lacks an array.
+    """
+    with written_by(stage, path):
+        arrays = read_arrays(path)
+        return {name: arrays[name] for name in names or arrays}
+
+
 def _array_of(archive: Any, name: str) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = archive[name]

@@ -1,6 +1,6 @@
 """`params.yaml` as typed, validated models: the one place that knows its keys."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,47 +27,39 @@ Threads = Annotated[int, Field(ge=1, le=1024)]
 Source = Literal["pretrained", "scratch"]
 
 
-def _member_of(registry: Callable[[], Any]) -> BeforeValidator:
+def _only(allows: Callable[[Any], bool], allowed: str) -> Callable[[Any], Any]:
+    """Return what refuses values other than those that are allowed, in words."""
+
+    def check(value: Any) -> Any:
+        if not allows(value):
+            raise ValueError(allowed)
+        return value
+
+    return check
+
+
+def _member_of(registry: Collection[str]) -> BeforeValidator:
     """Allow the names of a registry, and no other."""
-
-    def check(name: object) -> object:
-        if not isinstance(name, str) or name not in registry():
-            raise ValueError(f"one of {', '.join(registry())}")
-        return name
-
-    return BeforeValidator(check)
+    return BeforeValidator(
+        _only(
+            lambda name: isinstance(name, str) and name in registry, f"one of {', '.join(registry)}"
+        )
+    )
 
 
-def _distinct(names: list[str]) -> list[str]:
-    if len(set(names)) != len(names):
-        raise ValueError("no name twice")
-    return names
-
-
-Distinct = AfterValidator(_distinct)
-
-
-def _plain_name(name: str) -> str:
-    if Path(name).name != name:
-        raise ValueError("the name of a file, without folders")
-    return name
-
-
-def _four_decimals(value: float) -> float:
-    if round(value, 4) != value:
-        raise ValueError("four decimals, as Ray counts")
-    return value
-
-
-FourDecimals = AfterValidator(_four_decimals)
-FileName = Annotated[str, AfterValidator(_plain_name)]
+Distinct = AfterValidator(_only(lambda names: len(set(names)) == len(names), "no name twice"))
+FourDecimals = AfterValidator(_only(lambda x: round(x, 4) == x, "four decimals, as Ray counts"))
+PlainName = AfterValidator(
+    _only(lambda name: Path(name).name == name, "the name of a file, without folders")
+)
+FileName = Annotated[str, PlainName]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class DatasetParams(Section):
     """What target and shadow are trained on."""
 
-    name: Annotated[str, _member_of(lambda: DATASETS)]
+    name: Annotated[str, _member_of(DATASETS)]
     size: Annotated[int, Field(ge=8, le=1024)]
     fit: Fit
 
@@ -76,15 +68,15 @@ class TrainParams(TrainConfig):
     """Training of target and shadow."""
 
     source: Source
-    arch: Annotated[str, _member_of(lambda: ARCHITECTURES)]
+    arch: Annotated[str, _member_of(ARCHITECTURES)]
     initial_weights: FileName | None
-    augmentation: Annotated[str, _member_of(lambda: AUGMENTATIONS)]
+    augmentation: Annotated[str, _member_of(AUGMENTATIONS)]
 
 
 class CalibrationParams(Section):
     """What is done to a trained model's scores."""
 
-    method: Annotated[str, _member_of(lambda: METHODS)]
+    method: Annotated[str, _member_of(METHODS)]
     temperature: Literal["fit"] | Annotated[float, Field(ge=1e-6, le=1e6)]
     llla: LllaParams
 
@@ -127,28 +119,26 @@ class PredictParams(Section):
     """What is shown to the models."""
 
     nonmember_sets: Annotated[
-        list[Annotated[str, _member_of(lambda: IMAGE_SETS)]], Field(min_length=1), Distinct
+        list[Annotated[str, _member_of(IMAGE_SETS)]], Field(min_length=1), Distinct
     ]
     max_images: Count | None
     max_fakes: Count | None
     num_patches: Count
     feature_images: Count
-    views: Annotated[list[Annotated[str, _member_of(lambda: VIEWS)]], Field(min_length=1), Distinct]
+    views: Annotated[list[Annotated[str, _member_of(VIEWS)]], Field(min_length=1), Distinct]
     batch_size: Count
     precision: Precision
 
     def datasets(self) -> list[str]:
         """Return the published data sets whose images are shown."""
-        shown = [IMAGE_SETS[name].dataset for name in self.nonmember_sets]
-        return [name for name in shown if name is not None]
+        datasets = [IMAGE_SETS[name].dataset for name in self.nonmember_sets]
+        return [name for name in datasets if name is not None]
 
 
 class AttackParams(Section):
     """The attacks; `Composed` has a section for each that has settings."""
 
-    methods: Annotated[
-        list[Annotated[str, _member_of(lambda: ATTACKS)]], Field(min_length=1), Distinct
-    ]
+    methods: Annotated[list[Annotated[str, _member_of(ATTACKS)]], Field(min_length=1), Distinct]
     resamples: Annotated[int, Field(ge=0, le=10**6)]
 
     def settings(self) -> dict[str, Section]:
@@ -250,9 +240,9 @@ def _contradiction(params: Params) -> str | None:
 
 
 def _impossible_attacks(params: Params) -> str | None:
-    learn = [name for name, attack in ATTACKS.items() if attack.always_needs(Need.SHADOW)]
-    if not set(params.attack.methods) & set(learn):
-        return f"attack.methods: holds none of {', '.join(learn)}; allowed: at least one of them"
+    learning = [name for name, attack in ATTACKS.items() if attack.always_needs(Need.SHADOW)]
+    if not set(params.attack.methods) & set(learning):
+        return f"attack.methods: holds none of {', '.join(learning)}; allowed: at least one of them"
     if params.references.count:
         return None
     models = Need.IN_MODELS, Need.OUT_MODELS

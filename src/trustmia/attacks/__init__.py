@@ -1,15 +1,12 @@
 """Registry of membership inference attacks: an attack is one file."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from trustmia.attacks.base import Attack
 from trustmia.image_sets import in_words
 from trustmia.registry import Registry
 
-if TYPE_CHECKING:
-    from trustmia.attacks.base import Attack
-
-ATTACKS: "Registry[Attack]" = Registry(
+ATTACKS: Registry[Attack] = Registry(
     {
         "threshold": "trustmia.attacks.threshold:THRESHOLD",
         "entropy": "trustmia.attacks.entropy:ENTROPY",
@@ -29,9 +26,8 @@ def form_title(form: str) -> str:
 
 def forms_in_order(names: Iterable[str]) -> list[str]:
     """Return forms once each, in the order of the registry; unknown ones last."""
-    found = list(dict.fromkeys(names))
-    known = [name for name in _titles() if name in found]
-    return known + [name for name in found if name not in known]
+    order = list(_titles())
+    return sorted(dict.fromkeys(names), key=lambda n: order.index(n) if n in order else len(order))
 
 
 def _titles() -> dict[str, str]:

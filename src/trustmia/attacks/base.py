@@ -10,7 +10,7 @@ import numpy as np
 from trustmia.arrays import Bool, Float32, Float64, Int64
 from trustmia.errors import UserError
 from trustmia.settings import Section
-from trustmia.signals.comparison import Summaries
+from trustmia.signals.comparison import Comparison
 from trustmia.signals.many_models import ManyModels
 from trustmia.signals.summaries import Summary
 
@@ -120,24 +120,24 @@ class ComparedForm:
         }
         return [side for need, side in sides.items() if need in self.needs]
 
-    def lacks(self, summaries: Summaries) -> str | None:
+    def lacks(self, comparison: Comparison) -> str | None:
         """Say what the form needs and the signals do not have."""
-        sides = self._sides(summaries.audited)
-        if sides and not len(summaries.references):
+        sides = self._sides(comparison.audited)
+        if sides and not len(comparison.references):
             return "no reference models"
-        if Need.POPULATION in self.needs and summaries.population is None:
+        if Need.POPULATION in self.needs and comparison.population is None:
             return "no population images"
-        if len(np.unique(summaries.member[self.possible(summaries.audited)])) == 2:
+        if len(np.unique(comparison.member[self.possible(comparison.audited)])) == 2:
             return None
         lacking = [(int((count < self.fewest).sum()), side) for side, count in sides]
         few, side = max(lacking, key=lambda one: one[0])
         return f"{few} images have fewer than {self.fewest} models {side}trained on them"
 
-    def scores(self, summaries: Summaries, settings: Section) -> tuple[Float64, Float64]:
+    def scores(self, comparison: Comparison, settings: Section) -> tuple[Float64, Float64]:
         """Score and rank all images that have the models for it.
 
         Args:
-            summaries: Of N images. Those of further sets are NaN if the form needs IN models.
+            comparison: Of N images. Those of further sets are NaN if the form needs IN models.
             settings: The attack's.
 
         Returns:
@@ -147,34 +147,28 @@ class ComparedForm:
         Raises:
             UserError: A score is not finite; what is left of them is not ranked.
         """
-        scores = self._of_all(self.score, summaries, settings)
+        scores = self._of_all(self.score, comparison, settings)
         if self.tie_break is None:
             return scores, scores
-        return scores, _ranks(scores, self._of_all(self.tie_break, summaries, settings))
+        return scores, _ranks(scores, self._of_all(self.tie_break, comparison, settings))
 
-    def _of_all(self, score: Score, summaries: Summaries, settings: Section) -> Float64:
-        result = np.full(len(summaries.signals.images), np.nan)
-        result[summaries.signals.audited] = self._of_possible(
-            score, summaries.audited, summaries, settings
-        )
+    def _of_all(self, score: Score, comparison: Comparison, settings: Section) -> Float64:
+        signals = comparison.signals
+        parts = [(signals.audited, comparison.audited)]
         if Need.IN_MODELS not in self.needs:
-            for name, part in summaries.sets.items():
-                rows = summaries.signals.sets[name]
-                result[rows] = self._of_possible(score, part, summaries, settings)
+            parts += [(signals.sets[name], part) for name, part in comparison.sets.items()]
+        result = np.full(len(signals.images), np.nan)
+        for rows, part in parts:
+            possible = self.possible(part)
+            values = score(part, comparison.population, settings)
+            broken = np.flatnonzero(possible & ~np.isfinite(values))
+            if len(broken):
+                raise UserError(
+                    f"{self.name}: {len(broken)} images have a score of {values[broken[0]]}; what "
+                    "the models say of them is beyond float64"
+                )
+            result[rows] = np.where(possible, values, np.nan)
         return result
-
-    def _of_possible(
-        self, score: Score, part: Summary, summaries: Summaries, settings: Section
-    ) -> Float64:
-        possible = self.possible(part)
-        values = score(part, summaries.population, settings)
-        broken = np.flatnonzero(possible & ~np.isfinite(values))
-        if len(broken):
-            raise UserError(
-                f"{self.name}: {len(broken)} images have a score of {values[broken[0]]}; what the "
-                "models say of them is beyond float64"
-            )
-        return np.where(possible, values, np.nan)
 
 
 def _ranks(scores: Float64, ties: Float64) -> Float64:

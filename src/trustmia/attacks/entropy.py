@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from trustmia.arrays import Bool, Float32
-from trustmia.attacks import logits as exact
+from trustmia.arrays import Bool, Float32, in_blocks
 from trustmia.attacks.base import Attack, FittedAttack, LearnedForm
+from trustmia.attacks.logits import log_entropy
 from trustmia.settings import Section
 
 CANDIDATES = 10_000
@@ -18,7 +18,7 @@ def below(theta: float) -> FittedAttack:
     """Return the attack that calls members what has an entropy, in nats, below θ."""
     return FittedAttack(
         score=lambda scores: -entropy(scores),
-        rank=lambda logits: -exact.in_blocks(logits, exact.log_entropy),
+        rank=lambda logits: -in_blocks(log_entropy, logits),
         decide=lambda negative: negative.astype(np.float64) > -theta,
         learned={"entropy_theta": theta},
     )
@@ -41,9 +41,12 @@ def entropy(scores: Float32) -> Float32:
     import torch
     from torch.distributions import Categorical
 
-    blocks = torch.from_numpy(np.ascontiguousarray(scores)).split(exact.ROWS_AT_ONCE)
-    ordered = (rows.sort(dim=1).values for rows in blocks)
-    return torch.cat([Categorical(rows, validate_args=False).entropy() for rows in ordered]).numpy()
+    def of_rows(rows: Float32) -> Float32:
+        ordered = torch.from_numpy(np.sort(rows, axis=1))
+        entropies: Float32 = Categorical(ordered, validate_args=False).entropy().numpy()
+        return entropies
+
+    return in_blocks(of_rows, scores)
 
 
 def best_theta(member_entropy: Float32, nonmember_entropy: Float32) -> float:

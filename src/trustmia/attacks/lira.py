@@ -56,8 +56,8 @@ def log_density(confidence: Float64, side: Side, shared: bool) -> Float64:
 
 def online(summary: Summary, shared: bool) -> Float64:
     """Return log N(φ|IN) − log N(φ|OUT), the mean over views: float64 [N] (eq. 4)."""
-    inside = log_density(summary.target, summary.in_models, shared)
-    return (inside - log_density(summary.target, summary.out_models, shared)).mean(axis=1)
+    log_in = log_density(summary.target, summary.in_models, shared)
+    return (log_in - log_density(summary.target, summary.out_models, shared)).mean(axis=1)
 
 
 def offline(summary: Summary, shared: bool) -> Float64:

@@ -3,22 +3,9 @@
 Classes are sorted first: in another order, the same numbers have another sum.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import numpy as np
 
 from trustmia.arrays import Float32, Float64
-
-ROWS_AT_ONCE = 1 << 18
-Floats = TypeVar("Floats", Float32, Float64)
-Given = TypeVar("Given", Float32, Float32 | Float64)
-
-
-def in_blocks(values: Given, of_rows: Callable[[Given], Floats]) -> Floats:
-    """Return `of_rows` of all rows, float [N, K] to [N], a block of them at a time."""
-    starts = range(0, len(values), ROWS_AT_ONCE)
-    return np.concatenate([of_rows(values[s : s + ROWS_AT_ONCE]) for s in starts])
 
 
 def _below_largest(logits: Float32 | Float64) -> Float64:

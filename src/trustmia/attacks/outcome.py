@@ -7,6 +7,7 @@ import numpy as np
 
 from trustmia.arrays import Bool, Float32, Float64, Int64
 from trustmia.image_sets import MEMBERS
+from trustmia.signals.comparison import Comparison
 
 
 @dataclass(frozen=True)
@@ -50,29 +51,9 @@ class AttackScores:
 
     def ranked(self) -> dict[str, Float64]:
         """Return the ranking of each group's images that have one; groups without are left out."""
-        found = {name: self.ranking[rows] for name, rows in self.groups.items()}
-        found = {name: values[~np.isnan(values)] for name, values in found.items()}
-        return {name: values for name, values in found.items() if name == MEMBERS or len(values)}
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How the target was compared with reference models.
-
-    Attributes:
-        without_spread: Number of audited images whose IN or OUT models say the same.
-        left_out: Models that are no reference models, as they were mostly trained on the
-            target's images, or on all others.
-        outstanding: Reference models that may tell members, as their membership correlates
-            with the target's unlike the others' does → that correlation.
-        per_side: How many IN and OUT models speak for an image, on average, where their
-            numbers would tell members; None where each image has its own.
-    """
-
-    without_spread: int
-    left_out: tuple[int, ...]
-    outstanding: Mapping[int, float]
-    per_side: tuple[float, float] | None
+        groups = {name: self.ranking[rows] for name, rows in self.groups.items()}
+        groups = {name: values[~np.isnan(values)] for name, values in groups.items()}
+        return {name: values for name, values in groups.items() if name == MEMBERS or len(values)}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ itself, in which the share of a single view never falls.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -17,11 +17,10 @@ from trustmia.arrays import Bool, Float64
 from trustmia.attacks.base import Attack, ComparedForm, Need
 from trustmia.errors import UserError
 from trustmia.settings import Section
+from trustmia.signals.comparison import stand_in
 from trustmia.signals.confidence import SMALLEST, probability
+from trustmia.signals.many_models import ManyModels
 from trustmia.signals.summaries import Summary
-
-if TYPE_CHECKING:
-    from trustmia.signals.many_models import ManyModels
 
 # Candidates for a, where it is tuned.
 TUNED_A = tuple(round(0.1 * step, 1) for step in range(11))
@@ -123,7 +122,7 @@ OFFLINE = _form(
 )
 
 
-def tuned(settings: Settings, signals: "ManyModels", target: int) -> Settings:
+def tuned(settings: Settings, signals: ManyModels, target: int) -> Settings:
     """Choose the a in 0, 0.1, …, 1 with which RMIA offline does best against a reference.
 
     The first model that is unrelated to the target plays it, as the auditor knows its
@@ -135,8 +134,6 @@ def tuned(settings: Settings, signals: "ManyModels", target: int) -> Settings:
     Raises:
         UserError: There are no population images, or too few reference models.
     """
-    from trustmia.signals.comparison import stand_in
-
     if settings.a != "tune":
         return settings
     if signals.population is None:

@@ -7,13 +7,12 @@ import numpy as np
 from trustmia.arrays import Float32
 from trustmia.attacks import ATTACKS
 from trustmia.attacks.base import ComparedForm, FittedAttack, LearnedForm, Need, Refused
-from trustmia.attacks.outcome import AttackRun, AttackScores, Comparison, Decisions
+from trustmia.attacks.outcome import AttackRun, AttackScores, Decisions
 from trustmia.image_sets import HELD_OUT, MEMBERS
 from trustmia.settings import Section
-from trustmia.signals.comparison import Summaries, check_target, compare
+from trustmia.signals.comparison import Comparison, check_target, compare
 from trustmia.signals.container import Signals
 from trustmia.signals.scores import ScoreSet
-from trustmia.signals.sides import outstanding
 
 
 def run_attacks(
@@ -31,13 +30,16 @@ def run_attacks(
         Refused: None of the attacks is possible, or a setting does not fit the signals.
         UserError: A value cannot be tuned, or the target's members cannot be told from others.
     """
-    summaries = None if signals.models is None else _compared(signals)
+    comparison, references = None, 0
+    if signals.models is not None:
+        check_target(signals.models, signals.target_index)
+        comparison = compare(signals.models, signals.target_index)
+        references = len(signals.models.member) - 1
     forms: dict[str, AttackScores] = {}
     left_out: dict[str, str] = {}
     notes: list[str] = []
     for name in names:
         attack, own = ATTACKS[name], settings[name]
-        references = 0 if signals.models is None else len(signals.models.member) - 1
         if attack.tuned is not None and signals.models is not None and references:
             own = attack.tuned(own, signals.models, signals.target_index)
         for form in attack.forms_for(own, references):
@@ -48,16 +50,15 @@ def run_attacks(
                 fitted = form.fit(signals.shadow.scores, signals.shadow.member, own, seed)
                 forms[form.name] = _decided(form, fitted, signals.target)
                 notes += [*fitted.notes, *_one_sided(form, fitted, signals.shadow.scores)]
-            elif summaries is None:
+            elif comparison is None:
                 left_out[name] = "no signals of many models"
-            elif reason := form.lacks(summaries):
+            elif reason := form.lacks(comparison):
                 left_out[form.name] = reason
             else:
-                forms[form.name] = _ranked(form, own, summaries)
+                forms[form.name] = _ranked(form, own, comparison)
     if not forms:
         reasons = ", ".join(f"{name} ({reason})" for name, reason in left_out.items())
         raise Refused("methods", f"none is possible: {reasons}")
-    comparison = None if summaries is None else _comparison(summaries, signals.target_index)
     return AttackRun(forms, left_out, tuple(notes), comparison)
 
 
@@ -87,24 +88,17 @@ def _one_sided(form: LearnedForm, fitted: FittedAttack, shadow: Float32) -> list
     ]
 
 
-def _compared(signals: Signals) -> Summaries:
-    assert signals.models is not None
-    models, target = signals.models, signals.target_index
-    check_target(models, target)
-    return compare(models, target, np.delete(np.arange(len(models.member)), target))
-
-
-def _ranked(form: ComparedForm, settings: Section, summaries: Summaries) -> AttackScores:
+def _ranked(form: ComparedForm, settings: Section, comparison: Comparison) -> AttackScores:
     rows = {
-        name: np.arange(place.start, place.stop) for name, place in summaries.signals.sets.items()
+        name: np.arange(place.start, place.stop) for name, place in comparison.signals.sets.items()
     }
-    start = summaries.signals.audited.start
-    scores, ranking = form.scores(summaries, settings)
+    start = comparison.signals.audited.start
+    scores, ranking = form.scores(comparison, settings)
     return AttackScores(
         title=form.title,
         groups={
-            MEMBERS: start + np.flatnonzero(summaries.member),
-            HELD_OUT: start + np.flatnonzero(~summaries.member),
+            MEMBERS: start + np.flatnonzero(comparison.member),
+            HELD_OUT: start + np.flatnonzero(~comparison.member),
             **({} if Need.IN_MODELS in form.needs else rows),
         },
         scores=scores,
@@ -112,15 +106,4 @@ def _ranked(form: ComparedForm, settings: Section, summaries: Summaries) -> Atta
         exact=True,
         decisions=None,
         learned=form.learned(settings),
-    )
-
-
-def _comparison(summaries: Summaries, target: int) -> Comparison:
-    member = summaries.signals.member[:, summaries.signals.audited]
-    others = np.delete(np.arange(len(member)), target)
-    return Comparison(
-        without_spread=summaries.audited.without_spread(),
-        left_out=tuple(int(model) for model in np.setdiff1d(others, summaries.references)),
-        outstanding=outstanding(member, target, summaries.references),
-        per_side=summaries.per_side,
     )

@@ -1,20 +1,21 @@
 """The attack of Salem et al. 2019: a small network on the largest scores."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import numpy as np
 from pydantic import Field
 
-from trustmia.arrays import Bool, Float32
+from trustmia.arrays import Bool, Float32, Float64, in_blocks
 from trustmia.attacks.base import Attack, FittedAttack, LearnedForm, Refused
-from trustmia.attacks.logits import Floats, in_blocks, probabilities
+from trustmia.attacks.logits import probabilities
 from trustmia.runtime.seeding import derive_seed
 from trustmia.settings import Count, Rate, Section
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+Floats = TypeVar("Floats", Float32, Float64)
 HIDDEN = 64
 WINDOW = 15
 MINIMUM_GAIN = 0.0005
@@ -48,15 +49,15 @@ def attack_of(weights: Sequence[Float32], fewer: bool) -> FittedAttack:
     from scipy.special import expit
 
     k = weights[0].shape[1]
-    told = f"Salem attack: the {k} largest scores (salem.k), as there are {k} classes."
+    note = f"Salem attack: the {k} largest scores (salem.k), as there are {k} classes."
     return FittedAttack(
-        score=lambda scores: in_blocks(scores, lambda p: expit(logits_of(weights, top_k(p, k)))),
+        score=lambda scores: in_blocks(lambda p: expit(logits_of(weights, top_k(p, k))), scores),
         rank=lambda logits: in_blocks(
-            logits, lambda rows: logits_of(weights, top_k(probabilities(rows), k))
+            lambda rows: logits_of(weights, top_k(probabilities(rows), k)), logits
         ),
         decide=lambda sigmoids: sigmoids >= np.float32(0.5),
         learned={"salem_k": float(k)},
-        notes=(told,) if fewer else (),
+        notes=(note,) if fewer else (),
     )
 
 

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from trustmia.arrays import Bool, Float32
-from trustmia.attacks import logits as exact
+from trustmia.arrays import Bool, Float32, in_blocks
 from trustmia.attacks.base import Attack, FittedAttack, LearnedForm
+from trustmia.attacks.logits import log_odds
 from trustmia.settings import Section
 
 # A threshold that loses more than this share of its TPR − FPR by its own ties is moved below them.
@@ -24,7 +24,7 @@ def above(threshold: float, *notes: str) -> FittedAttack:
     """
     return FittedAttack(
         score=lambda scores: scores.max(axis=1),
-        rank=lambda logits: exact.in_blocks(logits, exact.log_odds),
+        rank=lambda logits: in_blocks(log_odds, logits),
         decide=lambda maxima: maxima > np.float32(threshold),
         learned={"threshold": threshold if math.isfinite(threshold) else None},
         notes=notes,

@@ -195,18 +195,13 @@ def read_settings(given: Sequence[str], names: Sequence[str]) -> dict[str, Secti
         settings = model.model_validate(values)
     except ValidationError as error:
         raise UserError(f"-S {explain(error.errors(), model)}") from error
-    return {name: getattr(settings, name) for name in names}
+    return dict(settings)
 
 
 def audit_scores(shadow: Path, target: Path, order: Order) -> str:
-    """Run attacks on two score files and write the results.
+    """Run attacks on the score files of a shadow and of a target, and write the results.
 
     There are no intervals where the target was shown more than `MOST_ROWS` images.
-
-    Args:
-        shadow: Score file of a model whose membership is known.
-        target: Score file of the model under audit.
-        order: What is asked for.
 
     Returns:
         The result table, how the files were read, and where the results are.
@@ -231,7 +226,7 @@ def audit_scores(shadow: Path, target: Path, order: Order) -> str:
         for attack, rocs in roc_curves(outcome).items():
             files.write_table(fresh / f"roc_{attack}.csv", roc_table(rocs), "%.7f")
             draw_rocs(fresh / f"roc_{attack}.png", f"{outcome.forms[attack].title} Attack", rocs)
-    notes = notes_of_scores(signals, outcome, (shadow, target))
+    notes = notes_of_scores(signals, outcome, results, (shadow, target))
     if order.resamples and not few:
         notes.append(f"No intervals: the target has more than {MOST_ROWS:,} images.")
     notes.append(f"Read: shadow {shadow}, target {target}")
@@ -245,7 +240,7 @@ def audit_signals(path: Path, target: int, order: Order) -> str:
     Args:
         path: Signals, in a form of `read_signals`.
         target: Index of the target model.
-        order: What is asked for.
+        order: Settings, resamples and seed, and where the results go.
 
     Returns:
         A table for people, and where the files are.
@@ -272,7 +267,7 @@ def audit_signals(path: Path, target: int, order: Order) -> str:
     tables = [f"{audited}\n{views.ranking_table(results, 'simple')}"]
     if models.sets:
         tables.append(views.rates_table(results, "simple"))
-    notes = notes_of_signals(models, outcome)
+    notes = notes_of_signals(models, outcome, results)
     tuned = getattr(order.settings.get("rmia"), "a", None) == "tune"
     if tuned and (a := _rmia_a(outcome)) is not None:
         notes.append(f"RMIA's a, tuned on a reference model: {a}.")
@@ -311,7 +306,7 @@ def _metrics(models: ManyModels, target: int, outcome: AttackRun) -> dict[str, A
         "num_models": len(models.member),
         "num_members": int(member.sum()),
         "num_nonmembers": int((~member).sum()),
-        "num_without_spread": comparison.without_spread,
+        "num_without_spread": comparison.audited.without_spread(),
         "num_rounded": models.rounding.ends if models.rounding else 0,
         "models_left_out": comparison.left_out,
         "models_per_side": comparison.per_side and dict(zip(("in", "out"), comparison.per_side)),

@@ -2,21 +2,25 @@
 
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
 from trustmia.attacks.outcome import AttackRun
-from trustmia.image_sets import HELD_OUT, MEMBERS
+from trustmia.image_sets import AUDITED
+from trustmia.measures.table import TIES, UNSCORED
 from trustmia.signals.container import Signals
 from trustmia.signals.many_models import ManyModels
 from trustmia.signals.scores import ScoreSet
 
 
-def notes_of_scores(signals: Signals, outcome: AttackRun, read: tuple[Path, Path]) -> list[str]:
+def notes_of_scores(
+    signals: Signals, outcome: AttackRun, results: pd.DataFrame, read: tuple[Path, Path]
+) -> list[str]:
     """Return notes on an audit of score files.
 
     Args:
         signals: What was read.
         outcome: What the attacks said.
+        results: The table that `measure` returned of it.
         read: The files of the shadow and of the target.
     """
     assert signals.shadow is not None and signals.target is not None
@@ -24,7 +28,7 @@ def notes_of_scores(signals: Signals, outcome: AttackRun, read: tuple[Path, Path
     basis = _basis(signals.target)
     if basis:
         notes.append(f"{read[1]}: ranked by {basis} (metrics.json: ranking, and the ROC curves).")
-    notes += _ties(outcome, read[1], basis)
+    notes += _ties(results, read[1], basis)
     if signals.shadow.all_alike():
         notes.append(
             f"{read[0]}: all rows have the same scores; attacks can learn nothing of them."
@@ -44,31 +48,28 @@ def _basis(target: ScoreSet) -> str:
     return "scores in float64" if target.logits is None else "logits"
 
 
-def _ties(outcome: AttackRun, target: Path, basis: str) -> list[str]:
+def _ties(results: pd.DataFrame, target: Path, basis: str) -> list[str]:
     """Say how many images of a set share its largest attack score, if more than one does."""
-    tied: dict[str, list[str]] = {}
-    sizes: dict[str, int] = {}
-    for attack, form in outcome.forms.items():
-        for name, values in form.ranked().items():
-            sizes[name] = len(values)
-            count = int((values == values.max()).sum())
-            if count > 1 and name != MEMBERS:
-                tied.setdefault(name, []).append(f"{attack} {count:,}")
-    if not tied:
+    sets = []
+    for name, ties in results[results["metric"] == TIES].groupby("set", sort=False):
+        tied = ties[ties["value"] > 1]
+        counts = ", ".join(f"{r.attack} {r.value:,.0f}" for r in tied.itertuples())
+        if counts:
+            sets.append(f"{name} (of {ties['n'].max():,}): {counts}")
+    if not sets:
         return []
     rest = (
         f"the attack says the same of them by their {basis}"
         if basis
         else "near 1, float32, or the file itself, has equal scores; logits can tell them apart"
     )
-    told = "; ".join(f"{k} (of {sizes[k]:,}): {', '.join(tied[k])}" for k in sizes if k in tied)
     return [
         f"{target}: non-members that share their set's largest attack score, so that no FPR "
-        f"between 0 and their share can be had: {told}; {rest}."
+        f"between 0 and their share can be had: {'; '.join(sets)}; {rest}."
     ]
 
 
-def notes_of_signals(models: ManyModels, outcome: AttackRun) -> list[str]:
+def notes_of_signals(models: ManyModels, outcome: AttackRun, results: pd.DataFrame) -> list[str]:
     """Return notes on an audit that compares the target with other models."""
     comparison = outcome.comparison
     assert comparison is not None
@@ -82,28 +83,27 @@ def notes_of_signals(models: ManyModels, outcome: AttackRun) -> list[str]:
             "target's images, or on all others, but for some, they would tell its members by that "
             "alone."
         )
-    if comparison.outstanding:
-        related = ", ".join(f"{k} (r = {r:.2f})" for k, r in comparison.outstanding.items())
+    related = ", ".join(f"{k} (r = {r:.2f})" for k, r in comparison.outstanding().items())
+    if related:
         notes.append(
             f"Trained on the target's images more, or less, often than the other reference "
             f"models: {related}. They may tell its members by that; audit without them, too."
         )
     if comparison.per_side is not None:
-        inside, outside = (f"{number:.3g}" for number in comparison.per_side)
+        in_models, out_models = (f"{number:.3g}" for number in comparison.per_side)
         notes.append(
             "How many models were trained on an image may tell whether the target was: for each "
-            f"image {inside} of those and {outside} of the others are used, on average, as many "
-            "for members as for held-out images."
+            f"image {in_models} of those and {out_models} of the others are used, on average, as "
+            "many for members as for held-out images."
         )
-    lacking = _without_score(outcome)
-    if lacking:
+    if lacking := _without_score(results):
         notes.append(
             f"Without a score, as they lack reference models, of {images} audited images "
             f"and those of further sets: {', '.join(lacking)}."
         )
-    if comparison.without_spread:
+    if without_spread := comparison.audited.without_spread():
         notes.append(
-            f"No spread in {comparison.without_spread} of {images} images: all reference "
+            f"No spread in {without_spread} of {images} images: all reference "
             "models that were trained on it, or all that were not, say the same. LiRA takes the "
             "spread of all images there."
         )
@@ -112,13 +112,13 @@ def notes_of_signals(models: ManyModels, outcome: AttackRun) -> list[str]:
     return notes
 
 
-def _without_score(outcome: AttackRun) -> list[str]:
+def _without_score(results: pd.DataFrame) -> list[str]:
     """Return how many images of each form, and of which set, have no score, where any has none."""
-    told = []
-    for name, form in outcome.forms.items():
-        missing = {k: int(np.isnan(form.scores[rows]).sum()) for k, rows in form.groups.items()}
-        audited = missing.pop(MEMBERS) + missing.pop(HELD_OUT)
-        for place, count in {"": audited, **missing}.items():
-            if count:
-                told.append(" ".join(filter(None, (name, place, str(count)))))
-    return told
+    unscored = results[results["metric"] == UNSCORED]
+    places = unscored["set"].mask(unscored["set"].isin(AUDITED), "")
+    counts = unscored.groupby(["attack", places], sort=False)["value"].sum()
+    return [
+        " ".join(filter(None, (attack, place, f"{count:.0f}")))
+        for (attack, place), count in counts.items()
+        if count
+    ]

@@ -37,7 +37,12 @@ def check_text(place: object, names: Collection[str]) -> None:
             raise UserError(f"{place}: set {name!a} is no text in Unicode") from error
 
 
-def outside(probabilities: Array) -> Bool:
+def in_a_line(error: Exception) -> str:
+    """Return the words of an error, which may be on several lines, or its type's name."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def beyond_01(probabilities: Array) -> Bool:
     """Say which numbers leave [0, 1] by more than rounding."""
     return np.abs(probabilities - 0.5) > 0.5 + ROUNDING
 

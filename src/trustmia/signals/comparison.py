@@ -7,55 +7,72 @@ import numpy as np
 from trustmia.arrays import Bool, Int64
 from trustmia.errors import UserError
 from trustmia.signals.many_models import ManyModels, ModelOutputs
-from trustmia.signals.sides import as_many_as, equal_sides, unrelated
+from trustmia.signals.sides import as_many_as, equal_sides, outstanding, unrelated
 from trustmia.signals.summaries import Summary, summarise
 
 
 @dataclass(frozen=True)
-class Summaries:
-    """Summaries of the audited images, the further sets and the population.
+class Comparison:
+    """Summaries of what the target and its reference models say, and how they were made.
 
     Attributes:
         signals: What was summarised.
+        target: Index of the target.
         member: bool [P], the audited images that the target was trained on.
         references: int64 [R], the reference models.
-        per_side: How many IN and OUT models speak for an image, on average, where some are
-            set aside; None: all do.
+        left_out: Models that are no reference models, as they were mostly trained on the
+            target's images, or on all others.
+        per_side: How many IN and OUT models speak for an image, on average, where their
+            numbers would tell members; None where each image has its own.
         audited: Summary of the audited images.
         sets: Those of the further sets.
         population: That of the population; None if there is none.
     """
 
     signals: ManyModels
+    target: int
     member: Bool
     references: Int64
+    left_out: tuple[int, ...]
     per_side: tuple[float, float] | None
     audited: Summary
     sets: dict[str, Summary]
     population: Summary | None
 
+    def outstanding(self) -> dict[int, float]:
+        """Return the reference models that may tell members (see `sides.outstanding`)."""
+        member = self.signals.member[:, self.signals.audited]
+        return outstanding(member, self.target, self.references)
 
-def compare(signals: ManyModels, target: int, candidates: Int64) -> Summaries:
+
+def compare(signals: ManyModels, target: int, *without: int) -> Comparison:
     """Summarise what the target and its reference models say.
+
+    Reference models are all others but those whose images are mostly the target's, or mostly
+    all others.
 
     Args:
         signals: What the models say.
         target: Index of the target.
-        candidates: int64 [C], models that may be reference models: all but those whose images
-            are mostly the target's, or mostly all others.
+        without: Models that are not to be reference models.
     """
     trained_on = signals.member[:, signals.audited]
     member = trained_on[target]
+    candidates = np.setdiff1d(np.arange(len(trained_on)), (target, *without))
     references = unrelated(trained_on, target, candidates)
+    left_out = tuple(np.setdiff1d(candidates, references).tolist())
     used = equal_sides(trained_on[references], member) if len(references) else None
-    shown = signals.images.at(signals.audited)
-    audited = summarise(shown, trained_on, target, references, used)
-    held_out = audited.out_models.count[~member]
-    wanted = held_out[held_out > 0]
+    images = signals.images.at(signals.audited)
+    audited = summarise(images, trained_on, target, references, used)
+    out_models = audited.out_models.count[~member]
 
     def like_held_out(images: ModelOutputs, trained_on: Bool) -> Summary:
-        used = as_many_as(wanted, ~trained_on[references])
-        return _with_spread_of(summarise(images, trained_on, target, references, used), audited)
+        used = as_many_as(out_models[out_models > 0], ~trained_on[references])
+        summary = summarise(images, trained_on, target, references, used)
+        own = audited.out_models
+        # Other sets are judged by the spread that the audited images have.
+        side = replace(summary.out_models, spread=own.spread, grand_std=own.grand_std)
+        return replace(summary, out_models=side)
 
     sets = {
         name: like_held_out(signals.images.at(rows), signals.member[:, rows])
@@ -68,7 +85,9 @@ def compare(signals: ManyModels, target: int, candidates: Int64) -> Summaries:
     per_side = None
     if used is not None:
         per_side = float(audited.in_models.count.mean()), float(audited.out_models.count.mean())
-    return Summaries(signals, member, references, per_side, audited, sets, population)
+    return Comparison(
+        signals, target, member, references, left_out, per_side, audited, sets, population
+    )
 
 
 def check_target(signals: ManyModels, target: int) -> None:
@@ -90,14 +109,7 @@ def check_target(signals: ManyModels, target: int) -> None:
             )
 
 
-def _with_spread_of(summary: Summary, audited: Summary) -> Summary:
-    """Judge other sets by the spread that the audited images have."""
-    own = audited.out_models
-    outside = replace(summary.out_models, spread=own.spread, grand_std=own.grand_std)
-    return replace(summary, out_models=outside)
-
-
-def stand_in(signals: ManyModels, target: int) -> Summaries | None:
+def stand_in(signals: ManyModels, target: int) -> Comparison | None:
     """Summarise an audit in which a reference model plays the target.
 
     It is the first one that is unrelated to the target, and was trained on some of the audited
@@ -107,5 +119,5 @@ def stand_in(signals: ManyModels, target: int) -> Summaries | None:
     others = np.delete(np.arange(len(trained_on)), target)
     for model in unrelated(trained_on, target, others):
         if len(np.unique(trained_on[model])) == 2:
-            return compare(signals, int(model), others[others != model])
+            return compare(signals, int(model), target)
     return None

@@ -31,8 +31,9 @@ def read_score_files(shadow: Path, target: Path, models: ManyModels | None = Non
     Raises:
         UserError: See `read_scores`; or the two have different numbers of classes.
     """
-    known, audited = read_scores(shadow, needs_sets=False), read_scores(target, needs_sets=True)
-    classes = known.scores.shape[1], audited.scores.shape[1]
+    of_shadow = read_scores(shadow, needs_sets=False)
+    of_target = read_scores(target, needs_sets=True)
+    classes = of_shadow.scores.shape[1], of_target.scores.shape[1]
     if classes[0] != classes[1]:
         raise UserError(f"{target}: has {classes[1]} classes, but {shadow} has {classes[0]}")
-    return Signals(audited, known, models)
+    return Signals(of_target, of_shadow, models)

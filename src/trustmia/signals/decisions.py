@@ -1,61 +1,44 @@
-"""Which images the attacks with a learned threshold call members."""
+"""Which images the attacks with a learned decision call members."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from trustmia import files
 from trustmia.arrays import Bool
 from trustmia.errors import UserError
 
 
-@dataclass(frozen=True)
-class Decisions:
-    """What attacks say of the images of a score file.
-
-    Attributes:
-        attacks: Names of the attacks.
-        decisions: bool [A, N], true: called a member; rows of the score file are columns.
-    """
-
-    attacks: tuple[str, ...]
-    decisions: Bool
-
-    def unanimous(self) -> Bool:
-        """Return which images all attacks call members, bool [N]; none without attacks."""
-        if not self.attacks:
-            return np.zeros(self.decisions.shape[1], dtype=np.bool_)
-        return np.logical_and.reduce(self.decisions, axis=0)
-
-
-def write_decisions(path: Path, decisions: Decisions) -> None:
-    """Write an NPZ with arrays `attacks` and `decisions`."""
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "attacks": np.asarray(decisions.attacks, dtype=np.str_),
-        "decisions": decisions.decisions,
-    }
-    files.write_arrays(path, arrays)
-
-
-def read_decisions(path: Path, num_images: int) -> Decisions:
-    """Read what `write_decisions` wrote.
+def write_decisions(path: Path, called: Mapping[str, Bool], num_images: int) -> None:
+    """Write an NPZ with arrays `attacks`, str [A], and `decisions`, bool [A, N].
 
     Args:
         path: The file.
-        num_images: Rows of the score file that it belongs to.
+        called: Attack → bool [N], the image is called a member; may be empty.
+        num_images: N, rows of the score file.
+    """
+    decisions = np.array(list(called.values()), dtype=np.bool_).reshape(-1, num_images)
+    attacks = np.asarray(list(called), dtype=np.str_)
+    files.write_arrays(path, {"attacks": attacks, "decisions": decisions})
+
+
+def read_decisions(path: Path, num_images: int) -> Bool:
+    """Read the decisions that `write_decisions` wrote, bool [A, N].
 
     Raises:
         UserError: The file is missing, damaged or belongs to other scores.
     """
-    with files.written_by("attack", path):
-        arrays = files.read_arrays(path)
-        attacks, decisions = arrays["attacks"].tolist(), arrays["decisions"]
+    attacks, decisions = files.read_output(path, "attack", "attacks", "decisions").values()
     if decisions.shape != (len(attacks), num_images):
         raise UserError(
             f"{path}: decisions has shape {list(decisions.shape)}; allowed: "
             f"[{len(attacks)}, {num_images}]; run `dvc repro attack`"
         )
-    return Decisions(tuple(attacks), decisions)
+    return decisions
+
+
+def unanimous(decisions: Bool) -> Bool:
+    """Return which images all attacks call members, bool [A, N] to [N]; none without attacks."""
+    result: Bool = np.logical_and.reduce(decisions, axis=0) & (len(decisions) > 0)
+    return result

@@ -35,15 +35,7 @@ class FeatureSample:
 def sample_features(
     name: str, features: Float32, labels: Int64, max_images: int, seed: int
 ) -> FeatureSample:
-    """Draw some images of a set by the experiment's seed.
-
-    Args:
-        name: The image set.
-        features: float32 [N, F], of all its images.
-        labels: int64 [N].
-        max_images: How many are drawn at most.
-        seed: The experiment's seed.
-    """
+    """Draw at most `max_images` of a set, of whose features float32 [N, F] and labels int64 [N]."""
     index = draw_at_most(len(labels), max_images, seed, f"features/{name}")
     return FeatureSample(features[index], labels[index], np.full(len(index), name))
 
@@ -64,9 +56,8 @@ def read_features(path: Path) -> FeatureSample:
     Raises:
         UserError: The file is missing or damaged, or a feature is not a finite number.
     """
-    with files.written_by("predict", path):
-        arrays = files.read_arrays(path)
-        sample = FeatureSample(arrays["features"], arrays["labels"], arrays["set"])
+    arrays = files.read_output(path, "predict", "features", "labels", "set")
+    sample = FeatureSample(*arrays.values())
     bad = ~np.isfinite(sample.features).all(axis=1)
     if bad.any():
         raise UserError(f"{path}: row {int(np.argmax(bad))} of features has NaN or infinity")

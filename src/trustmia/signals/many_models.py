@@ -23,9 +23,10 @@ from trustmia.signals import confidence
 from trustmia.signals.checks import (
     SUM_TOLERANCE,
     as_text,
+    beyond_01,
     check_text,
     distance_from_one,
-    outside,
+    in_a_line,
     whole_numbers,
 )
 from trustmia.signals.rounding import Rounding, certain
@@ -44,24 +45,20 @@ class ModelOutputs:
     """What M models say of N images, read when it is asked for.
 
     Attributes:
-        models: One array per model: logits or scores [N, K] or [N, A, K], or a single
-            number for each image, [N] or [N, A].
+        models: One array per model: logits or scores [N, A, K] of A views of each image, or a
+            single number for each, [N, A].
         convert: Turns such numbers of some images, [M, n, A, K] or [M, n, A], and their
             labels, int64 [n], into confidences, float64 [M, n, A].
         labels: int64 [N]; not used by single numbers.
-        views: A.
         name: Where it is from, for messages.
         first: Number of the first image, for messages.
-        single: A single number for each image.
     """
 
     models: Sequence[Array]
     convert: Conversion
     labels: Int64
-    views: int
     name: str
     first: int = 0
-    single: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -79,7 +76,7 @@ class ModelOutputs:
             UserError: A number is not finite or not what it has to be; the message says
                 of which model and images.
         """
-        block = np.stack([self._with_views(model[rows]) for model in self.models])
+        block = np.stack([model[rows] for model in self.models])
         broken = ~(np.abs(block) < LARGEST)
         if broken.any():
             model, image = np.argwhere(broken)[0][:2]
@@ -95,16 +92,23 @@ class ModelOutputs:
             raise UserError(f"{self.name}: {place}: {error}") from error
 
     @property
+    def views(self) -> int:
+        """How many views there are of each image."""
+        return self.models[0].shape[1]
+
+    @property
     def width(self) -> int:
         """How many numbers there are of each image."""
         return sum(model[:1].size for model in self.models)
 
-    def _with_views(self, values: Array) -> Array:
-        return values if values.ndim == (2 if self.single else 3) else np.expand_dims(values, 1)
+
+def _with_views(values: Array, dimensions: int) -> Array:
+    """Return an array of models that has so many dimensions with views: one, if it has none."""
+    return values if values.ndim == dimensions else np.expand_dims(values, 1)
 
 
 def _checked_scores(block: Array, labels: Int64, least: Float64 | None = None) -> Float64:
-    if outside(block).any():
+    if beyond_01(block).any():
         raise ValueError("some scores leave [0, 1]; are they logits? Then save them as logits")
     block = np.clip(block, 0, 1)
     sums = block.sum(axis=-1, dtype=np.float64).ravel()
@@ -122,7 +126,7 @@ def _as_confidence(block: Array, labels: Int64) -> Float64:
 
 
 def _from_probability(block: Array, labels: Int64, least: Float64) -> Float64:
-    if outside(block).any():
+    if beyond_01(block).any():
         raise ValueError(
             "some are outside [0, 1]; allowed: the true class's probability, and its losses as "
             f"{LOSSES}"
@@ -177,13 +181,12 @@ def read_signals(path: Path) -> ManyModels:
         try:
             return _own_form(files.read_arrays(path), str(path))
         except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(f"{path}: not a readable NPZ: {reason}") from error
+            raise UserError(f"{path}: not a readable NPZ: {in_a_line(error)}") from error
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
     if (path / "member.npy").is_file():
-        found = {file.stem: _load(file) for file in sorted(path.glob("*.npy"))}
-        return _own_form(found, str(path))
+        arrays = {file.stem: _load(file) for file in sorted(path.glob("*.npy"))}
+        return _own_form(arrays, str(path))
     if (path / "memberships.npy").is_file():
         return _privacy_meter(path)
     if any(path.glob("*/keep.npy")):
@@ -199,7 +202,7 @@ def _load(path: Path) -> Array:
     try:
         array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_a_line(error)
         if "pickle" in reason:
             # NumPy recommends to load whatever is no array as a pickle.
             reason = "text, a pickle or an array of Python objects"
@@ -229,12 +232,8 @@ def _own_form(arrays: Mapping[str, Array], name: str) -> ManyModels:
         if other != kind and f"population_{other}" in arrays:
             raise UserError(f"{name}: has {kind} and population_{other}; allowed: both of one kind")
     values = arrays[kind]
-    if (
-        values.ndim not in (3, 4)
-        or 0 in values.shape
-        or values.shape[-1] < 2
-        or values.dtype.kind != "f"
-    ):
+    fits = values.ndim in (3, 4) and values.size and values.shape[-1] >= 2
+    if not fits or values.dtype.kind != "f":
         raise UserError(
             f"{name}: {kind} is {values.dtype} {list(values.shape)}; allowed: float "
             "[models, images, classes] or [models, images, views, classes]"
@@ -258,25 +257,22 @@ def _population(arrays: Mapping[str, Array], kind: str, name: str) -> ModelOutpu
         return None
     if "population_labels" not in arrays:
         raise UserError(f"{name}: lacks population_labels")
-    values, shown = arrays[kind], arrays[f"population_{kind}"]
-    wanted = values.shape[0], *values.shape[2:]
-    fits = shown.ndim == values.ndim and (shown.shape[0], *shown.shape[2:]) == wanted
-    if not fits or 0 in shown.shape:
+    values, shape = arrays[f"population_{kind}"], arrays[kind].shape
+    if not values.size or (values.shape[:1], values.shape[2:]) != (shape[:1], shape[2:]):
         raise UserError(
-            f"{name}: population_{kind} is {list(shown.shape)}; allowed: as {kind}, "
-            f"{list(values.shape)}, but for the number of images, at least one"
+            f"{name}: population_{kind} is {list(values.shape)}; allowed: as {kind}, "
+            f"{list(shape)}, but for the number of images, at least one"
         )
-    place = f"{name}: population_{kind}"
-    labels = arrays["population_labels"]
-    return _signals(shown, labels, kind, place, f"{name}: population_labels")
+    labels, place = arrays["population_labels"], f"{name}: population_"
+    return _signals(values, labels, kind, f"{place}{kind}", f"{place}labels")
 
 
 def _with_rounding(
     images: ModelOutputs, population: ModelOutputs | None
 ) -> tuple[ModelOutputs, ModelOutputs | None, Rounding]:
     """Read scores of 0 and 1 as far from them as the other scores show."""
-    shown = () if population is None else population.models
-    floats = [model for model in (*images.models, *shown) if model.dtype.kind == "f"]
+    models = (*images.models, *(population.models if population else ()))
+    floats = [model for model in models if model.dtype.kind == "f"]
     rounding = Rounding.of(floats, int(certain(images.models, images.labels).sum()), "scores")
     convert = partial(_checked_scores, least=rounding.least)
     images = replace(images, convert=convert)
@@ -294,24 +290,24 @@ def _sets(names: Array, count: int, place: str) -> tuple[slice, dict[str, slice]
     groups = np.where(np.isin(names, AUDITED), MEMBERS, names)
     starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
     ends = [*starts[1:], count]
-    found: dict[str, slice] = {}
+    rows: dict[str, slice] = {}
     for start, end in zip(starts, ends):
         name = str(groups[start])
-        if name in found:
+        if name in rows:
             raise UserError(
-                f"{place}: rows of {name} are in two places, up to {found[name].stop - 1} and from "
+                f"{place}: rows of {name} are in two places, up to {rows[name].stop - 1} and from "
                 f"{start}; allowed: {' and '.join(AUDITED)} side by side, each set in one piece"
             )
-        found[name] = slice(int(start), int(end))
-    if MEMBERS not in found:
+        rows[name] = slice(int(start), int(end))
+    if MEMBERS not in rows:
         raise UserError(f"{place}: has no rows of {' or '.join(AUDITED)}, which are audited")
-    return found.pop(MEMBERS), found
+    return rows.pop(MEMBERS), rows
 
 
 def _signals(values: Array, labels: Array, kind: str, name: str, labels_name: str) -> ModelOutputs:
     checked = _labels(labels, values.shape[1], values.shape[-1], labels_name)
-    views = values.shape[2] if values.ndim == 4 else 1
-    return ModelOutputs(list(values), CONVERSIONS[kind], checked, views, name)
+    models = [_with_views(model, 3) for model in values]
+    return ModelOutputs(models, CONVERSIONS[kind], checked, name)
 
 
 def _labels(labels: Array, count: int, classes: int, name: str) -> Int64:
@@ -320,10 +316,10 @@ def _labels(labels: Array, count: int, classes: int, name: str) -> Int64:
         raise UserError(
             f"{name} is {labels.dtype} {list(labels.shape)}; allowed: whole numbers [{count}]"
         )
-    outside = np.flatnonzero((labels < 0) | (labels >= classes))
-    if len(outside):
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
         raise UserError(
-            f"{name}: image {outside[0]} has {labels[outside[0]]}; allowed: 0 to {classes - 1}"
+            f"{name}: image {wrong[0]} has {labels[wrong[0]]}; allowed: 0 to {classes - 1}"
         )
     return labels.astype(np.int64)
 
@@ -357,7 +353,7 @@ def _published_lira(path: Path) -> ManyModels:
             raise UserError(f"{folder / 'keep.npy'} is {list(keep.shape)}; allowed: [{count}]")
     member = _member(np.stack(keeps), (len(models), count), str(path))
     name = f"{path}/*/{kind}.npy"
-    found = partial(
+    signals_of = partial(
         ManyModels,
         member=member,
         population=None,
@@ -374,9 +370,9 @@ def _published_lira(path: Path) -> ManyModels:
                 "score.py writes, log p − log(1 − p) of the true class's p; or the logarithms of "
                 "all classes' probabilities as logits.npy, [images, views, classes]"
             )
-        views = first.shape[1] if first.ndim == 2 else 1
+        models = [_with_views(model, 2) for model in models]
         unused = np.zeros(count, np.int64)
-        return found(ModelOutputs(models, _as_confidence, unused, views, name, single=True))
+        return signals_of(ModelOutputs(models, _as_confidence, unused, name))
     if first.ndim not in (2, 3):
         raise UserError(f"{name}: {list(first.shape)}; allowed: [images, views, classes]")
     if not (path / "labels.npy").is_file():
@@ -385,8 +381,8 @@ def _published_lira(path: Path) -> ManyModels:
             "published score.py, which makes scores.npy of them"
         )
     labels = _labels(_load(path / "labels.npy"), count, first.shape[-1], str(path / "labels.npy"))
-    views = first.shape[1] if first.ndim == 3 else 1
-    return found(ModelOutputs(models, confidence.from_logits, labels, views, name))
+    models = [_with_views(model, 3) for model in models]
+    return signals_of(ModelOutputs(models, confidence.from_logits, labels, name))
 
 
 def _lira_folders(path: Path) -> tuple[list[Path], str]:
@@ -431,18 +427,18 @@ def _privacy_meter(path: Path) -> ManyModels:
     if not likely:
         _refuse_probabilities(parts)
     ends = (values == 0) | (likely & (values == 1))
-    said = [column for part in parts.values() for column in part.T]
+    columns = [column for part in parts.values() for column in part.T]
     kind = "probability" if likely else "loss"
-    rounding = Rounding.of(said, int(ends.any(axis=1).sum()), kind)
+    rounding = Rounding.of(columns, int(ends.any(axis=1).sum()), kind)
     convert = partial(_from_probability if likely else _from_loss, least=rounding.least)
-    images, *shown = [
-        ModelOutputs(list(v.T), convert, np.zeros(len(v), np.int64), 1, name, single=True)
+    images, *others = [
+        ModelOutputs(list(v.T[:, :, None]), convert, np.zeros(len(v), np.int64), name)
         for name, v in parts.items()
     ]
     return ManyModels(
         images,
         checked,
-        shown[0] if shown else None,
+        others[0] if others else None,
         slice(0, len(images)),
         str(file),
         tuple(f"column {column}" for column in range(len(member))),
@@ -453,12 +449,12 @@ def _privacy_meter(path: Path) -> ManyModels:
 
 def _privacy_meter_files(folder: Path) -> tuple[Path, tuple[str, ...]]:
     """Return which file is read, and those beside it that are not."""
-    found = sorted(folder.glob("*_signals.npy"))
+    present = sorted(folder.glob("*_signals.npy"))
     for name in (PROBABILITIES, LOSSES):
-        if folder / name in found:
-            return folder / name, tuple(str(f) for f in found if f.name != name)
+        if folder / name in present:
+            return folder / name, tuple(str(f) for f in present if f.name != name)
     raise UserError(
-        f"{folder}: has {', '.join(f.name for f in found) or 'no signals'}; allowed: "
+        f"{folder}: has {', '.join(f.name for f in present) or 'no signals'}; allowed: "
         f"{PROBABILITIES} (the true class's probability) or {LOSSES}"
     )
 

@@ -21,7 +21,6 @@ MULTIPLES, NEAR, SHARE, FEWEST = 5, 0.15, 0.9, 12
 ZEROS_PER_FINER = 2
 # Of these, coarsest first, numbers are multiples to their last digit.
 STEPS = sorted([*(10.0**-d for d in range(1, 16)), *(2.0**-b for b in range(2, 13))], reverse=True)
-Columns = Callable[[Array], Float64]
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,9 @@ class Rounding:
             ends: Images of which some model says exactly 0 or 1.
             kind: A key of `COLUMNS`.
         """
-        found = [_found(model, COLUMNS[kind]) for model in models]
-        smallest = np.min([least for least, _ in found], axis=0)
-        steps = np.max([step for _, step in found], axis=0)
-        least = np.where(steps > 0, steps, smallest) / 2
+        smallest, steps = zip(*(_smallest_and_step(model, kind) for model in models), strict=True)
+        coarsest = np.max(steps, axis=0)
+        least = np.where(coarsest > 0, coarsest, np.min(smallest, axis=0)) / 2
         return cls(np.maximum(least, SMALLEST), ends, kind)
 
     def note(self, count: int) -> str:
@@ -63,59 +61,48 @@ class Rounding:
             return ""
         start = f"Rounded: in {self.ends} of {count} images a model gives the true class "
         if self.kind == "loss":
-            told = f"a loss of 0, which counts as {_range(self.least)}"
+            words = f"a loss of 0, which counts as {_range(self.least)}"
         else:
             of_two = self.kind == "probability"
             zero, one = (self.least[1:], self.least[:1]) if of_two else (self.least, self.least)
-            told = f"0 or 1; 0 counts as {_range(zero)}, 1 as {_range(one)} less than 1"
-        return f"{start}{told}. Logits would tell them apart."
+            words = f"0 or 1; 0 counts as {_range(zero)}, 1 as {_range(one)} less than 1"
+        return f"{start}{words}. Logits would tell them apart."
 
 
 def _range(least: Float64) -> str:
     return " or ".join(dict.fromkeys(f"{number:.2g}" for number in least))
 
 
-def _columns_of_scores(rows: Array) -> Float64:
-    # Of two classes, one is often what the other leaves of 1, and shows no finer step than that.
-    width = 2 if rows.shape[-1] == 2 else 1
-    return rows.reshape(-1, width).astype(np.float64)
-
-
-def _columns_of_probability(rows: Array) -> Float64:
-    exact = rows.reshape(-1).astype(np.float64)
-    return np.stack([1 - exact, exact], axis=1)
-
-
-def _column_of_losses(rows: Array) -> Float64:
-    return rows.reshape(-1, 1).astype(np.float64)
-
-
-# Turn rows of a model into float64 [n, C], a column of which has one step.
-COLUMNS: dict[str, Columns] = {
-    "scores": _columns_of_scores,
-    "probability": _columns_of_probability,
-    "loss": _column_of_losses,
+# Turn float64 rows of a model into float64 [n, C], a column of which has one step. Of two classes,
+# one is often what the other leaves of 1, and shows no finer step than that.
+COLUMNS: dict[str, Callable[[Float64], Float64]] = {
+    "scores": lambda rows: rows.reshape(-1, 2 if rows.shape[-1] == 2 else 1),
+    "probability": lambda rows: np.stack([1 - rows.ravel(), rows.ravel()], axis=1),
+    "loss": lambda rows: rows.reshape(-1, 1),
 }
 
 
-def _found(model: Array, columns: Columns) -> tuple[Float64, Float64]:
+def _smallest_and_step(model: Array, kind: str) -> tuple[Float64, Float64]:
     """Return each column's smallest number above 0, and the step of its zeros, 0 if not known."""
     single, zeros, smallest = True, np.asarray(0), np.asarray(np.inf)
     for rows in blocks(len(model), model[:1].size):
         piece = model[rows]
-        values = columns(piece)
+        values = COLUMNS[kind](piece.astype(np.float64))
         zeros = zeros + (values <= 0).sum(axis=0)
         smallest = np.minimum(smallest, values.min(axis=0, initial=np.inf, where=values > 0))
         with np.errstate(over="ignore"):
             single = single and bool((piece.astype(np.float32) == piece).all())
-    kind = np.finfo(model.dtype)
-    eps = max(float(kind.epsneg), float(SINGLE.epsneg)) if single else float(kind.epsneg)
+    eps = float(np.finfo(model.dtype).epsneg)
+    if single:
+        eps = max(eps, float(SINGLE.epsneg))
     smallest = np.minimum(smallest, eps)
     if not np.any(zeros):
         return smallest, np.zeros_like(smallest)
     sample = model[:: -(-model.size // SAMPLE)]
     step = _exact_step(sample.reshape(len(sample), -1), eps)
-    steps = np.asarray([step or _apparent_step(column) for column in columns(sample).T])
+    steps = np.asarray(
+        [step or _apparent_step(column) for column in COLUMNS[kind](sample.astype(np.float64)).T]
+    )
     # Finer ones are those of float64, and of what is close to underflow.
     return smallest, np.where((zeros > 0) & (steps > 4 * DOUBLE.epsneg), steps, 0.0)
 
@@ -123,9 +110,7 @@ def _found(model: Array, columns: Columns) -> tuple[Float64, Float64]:
 def _exact_step(rows: Array, eps: float) -> float:
     """Return the step of which at least half of the rows that are no ends have multiples, or 0.
 
-    Args:
-        rows: float [n, W].
-        eps: How finely a number just below 1 is kept.
+    Rows are float [n, W]; a number just below 1 is kept as finely as `eps`.
     """
     # What is next to 1 is near a multiple of any step.
     between = rows[((rows > 0) & (rows < 1 - 2 * eps)).any(axis=1)].astype(np.float64)
@@ -171,12 +156,12 @@ def certain(models: Sequence[Array], labels: Int64) -> Bool:
     Returns:
         bool [N].
     """
-    found = np.zeros(len(labels), dtype=np.bool_)
+    ends = np.zeros(len(labels), dtype=np.bool_)
     for model in models:
         for rows in blocks(len(labels), model[:1].size):
             above = model[rows] > 0
             index = labels[rows].reshape(-1, *[1] * (above.ndim - 1))
             true = np.take_along_axis(above, np.broadcast_to(index, (*above.shape[:-1], 1)), -1)
             end = ~true[..., 0] | (above.sum(axis=-1) == true[..., 0])
-            found[rows] |= end.reshape(len(end), -1).any(axis=1)
-    return found
+            ends[rows] |= end.reshape(len(end), -1).any(axis=1)
+    return ends

@@ -3,7 +3,7 @@
 import csv
 import re
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -17,16 +17,17 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from trustmia import files
-from trustmia.arrays import Bool, Float32, Float64, Int64
+from trustmia.arrays import Bool, Float32, Float64, Int64, blocks, in_blocks
 from trustmia.errors import UserError
 from trustmia.image_sets import MEMBERS
 from trustmia.signals.checks import (
     ROUNDING,
     SUM_TOLERANCE,
     as_text,
+    beyond_01,
     check_text,
     distance_from_one,
-    outside,
+    in_a_line,
     whole_numbers,
 )
 
@@ -35,7 +36,6 @@ NOTED_SUM = 0.001
 # How far scores may be from the softmax of the logits beside them: as far as two digits round.
 DISAGREEMENT = 0.01
 KINDS = ("scores", "logits")
-ROWS_AT_ONCE = 1 << 18
 # Of so many columns that a file has, a message names the first.
 NAMES_IN_MESSAGE = 12
 # What may separate the columns of a CSV file; spaces are recognised, and refused.
@@ -83,18 +83,15 @@ class ScoreSet:
 
         Sets without such rows are left out; row numbers are int64.
         """
-        outside = np.flatnonzero(~self.member)
-        codes = self.set_codes[outside]
-        found, first = np.unique(codes, return_index=True)
-        in_order = found[np.argsort(first)]
-        return {self.set_names[code]: outside[codes == code] for code in in_order}
+        nonmembers = np.flatnonzero(~self.member)
+        codes = self.set_codes[nonmembers]
+        in_order = dict.fromkeys(codes.tolist())
+        return {self.set_names[code]: nonmembers[codes == code] for code in in_order}
 
     def all_alike(self) -> bool:
         """Say whether all rows have the same scores, in whatever order of the classes."""
         first = np.sort(self.scores[0])
-        return (
-            _first_bad_row(self.scores, lambda rows: (np.sort(rows) != first).any(axis=1)) is None
-        )
+        return all((np.sort(self.scores[b]) == first).all() for b in blocks(*self.scores.shape))
 
 
 def write_scores(path: Path, scores: ScoreSet) -> None:
@@ -142,9 +139,12 @@ def read_scores(path: Path, needs_sets: bool) -> ScoreSet:
         # Read again, since most files would be held in float64 for nothing.
         del columns
         exact = reader(path, needs_sets, np.float64).values["scores"].astype(np.float64, copy=False)
-        return replace(result, log_scores=_logarithms(exact))
+        np.clip(exact, np.finfo(np.float64).tiny, 1, out=exact)
+        return replace(result, log_scores=np.log(exact, out=exact))
     except unreadable as error:
-        raise UserError(f"{path}: not a readable {path.suffix[1:]} file: {_line(error)}") from error
+        raise UserError(
+            f"{path}: not a readable {path.suffix[1:]} file: {in_a_line(error)}"
+        ) from error
 
 
 def _float32_ties(maxima: Float64) -> bool:
@@ -153,12 +153,6 @@ def _float32_ties(maxima: Float64) -> bool:
     if (single == maxima).all():
         return False
     return len(np.unique(single)) < len(np.unique(maxima))
-
-
-def _logarithms(scores: Float64) -> Float64:
-    """Turn scores into their logarithms, in place; those of 0 are finite."""
-    np.clip(scores, np.finfo(np.float64).tiny, 1, out=scores)
-    return np.log(scores, out=scores)
 
 
 @dataclass(frozen=True)
@@ -178,20 +172,14 @@ class _Columns:
     maxima: Float64 = field(default_factory=lambda: np.empty(0))
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _read_npz(path: Path, needs_sets: bool, kind: type) -> _Columns:
+def _read_npz(path: Path, needs_sets: bool, dtype: type) -> _Columns:
     arrays = files.read_arrays(path)
     values = {kind: arrays[kind] for kind in KINDS if kind in arrays}
     if not values:
         raise _has_no_values(path, arrays)
     _require(path, arrays, _other_names(needs_sets), "array")
-    names: Array = np.asarray(["-"])
-    codes: Array = np.zeros(arrays["member"].shape, dtype=np.int32)
-    if needs_sets:
-        names, codes = np.unique(as_text(path, arrays["set"]), return_inverse=True)
+    sets = as_text(path, arrays["set"]) if needs_sets else np.full(arrays["member"].shape, "-")
+    names, codes = np.unique(sets, return_inverse=True)
     return _Columns(
         values=values,
         labels=arrays["labels"],
@@ -225,10 +213,10 @@ class _Dialect:
     padded: bool
 
 
-def _read_csv(path: Path, needs_sets: bool, kind: type) -> _Columns:
+def _read_csv(path: Path, needs_sets: bool, dtype: type) -> _Columns:
     dialect = _dialect(path)
     used = _used_columns(path, dialect.names, needs_sets)
-    columns = _csv_columns(path, dialect, used, ".", kind)
+    columns = _csv_columns(path, dialect, used, ".", dtype)
     _check_quotes(path, dialect, len(columns.labels))
     if dialect.padded:
         columns = _without_padding(columns)
@@ -268,10 +256,10 @@ def _dialect(path: Path) -> _Dialect:
     if b"\0" in start:
         raise UserError(f"{path}: is no text in UTF-8, but perhaps in UTF-16; allowed: UTF-8")
     text = start.decode("utf-8-sig", errors="surrogateescape")
-    found = re.match(r"[\r\n]*([^\r\n]+)", text)
-    if found is None:
+    first = re.match(r"[\r\n]*([^\r\n]+)", text)
+    if first is None:
         raise UserError(f"{path}: has no rows")
-    header = found[1]
+    header = first[1]
     ways = {separator: _header_names(header, separator) for separator in SEPARATORS}
     separator = max(ways, key=lambda way: sum(map(_is_known, ways[way])))
     if separator == " ":
@@ -280,12 +268,12 @@ def _dialect(path: Path) -> _Dialect:
             r"`pandas.read_csv(FILE, sep=r'\s+').to_csv('commas.csv', index=False)` writes them"
         )
     if not any(map(_is_known, ways[separator])):
-        shown = header if len(header) <= 60 else header[:59] + "…"
+        beginning = header if len(header) <= 60 else header[:59] + "…"
         raise UserError(
-            f"{path}: its first line names no column that is needed: {shown!r}; allowed: a header, "
-            "scores_0,scores_1,…,labels,member,set"
+            f"{path}: its first line names no column that is needed: {beginning!r}; allowed: a "
+            "header, scores_0,scores_1,…,labels,member,set"
         )
-    header_lines = len(re.findall(r"\r\n|\r|\n", found[0])) + 1
+    header_lines = len(re.findall(r"\r\n|\r|\n", first[0])) + 1
     padded = any(cell.startswith(" ") for cell in next(csv.reader([header], delimiter=separator)))
     return _Dialect(ways[separator], separator, header_lines, padded)
 
@@ -305,15 +293,16 @@ def _without_padding(columns: _Columns) -> _Columns:
 
 
 def _csv_columns(
-    path: Path, dialect: _Dialect, used: list[str], decimal: str, kind: type
+    path: Path, dialect: _Dialect, used: list[str], decimal: str, dtype: type
 ) -> _Columns:
     try:
-        return _from_batches(path, _csv_batches(path, dialect, used, decimal), None, used, kind)
+        batches = _csv_batches(path, dialect, used, decimal)
+        return _Collector(path, used, dtype).columns(batches)
     except pa.ArrowInvalid as error:
         if decimal == "." and re.search(
             r"to double: invalid value '\s*-?\d*,\d+(e[-+]?\d+)?\s*'", str(error)
         ):
-            columns = _csv_columns(path, dialect, used, ",", kind)
+            columns = _csv_columns(path, dialect, used, ",", dtype)
             if _may_be_thousands(path, dialect.separator):
                 raise UserError(
                     f"{path}: numbers have a comma before three digits, which may be decimals or "
@@ -362,17 +351,17 @@ def _csv_error(path: Path, dialect: _Dialect, decimal: str, error: pa.ArrowInval
     text = str(error)
     if "Empty CSV" in text or "Could not skip initial" in text:
         return UserError(f"{path}: has no rows")
-    if found := re.search(r"Expected (\d+) columns, got (\d+)", text):
-        wanted, count = int(found[1]), int(found[2])
+    if cells := re.search(r"Expected (\d+) columns, got (\d+)", text):
+        width, count = int(cells[1]), int(cells[2])
         row = _first_row(path, dialect, lambda cells: len(cells) == count)
         return UserError(
-            f"{path}: {row} has {count} cells; allowed: {wanted}, as the header (a "
+            f"{path}: {row} has {count} cells; allowed: {width}, as the header (a "
             "separator at a line's end makes one more, a decimal comma between commas too)"
         )
-    found = re.search(r"CSV column #(\d+): .*?(UTF8|invalid value '(.*)')", text, re.DOTALL)
-    if found is None:
+    cell = re.search(r"CSV column #(\d+): .*?(UTF8|invalid value '(.*)')", text, re.DOTALL)
+    if cell is None:
         return ValueError(text)
-    place, value = int(found[1]), found[3]
+    place, value = int(cell[1]), cell[3]
     name = dialect.names[place]
     if value is None:
         row = _first_row(path, dialect, lambda cells: re.search("[\udc80-\udcff]", cells[place]))
@@ -388,23 +377,19 @@ def _first_row(path: Path, dialect: _Dialect, is_meant: Callable[[list[str]], An
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
         lines = islice(stream, dialect.header_lines, None)
         rows = filter(None, csv.reader(lines, delimiter=dialect.separator))
-        found = (number for number, cells in enumerate(rows) if is_meant(cells))
-        return f"row {next(found, '?')}"
+        numbers = (number for number, cells in enumerate(rows) if is_meant(cells))
+        return f"row {next(numbers, '?')}"
 
 
-def _read_parquet(path: Path, needs_sets: bool, kind: type) -> _Columns:
+def _read_parquet(path: Path, needs_sets: bool, dtype: type) -> _Columns:
     schema = pyarrow.parquet.read_schema(path)
     used = _used_columns(path, schema.names, needs_sets)
     _check_types(path, schema, used)
-    dictionary = ["set"] if "set" in used and _is_text(schema, "set") else []
+    text = pa.string(), pa.large_string()
+    dictionary = ["set"] if "set" in used and schema.field("set").type in text else []
     with pyarrow.parquet.ParquetFile(path, read_dictionary=dictionary) as file:
-        batches = file.iter_batches(ROWS_AT_ONCE, columns=used)
-        return _from_batches(path, batches, file.metadata.num_rows, used, kind)
-
-
-def _is_text(schema: pa.Schema, column: str) -> bool:
-    kind = schema.field(column).type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+        batches = file.iter_batches(columns=used)
+        return _Collector(path, used, dtype, file.metadata.num_rows).columns(batches)
 
 
 def _is_value(column: str) -> bool:
@@ -439,14 +424,15 @@ def _used_columns(path: Path, names: list[str], needs_sets: bool) -> list[str]:
 def _columns_of(path: Path, kind: str, values: list[str]) -> list[str]:
     """Return the columns of scores or of logits: the numbered ones, or else the plain one."""
     numbered = [name for name in values if name.startswith(f"{kind}_")]
-    wanted = [f"{kind}_{place}" for place in range(len(numbered))] or [kind]
+    from_zero = [f"{kind}_{place}" for place in range(len(numbered))] or [kind]
     from_one = [f"{kind}_{place}" for place in range(1, len(numbered) + 1)]
     if len(numbered) > 1 and set(numbered) == set(from_one):
         raise UserError(
             f"{path}: columns are counted from 1, {from_one[0]} to {from_one[-1]}, or {kind}_0 is "
-            f"missing; allowed: from 0, as labels count the classes, {wanted[0]} to {wanted[-1]}"
+            f"missing; allowed: from 0, as labels count the classes, {from_zero[0]} to "
+            f"{from_zero[-1]}"
         )
-    return wanted
+    return from_zero
 
 
 def _has_no_values(path: Path, names: Collection[str]) -> UserError:
@@ -456,8 +442,8 @@ def _has_no_values(path: Path, names: Collection[str]) -> UserError:
     )
 
 
-def _require(path: Path, names: Collection[str], wanted: list[str], kind: str) -> None:
-    missing = [name for name in wanted if name not in names]
+def _require(path: Path, names: Collection[str], needed: list[str], kind: str) -> None:
+    missing = [name for name in needed if name not in names]
     if missing:
         raise UserError(f"{path}: {kind} {missing[0]} is missing; found: {_listed(names)}")
 
@@ -472,10 +458,8 @@ def _check_types(path: Path, schema: pa.Schema, used: list[str]) -> None:
     for name in filter(_is_value, used):
         kind = schema.field(name).type
         number = kind.value_type if _is_list(kind) else kind
-        if not any(
-            is_kind(number)
-            for is_kind in (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal)
-        ):
+        allowed = pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal
+        if not any(is_allowed(number) for is_allowed in allowed):
             raise UserError(f"{path}: {name} has type {kind}; allowed: numbers")
     if "set" in used:
         kind = schema.field("set").type
@@ -483,23 +467,14 @@ def _check_types(path: Path, schema: pa.Schema, used: list[str]) -> None:
             raise UserError(f"{path}: set has type {kind}; allowed: text in UTF-8")
 
 
-def _from_batches(
-    path: Path, batches: Iterator[pa.RecordBatch], rows: int | None, used: list[str], kind: type
-) -> _Columns:
-    """Collect batches of a table, never holding more than the numbers themselves."""
-    value_columns = {kind: [name for name in used if name.startswith(kind)] for kind in KINDS}
-    value_columns = {kind: columns for kind, columns in value_columns.items() if columns}
-    collected = _Collector(path, rows, kind)
-    for batch in batches:
-        collected.add(batch, value_columns, "set" in used)
-    return collected.columns()
-
-
 class _Collector:
-    """Gathers the columns of a table batch by batch, scores and logits as floats of a kind."""
+    """Gathers the used columns of a table batch by batch, scores and logits as floats of a type.
 
-    def __init__(self, path: Path, rows: int | None, kind: type) -> None:
-        self.path, self.rows, self.kind = path, rows, kind
+    It never holds more than the numbers themselves where the number of rows is known.
+    """
+
+    def __init__(self, path: Path, used: list[str], dtype: type, rows: int | None = None) -> None:
+        self.path, self.used, self.dtype, self.rows = path, used, dtype, rows
         self.read = 0
         self.values: dict[str, list[Array]] = {}
         self.whole: dict[str, Array] = {}
@@ -509,19 +484,19 @@ class _Collector:
         self.codes: list[npt.NDArray[np.int32]] = []
         self.names: dict[str, int] = {}
 
-    def add(
-        self, batch: pa.RecordBatch, value_columns: dict[str, list[str]], needs_sets: bool
-    ) -> None:
-        """Take the next rows; `value_columns` are those of scores, of logits, or of both."""
-        for kind, columns in value_columns.items():
+    def _add(self, batch: pa.RecordBatch) -> None:
+        for kind in KINDS:
+            columns = [name for name in self.used if name.startswith(kind)]
+            if not columns:
+                continue
             matrix = self._matrix(batch, columns)
             if kind == "scores":
                 self.maxima.append(_maxima(matrix))
             with np.errstate(over="ignore"):
-                self._add_values(kind, matrix.astype(self.kind, copy=False))
+                self._add_values(kind, matrix.astype(self.dtype, copy=False))
         self.labels.append(self._plain(batch, "labels"))
         self.member.append(self._member(batch))
-        if needs_sets:
+        if "set" in self.used:
             self.codes.append(self._set_codes(batch.column("set")))
         self.read += batch.num_rows
 
@@ -530,7 +505,7 @@ class _Collector:
             self.values.setdefault(kind, []).append(values)
             return
         if kind not in self.whole:
-            self.whole[kind] = np.empty((self.rows, values.shape[1]), dtype=self.kind)
+            self.whole[kind] = np.empty((self.rows, values.shape[1]), dtype=self.dtype)
         whole = self.whole[kind]
         if values.shape[1] != whole.shape[1]:
             raise UserError(
@@ -542,8 +517,7 @@ class _Collector:
     def _matrix(self, batch: pa.RecordBatch, columns: list[str]) -> Array:
         first = batch.column(columns[0])
         if len(columns) > 1 or not _is_list(first.type):
-            parts = [self._plain(batch, column) for column in columns]
-            return np.stack(parts, axis=1)
+            return np.stack([self._plain(batch, column) for column in columns], axis=1)
         self._no_nulls(first, columns[0])
         width = len(first[0]) if len(first) else 0
         flat = first.flatten().to_numpy(zero_copy_only=False)
@@ -590,8 +564,10 @@ class _Collector:
         indices = column.indices.to_numpy(zero_copy_only=False)
         return np.asarray(lookup, dtype=np.int32)[indices]
 
-    def columns(self) -> _Columns:
-        """Return all that was taken."""
+    def columns(self, batches: Iterable[pa.RecordBatch]) -> _Columns:
+        """Take all batches, and return them as one."""
+        for batch in batches:
+            self._add(batch)
         if not self.labels:
             raise UserError(f"{self.path}: has no rows")
         values = {kind: np.concatenate(parts) for kind, parts in self.values.items()}
@@ -615,8 +591,8 @@ def _is_list(kind: pa.DataType) -> bool:
 def _checked(path: Path, columns: _Columns, needs_sets: bool) -> ScoreSet:
     for name, array in columns.values.items():
         _check_shapes(path, name, array, columns)
-    found = {name: _as_numbers(path, name, array) for name, array in columns.values.items()}
-    scores, logits, notes = found.get("scores"), found.get("logits"), columns.notes
+    values = {name: _as_numbers(path, name, array) for name, array in columns.values.items()}
+    scores, logits, notes = values.get("scores"), values.get("logits"), columns.notes
     if scores is not None:
         notes = (*notes, *_check_scores(path, scores))
     if logits is not None:
@@ -644,16 +620,14 @@ def _check_agreement(path: Path, scores: Float32, softmax: Float32) -> None:
             f"{path}: scores has {scores.shape[1]} classes, logits {softmax.shape[1]}; allowed: as "
             "many, or one of the two"
         )
-    for start in range(0, len(scores), ROWS_AT_ONCE):
-        block = slice(start, start + ROWS_AT_ONCE)
-        off = np.abs(scores[block] - softmax[block]).max(axis=1)
-        bad = off > DISAGREEMENT + ROUNDING
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise UserError(
-                f"{path}: row {start + row} of scores is {off[row]:.2g} from the softmax of its "
-                f"logits; allowed: {DISAGREEMENT:g} at most, or only one of the two"
-            )
+    off = in_blocks(lambda one, other: np.abs(one - other).max(axis=1), scores, softmax)
+    bad = off > DISAGREEMENT + ROUNDING
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise UserError(
+            f"{path}: row {row} of scores is {off[row]:.2g} from the softmax of its logits; "
+            f"allowed: {DISAGREEMENT:g} at most, or only one of the two"
+        )
 
 
 def _check_shapes(path: Path, name: str, values: Array, columns: _Columns) -> None:
@@ -670,12 +644,11 @@ def _check_shapes(path: Path, name: str, values: Array, columns: _Columns) -> No
             f"{path}: {name} has {classes} column(s); allowed: at least 2, one for each class; "
             f"{_of_two_classes(name)}"
         )
-    for other in ("labels", "member", "set_codes"):
-        array = getattr(columns, other)
-        label = "set" if other == "set_codes" else other
+    others = {"labels": columns.labels, "member": columns.member, "set": columns.set_codes}
+    for other, array in others.items():
         if array.shape != (rows,):
             raise UserError(
-                f"{path}: {label} has shape {list(array.shape)}, {name} has {rows} rows; "
+                f"{path}: {other} has shape {list(array.shape)}, {name} has {rows} rows; "
                 f"allowed: [{rows}]"
             )
 
@@ -696,23 +669,21 @@ def _as_numbers(path: Path, name: str, values: Array) -> Float32:
         return np.ascontiguousarray(values, dtype=np.float32)
 
 
-def _first_bad_row(values: Float32, is_bad: Callable[[Float32], Any]) -> int | None:
-    """Return the first row for which `is_bad` holds, looking at a block at a time."""
-    for start in range(0, len(values), ROWS_AT_ONCE):
-        bad = is_bad(values[start : start + ROWS_AT_ONCE])
-        if bad.any():
-            return start + int(np.argmax(bad))
-    return None
+def _check_finite(path: Path, name: str, values: Float32) -> None:
+    finite = in_blocks(lambda rows: np.isfinite(rows).all(axis=1), values)
+    if not finite.all():
+        raise UserError(
+            f"{path}: row {int(np.argmin(finite))} of {name} has NaN, or infinity in float32"
+        )
 
 
 def _check_scores(path: Path, scores: Float32) -> list[str]:
-    row = _first_bad_row(scores, lambda rows: ~np.isfinite(rows).all(axis=1))
-    if row is not None:
-        raise UserError(f"{path}: row {row} of scores has NaN, or infinity in float32")
-    row = _first_bad_row(scores, lambda rows: outside(rows).any(axis=1))
-    if row is not None:
+    _check_finite(path, "scores", scores)
+    bad = in_blocks(lambda rows: beyond_01(rows).any(axis=1), scores)
+    if bad.any():
         raise UserError(
-            f"{path}: row {row} of scores leaves [0, 1]; are these logits, or percentages?"
+            f"{path}: row {int(np.argmax(bad))} of scores leaves [0, 1]; are these logits, or "
+            "percentages?"
         )
     np.clip(scores, 0, 1, out=scores)
     off = distance_from_one(scores.sum(axis=1, dtype=np.float64))
@@ -733,20 +704,14 @@ def _check_scores(path: Path, scores: Float32) -> list[str]:
 
 
 def _softmax(path: Path, logits: Float32) -> Float32:
-    row = _first_bad_row(logits, lambda rows: ~np.isfinite(rows).all(axis=1))
-    if row is not None:
-        raise UserError(f"{path}: row {row} of logits has NaN, or infinity in float32")
+    _check_finite(path, "logits", logits)
     scores = np.empty_like(logits)
-    for start in range(0, len(logits), ROWS_AT_ONCE):
-        block = logits[start : start + ROWS_AT_ONCE].astype(np.float64)
-        block = np.exp(block - block.max(axis=1, keepdims=True))
+    for rows in blocks(*logits.shape):
+        exact = logits[rows].astype(np.float64)
+        powers = np.exp(exact - exact.max(axis=1, keepdims=True))
         # Sorted, since in another order of the classes the same numbers have another sum.
-        scores[start : start + len(block)] = block / np.sort(block).sum(axis=1, keepdims=True)
+        scores[rows] = powers / np.sort(powers).sum(axis=1, keepdims=True)
     return scores
-
-
-def _kind(array: Array) -> str:
-    return "text" if array.dtype.kind in "OUS" else str(array.dtype)
 
 
 def _check_labels(path: Path, labels: Array, classes: int) -> Int64:
@@ -755,7 +720,8 @@ def _check_labels(path: Path, labels: Array, classes: int) -> Int64:
         row = int(np.argmax(labels != labels.round()))
         raise UserError(f"{path}: row {row} of labels is {labels[row]}; allowed: whole numbers")
     if labels.dtype.kind not in "iu":
-        raise UserError(f"{path}: labels has type {_kind(labels)}; allowed: whole numbers")
+        kind = "text" if labels.dtype.kind in "OUS" else labels.dtype
+        raise UserError(f"{path}: labels has type {kind}; allowed: whole numbers")
     bad = (labels < -1) | (labels >= classes)
     if bad.any():
         row = int(np.argmax(bad))
@@ -797,8 +763,5 @@ def _check_membership(path: Path, scores: ScoreSet, needs_sets: bool) -> None:
         raise UserError(f"{path}: has no members; some rows of member have to be true")
     if scores.member.all():
         raise UserError(f"{path}: has only members; some rows of member have to be false")
-    if needs_sets and MEMBERS in scores.nonmember_sets():
-        raise UserError(
-            f"{path}: row {int(scores.nonmember_sets()[MEMBERS][0])} is of set {MEMBERS} but its "
-            "member is false"
-        )
+    if needs_sets and (rows := scores.nonmember_sets().get(MEMBERS)) is not None:
+        raise UserError(f"{path}: row {rows[0]} is of set {MEMBERS} but its member is false")

@@ -23,23 +23,14 @@ OUTLIERS = 100
 OUTSTANDING, NOTICEABLE = 4.0, 0.05
 
 
-def correlations(member: Bool, target: int, models: Int64) -> Float64:
-    """Return how models' memberships correlate with the target's: 0 for all images or none.
-
-    Args:
-        member: bool [M, P], the model was trained on the audited image.
-        target: Index of the target.
-        models: int64 [R], indices of models.
-
-    Returns:
-        float64 [R].
-    """
+def _correlations(member: Bool, target: int, models: Int64) -> Float64:
+    """Return how memberships correlate with the target's: 0 for all images or none, float64 [R]."""
     own = member[target] - member[target].mean()
-    found = np.empty(len(models))
+    result = np.empty(len(models))
     for place, model in enumerate(models):
         other = member[model] - member[model].mean()
-        found[place] = other @ own / max(np.linalg.norm(other) * np.linalg.norm(own), 1e-300)
-    return found
+        result[place] = other @ own / max(np.linalg.norm(other) * np.linalg.norm(own), 1e-300)
+    return result
 
 
 def unrelated(member: Bool, target: int, candidates: Int64) -> Int64:
@@ -52,7 +43,7 @@ def unrelated(member: Bool, target: int, candidates: Int64) -> Int64:
         target: Index of the target.
         candidates: int64 [R], indices of models.
     """
-    return candidates[np.abs(correlations(member, target, candidates)) < RELATED]
+    return candidates[np.abs(_correlations(member, target, candidates)) < RELATED]
 
 
 def outstanding(member: Bool, target: int, references: Int64) -> dict[int, float]:
@@ -70,13 +61,13 @@ def outstanding(member: Bool, target: int, references: Int64) -> dict[int, float
     """
     if not len(references):
         return {}
-    found = correlations(member, target, references)
+    r = _correlations(member, target, references)
     limit = max(OUTSTANDING / np.sqrt(member.shape[1]), NOTICEABLE)
-    apart = np.abs(found - np.median(found)) > limit
-    return dict(zip(references[apart].tolist(), found[apart].tolist()))
+    apart = np.abs(r - np.median(r)) > limit
+    return dict(zip(references[apart].tolist(), r[apart].tolist()))
 
 
-def coupled(inside: Bool, member: Bool) -> bool:
+def coupled(in_models: Bool, member: Bool) -> bool:
     """Say whether the numbers of models may tell members from held-out images.
 
     They do not where memberships are independent. Then the number of all models, the
@@ -86,15 +77,15 @@ def coupled(inside: Bool, member: Bool) -> bool:
     neither, so that theirs always may.
 
     Args:
-        inside: bool [R, P], the reference model was trained on the image.
+        in_models: bool [R, P], the reference model was trained on the image.
         member: bool [P], the target was; with both values present.
     """
-    images, count = len(member), inside.sum(axis=0)
+    images, count = len(member), in_models.sum(axis=0)
     if np.ptp(count) == 0:
         return False
     if images < FEW_IMAGES:
         return True
-    share = np.append(inside.mean(axis=1), member.mean())
+    share = np.append(in_models.mean(axis=1), member.mean())
     variance = share * (1 - share)
     expected = variance.sum()
     # Of R + 1 independent models; a model's own variance is known from its share.
@@ -104,7 +95,7 @@ def coupled(inside: Bool, member: Bool) -> bool:
     return bool(max(abs(excess), abs(along)) > UNLIKE_COINS)
 
 
-def equal_sides(inside: Bool, member: Bool) -> Bool | None:
+def equal_sides(in_models: Bool, member: Bool) -> Bool | None:
     """Give members and held-out images the same numbers of models, where they matter.
 
     Independent coins of many images tell nothing by their numbers and keep them. Otherwise
@@ -113,19 +104,19 @@ def equal_sides(inside: Bool, member: Bool) -> Bool | None:
     the first of a side would be other models for members than for held-out images.
 
     Args:
-        inside: bool [R, P], the reference model was trained on the image.
+        in_models: bool [R, P], the reference model was trained on the image.
         member: bool [P], the target was; with both values present.
 
     Returns:
         bool [R, P], the model speaks for the image; None: all do.
     """
-    if not coupled(inside, member):
+    if not coupled(in_models, member):
         return None
-    used = np.zeros_like(inside)
+    used = np.zeros_like(in_models)
     ties = numpy_generator(0, "sides", "ranks").random(len(member))
     # An image of high rank by its IN models has a low one by its OUT models, so that both
     # numbers together are those of an image of the other kind.
-    for side, name, order in ((inside, "inside", ties), (~inside, "outside", -ties)):
+    for side, name, order in ((in_models, "inside", ties), (~in_models, "outside", -ties)):
         count = side.sum(axis=0)
         limit = count.copy()
         lacking = count == 0
@@ -139,43 +130,37 @@ def equal_sides(inside: Bool, member: Bool) -> Bool | None:
 
 
 def _of_equal_rank(count: Int64, others: Int64, ties: Float64) -> Int64:
-    """Return for each number the one that has its rank among others, as a share of all.
+    """Return for each number, int64 [N], the one that has its rank among others, as a share of all.
 
-    Args:
-        count: int64 [N].
-        others: int64 [O]; without any, each number is its own.
-        ties: float64 [N], the order of equal ones.
-
-    Returns:
-        int64 [N].
+    Without others, each number is its own; ties, float64 [N], are the order of equal ones.
     """
     if not len(others):
         return count
     place = (np.arange(len(count)) + 0.5) / len(count) * len(others)
-    found = np.empty_like(count)
-    found[np.lexsort((ties, count))] = np.sort(others)[place.astype(np.int64)]
-    return found
+    result = np.empty_like(count)
+    result[np.lexsort((ties, count))] = np.sort(others)[place.astype(np.int64)]
+    return result
 
 
-def as_many_as(wanted: Int64, outside: Bool) -> Bool:
+def as_many_as(held_out: Int64, out_models: Bool) -> Bool:
     """Choose as many OUT models for other images as the held-out images have.
 
     Numbers that vary are matched by rank, so that those of images like the held-out ones
     stay as they are.
 
     Args:
-        wanted: int64 [H], how many each held-out image has, above 0; H may be 0.
-        outside: bool [R, S], the reference model was not trained on the image.
+        held_out: int64 [H], how many each held-out image has, above 0; H may be 0.
+        out_models: bool [R, S], the reference model was not trained on the image.
 
     Returns:
         bool [R, S], the model speaks for the image.
     """
-    count = outside.sum(axis=0)
-    if not len(wanted):
-        return outside
+    count = out_models.sum(axis=0)
+    if not len(held_out):
+        return out_models
     ties = numpy_generator(0, "sides", "ties").random(len(count))
-    limit = _of_equal_rank(count, wanted, ties)
-    return _drawn(outside, limit, "outside")
+    limit = _of_equal_rank(count, held_out, ties)
+    return _drawn(out_models, limit, "outside")
 
 
 def _drawn(side: Bool, limit: Int64, name: str) -> Bool:

@@ -91,9 +91,9 @@ def summarise(
         targets[rows] = block[target]
         if not len(references):
             continue
-        inside = member[references, rows]
+        in_models = member[references, rows]
         speaks = True if used is None else used[:, rows]
-        for side, mask in zip(sides, (inside & speaks, ~inside & speaks), strict=True):
+        for side, mask in zip(sides, (in_models & speaks, ~in_models & speaks), strict=True):
             side.add(rows, block[references], mask)
     return Summary(targets, *(side.finish() for side in sides))
 

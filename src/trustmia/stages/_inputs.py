@@ -25,9 +25,7 @@ def read_split(owner: str) -> dict[str, Int64]:
     Raises:
         UserError: The stage `split` has not run, or its file is not readable.
     """
-    path = paths.SPLIT / f"{owner}.npz"
-    with files.written_by("split", path):
-        return files.read_arrays(path)
+    return files.read_output(paths.SPLIT / f"{owner}.npz", "split")
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,5 @@ def read_target_logits() -> TargetLogits:
         UserError: The stage `predict@target` has not run, or its file is not readable.
     """
     path = paths.SCORES / "target.npz"
-    with files.written_by("predict@target", path):
-        arrays = files.read_arrays(path)
-        return TargetLogits(arrays["logits"], arrays["labels"], arrays["set"])
+    arrays = files.read_output(path, "predict@target", "logits", "labels", "set")
+    return TargetLogits(*arrays.values())

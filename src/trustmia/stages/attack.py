@@ -15,7 +15,7 @@ from trustmia.measures.table import measure, write_results
 from trustmia.measures.views import dvc_summary, paper_table
 from trustmia.params import AttackParams, load_params
 from trustmia.signals.container import Signals, read_score_files
-from trustmia.signals.decisions import Decisions, write_decisions
+from trustmia.signals.decisions import write_decisions
 from trustmia.signals.many_models import read_signals
 from trustmia.signals.scores import ScoreSet
 
@@ -32,8 +32,8 @@ def main() -> None:
         raise UserError(f"params.yaml: attack.{error}") from error
     for note in run.notes:
         print(note)
-    if run.comparison is not None and run.comparison.without_spread:
-        print(f"{run.comparison.without_spread} images have reference models that show no spread")
+    if run.comparison and (images := run.comparison.audited.without_spread()):
+        print(f"{images} images have reference models that show no spread")
     assert signals.target is not None
     write(run, measure(run, params.attack.resamples, params.seed), signals.target)
 
@@ -54,9 +54,7 @@ def write(run: AttackRun, results: pd.DataFrame, target: ScoreSet) -> None:
     files.write_table(paths.METRICS / "attack_results.csv", paper_table(results), "%.6f")
     files.write_json(paths.METRICS / "attack.json", dvc_summary(results))
     called = {name: f.decisions.called for name, f in run.forms.items() if f.decisions is not None}
-    images = len(target.member)
-    decisions = np.array(list(called.values()), dtype=np.bool_).reshape(-1, images)
-    write_decisions(paths.DECISIONS, Decisions(tuple(called), decisions))
+    write_decisions(paths.DECISIONS, called, len(target.member))
     files.write_table(paths.PLOTS / "score_histograms.csv", histograms(target), "%.6f")
     with files.atomic_folder(paths.PLOTS / "roc") as fresh:
         for form, rocs in roc_curves(run).items():

@@ -11,7 +11,7 @@ from trustmia.exhibits.gallery import Exhibit, exhibit, select
 from trustmia.image_sets import MEMBERS
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
-from trustmia.signals.decisions import read_decisions
+from trustmia.signals.decisions import read_decisions, unanimous
 from trustmia.signals.scores import read_scores
 from trustmia.stages._image_sets import image_sets
 
@@ -33,7 +33,7 @@ def main() -> None:
     scores_path = paths.SCORES / "target.npz"
     target = read_scores(scores_path, needs_sets=True)
     decisions = read_decisions(paths.DECISIONS, len(target.labels))
-    chosen = select(target, decisions.unanimous())
+    chosen = select(target, unanimous(decisions))
     prepared = read_prepared(paths.DATASET)
     exhibits: list[Exhibit] = []
     for name, images in image_sets(params, prepared.images, "target"):
