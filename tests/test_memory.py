@@ -10,7 +10,7 @@ PROBE = """
 import sys
 import numpy as np
 import psutil
-from trustmia.memory import keep_freed_memory
+from trustmia.classifiers.memory import keep_freed_memory
 
 if sys.argv[1] == "keep":
     assert keep_freed_memory()

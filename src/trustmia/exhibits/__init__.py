@@ -1,1 +1,1 @@
-""" """
+"""What figures need beside results: densities, the plane of features, the gallery."""
