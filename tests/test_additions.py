@@ -189,7 +189,6 @@ PARAMS = {
     "predict.feature_images": 30,
     "attack.methods": ["threshold", "margin"],
     "attack.resamples": 50,
-    "attack.margin": {"bound": 0.5},
 }
 
 

@@ -201,7 +201,7 @@ def test_salem_sees_fewer_scores_by_default_of_fewer_classes_and_says_so() -> No
     fitted = fit("salem", scores, member)
     assert fitted.learned == {"salem_k": 2}
     assert fitted.notes == (
-        "Salem attack: the 2 largest scores (salem.k), as there are 2 classes.",
+        "Salem Attack: the 2 largest scores (salem.k), as there are 2 classes.",
     )
     assert fit("salem", scores, member, k=2).notes == ()
 

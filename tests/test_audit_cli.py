@@ -427,13 +427,13 @@ def test_malformed_shadow_is_named(good: Path, capsys: pytest.CaptureFixture[str
     [
         (["--attacks", "lyra"], "--attacks: 'lyra' is unknown; allowed: threshold, entropy, salem"),
         (["--attacks", "lira"], r"--attacks: none is possible: lira \(no signals of many models\)"),
-        (["--attacks", ","], "--attacks: name at least one attack"),
-        (["--attacks", "salem,salem"], "--attacks: .*none twice"),
+        (["--attacks", ","], "--attacks: none is named"),
+        (["--attacks", "salem,salem"], "--attacks: .*named twice"),
         (["-S", "salem.k=0"], r"-S salem\.k: got 0; allowed: greater than or equal to 1"),
         (["-S", "salem.k=5"], r"-S salem\.k: got 5; allowed: 1 to 4, the number of classes"),
         (["-S", "salem.k=two"], r"-S salem\.k: got 'two'; allowed: a whole number"),
         (["-S", "salem.lr=2", "-S", "salem.k=0"], r"-S salem\.k: .*; salem\.lr: got 2; allowed: "),
-        (["-S", "rmia.a=1"], r"-S rmia\.a: rmia is not to run; allowed: settings of threshold, e"),
+        (["-S", "rmia.a=1"], r"-S rmia\.a: rmia is not to run; allowed: settings of salem"),
         (["--seed", "-1"], "--seed: got -1; allowed: 0 to"),
         (["--target-index", "0"], "--target-index means nothing without --signals; allowed: with"),
     ],
@@ -466,7 +466,7 @@ def test_two_classes_are_audited_by_default(
 ) -> None:
     cli.main(command(binary))
     assert (
-        "Salem attack: the 2 largest scores (salem.k), as there are 2 classes"
+        "Salem Attack: the 2 largest scores (salem.k), as there are 2 classes"
         in capsys.readouterr().out
     )
     content = json.loads((binary / "out" / "metrics.json").read_text())

@@ -115,7 +115,7 @@ def test_every_key_has_a_comment_on_its_line() -> None:
         ("seed", ABSENT, "missing"),
         ("train.epochs", "ten", "got 'ten'; allowed: .*whole number"),
         ("train.epochs", 1.5, "got 1.5; allowed: .*whole number"),
-        ("train.epochs", True, "got True; allowed: .*whole number"),
+        ("train.epochs", True, "got true; allowed: .*whole number"),
         ("train.lr", "small", "got 'small'; allowed: .*number"),
         ("train.arch", 3, "got 3; allowed: .*salem_cnn"),
         ("attack.methods", "salem", "got 'salem'; allowed: .*list"),
@@ -148,7 +148,7 @@ def test_every_key_has_a_comment_on_its_line() -> None:
         ("calibration.temperature", "fitt", "got 'fitt'; allowed: 'fit' or .*number"),
         ("calibration.llla.link", "MC", "got 'MC'; allowed: 'probit' or 'mc'"),
         ("calibration.llla.samples", 0, "got 0; allowed: greater than or equal to 1"),
-        ("calibration.llla.samples", None, "got None; allowed: a whole number"),
+        ("calibration.llla.samples", None, "got null; allowed: a whole number"),
         ("calibration.llla.prior", "fit", "got 'fit'; allowed: 'nll' or 'paper'"),
         ("calibration.llla.grid", 9, "unknown key; allowed: link, samples, prior"),
         ("calibration.temperature", -1, "got -1; allowed: 'fit' or .*0.000001"),
@@ -166,7 +166,6 @@ def test_every_key_has_a_comment_on_its_line() -> None:
         ("attack.rmia.b", 1, "unknown key; allowed: a, gamma"),
         ("attack.salem.k", 0, "got 0; allowed: greater than or equal to 1"),
         ("attack.salem.k", ABSENT, "missing"),
-        ("attack.salem", ABSENT, "missing"),
         ("attack.threshold", {}, "unknown key; allowed: methods, resamples, salem, lira, rmia"),
     ],
 )
@@ -278,6 +277,34 @@ def test_parameters_and_help_load_no_library_that_takes_time(code: str) -> None:
     check = f"sys.stderr.write(str([n for n in {HEAVY} if n in sys.modules]))"
     lines = ["import sys", "try:", f"  {code}", "finally:", f"  {check}"]
     assert run(ROOT, sys.executable, "-c", "\n".join(lines)).stderr == "[]"
+
+
+def test_attack_without_a_section_has_its_defaults(tmp_path: Path) -> None:
+    params = load_text(tmp_path, with_value("attack.salem", ABSENT))
+    settings = params.attack.settings()["salem"]
+    assert settings == ATTACKS["salem"].settings() and not settings.model_fields_set
+
+
+@pytest.mark.parametrize(
+    ("count", "before", "after", "complaint"),
+    [
+        (2, "a: 0.3", "a: tune", "attack.rmia: these settings take at least 4 ref"),
+        (
+            2,
+            "variance: auto",
+            "variance: per_example",
+            "attack.lira: these settings take at least 4",
+        ),
+        (0, "a: 0.3", "a: tune", "compares the target with reference models, but"),
+    ],
+)
+def test_settings_that_take_more_models_stop_at_once(
+    count: int, before: str, after: str, complaint: str, tmp_path: Path
+) -> None:
+    text = with_value("references.count", count)
+    assert before in text
+    assert complaint in message(tmp_path, text.replace(before, after))
+    load_text(tmp_path, with_value("references.count", 4).replace(before, after))
 
 
 def test_missing_file_is_named_with_what_to_run(tmp_path: Path) -> None:

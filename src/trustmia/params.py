@@ -136,7 +136,10 @@ class PredictParams(Section):
 
 
 class AttackParams(Section):
-    """The attacks; `Composed` has a section for each that has settings."""
+    """The attacks; `Composed` has a section for each that has settings.
+
+    A section is whole, or missing: then its attack's defaults hold, as of one that is new.
+    """
 
     methods: Annotated[list[Annotated[str, _member_of(ATTACKS)]], Field(min_length=1), Distinct]
     resamples: Annotated[int, Field(ge=0, le=10**6)]
@@ -149,7 +152,7 @@ class AttackParams(Section):
 
 
 def _required(settings: type[Section]) -> type[Section]:
-    """Return a section without defaults, which are those of the command line."""
+    """Return a section all keys of which have to be there."""
     keys = {
         key: (Annotated[field.annotation, Field(), *field.metadata], ...)
         for key, field in settings.model_fields.items()
@@ -164,7 +167,7 @@ else:
         "Composed",
         __base__=AttackParams,
         **{
-            name: (_required(attack.settings), ...)
+            name: (_required(attack.settings), attack.settings())
             for name, attack in ATTACKS.items()
             if attack.settings.model_fields
         },
@@ -243,15 +246,18 @@ def _impossible_attacks(params: Params) -> str | None:
     learning = [name for name, attack in ATTACKS.items() if attack.always_needs(Need.SHADOW)]
     if not set(params.attack.methods) & set(learning):
         return f"attack.methods: holds none of {', '.join(learning)}; allowed: at least one of them"
-    if params.references.count:
-        return None
-    models = Need.IN_MODELS, Need.OUT_MODELS
-    alone = [name for name, attack in ATTACKS.items() if not attack.always_needs(*models)]
+    count, settings = params.references.count, params.attack.settings()
+    alone = [name for name, attack in ATTACKS.items() if not attack.fewest(attack.settings())]
     for name in params.attack.methods:
-        if name not in alone:
+        if not count and name not in alone:
             return (
                 f"attack.methods: {name!r} compares the target with reference models, but "
                 f"references.count is 0; allowed: {', '.join(alone)}, or a references.count of at "
                 "least 2"
+            )
+        if count < (fewest := ATTACKS[name].fewest(settings[name])):
+            return (
+                f"attack.{name}: these settings take at least {fewest} reference models, but "
+                f"references.count is {count}"
             )
     return None

@@ -24,6 +24,15 @@ WORDING = {
 }
 
 
+KINDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "text",
+    "null": "null",
+}
+
+
 class Section(BaseModel):
     """A part of `params.yaml`: no unknown keys, no silent conversions."""
 
@@ -48,7 +57,7 @@ def explain(details: Sequence[ErrorDetails], model: type[BaseModel]) -> str:
             allowed = WORDING.get(detail["type"]) or detail["msg"]
             allowed = allowed.removeprefix("Value error, ").removeprefix("Input should be ")
             before = problems.get(key)
-            got = f"got {detail['input']!r}; allowed: {allowed}"
+            got = f"got {_plain(detail['input'])}; allowed: {allowed}"
             problems[key] = f"{before} or {allowed}" if before else got
     return "; ".join(f"{key}: {problem}" for key, problem in problems.items())
 
@@ -74,7 +83,7 @@ def described(model: type[BaseModel]) -> dict[str, tuple[str, str, str]]:
     """Return key → what it is, what is allowed, its default, of a model without sections."""
     schema = model.model_json_schema()["properties"]
     return {
-        key: (field["description"], _allowed(field), _number(field["default"]))
+        key: (field.get("description", key), _allowed(field), _plain(field["default"]).strip("'"))
         for key, field in schema.items()
     }
 
@@ -84,11 +93,24 @@ def _allowed(field: dict[str, Any]) -> str:
         return " or ".join(_allowed(one) for one in field["anyOf"])
     if "enum" in field or "const" in field:
         return ", ".join(field.get("enum") or [field["const"]])
-    above = "above " if "exclusiveMinimum" in field else ""
-    low = field["exclusiveMinimum"] if above else field["minimum"]
-    return f"{above}{_number(low)} to {_number(field['maximum'])}"
+    bounds = [
+        f"{word}{_plain(field[key])}"
+        for key, word in {
+            "minimum": "",
+            "exclusiveMinimum": "above ",
+            "maximum": "to ",
+            "exclusiveMaximum": "to below ",
+        }.items()
+        if key in field
+    ]
+    if len(bounds) == 1:
+        bounds = ["at least", *bounds] if "minimum" in field else bounds
+    return " ".join(bounds) or KINDS.get(str(field.get("type")), "any")
 
 
-def _number(value: Any) -> str:
+def _plain(value: Any) -> str:
+    """Return a value as YAML has it, a number without needless digits."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     whole = isinstance(value, float) and value.is_integer()
-    return str(int(value) if whole else value)
+    return repr(int(value) if whole else value)

@@ -1,4 +1,8 @@
-"""What a membership inference attack is."""
+"""What a membership inference attack is.
+
+Whatever reads `params.yaml` imports every attack's module, for its settings: these import PyTorch,
+scikit-learn and the like inside functions.
+"""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -197,14 +201,17 @@ class Attack:
         forms: All that it can be.
         chosen: Names of the forms that settings ask for, given how many reference models there
             are; None: all.
+        fewest: How many reference models settings take at least, trained on random halves in
+            complementary pairs as the pipeline's are.
         tuned: Settings whose values to be tuned are chosen, given what many models say and which
-            of them is the target; None if it has no such values. Raises `UserError` if the
+            of them is the target; None if it has no such values. Raises `Refused` if the
             signals do not allow it.
     """
 
     settings: type[Section]
     forms: tuple[Form, ...]
     chosen: Callable[[Any, int], Collection[str]] | None = None
+    fewest: Callable[[Any], int] = field(default=lambda settings: 0)
     tuned: Callable[[Any, ManyModels, int], Section] | None = None
 
     def forms_for(self, settings: Section, models: int) -> list[Form]:

@@ -19,4 +19,8 @@ def score(x: Summary, z: Summary | None, settings: Settings) -> Float64:
 
 
 NEEDS = frozenset({Need.OUT_MODELS})
-DIFFICULTY = Attack(Settings, (ComparedForm("difficulty", "Difficulty calibration", NEEDS, score),))
+DIFFICULTY = Attack(
+    Settings,
+    (ComparedForm("difficulty", "Difficulty calibration", NEEDS, score),),
+    fewest=lambda settings: 2,
+)

@@ -112,5 +112,8 @@ def chosen(settings: Settings, models: int) -> list[str]:
 
 
 LIRA = Attack(
-    Settings, tuple(_form(name, shared) for name in FORMS for shared in (False, True)), chosen
+    Settings,
+    tuple(_form(name, shared) for name in FORMS for shared in (False, True)),
+    chosen,
+    fewest=lambda settings: 4 if settings.variance == "per_example" else 2,
 )

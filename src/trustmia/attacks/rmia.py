@@ -8,14 +8,14 @@ itself, in which the share of a single view never falls.
 """
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from trustmia.arrays import Bool, Float64
-from trustmia.attacks.base import Attack, ComparedForm, Need
-from trustmia.errors import UserError
+from trustmia.attacks.base import Attack, ComparedForm, Need, Refused
 from trustmia.settings import Section
 from trustmia.signals.comparison import stand_in
 from trustmia.signals.confidence import SMALLEST, probability
@@ -132,34 +132,43 @@ def tuned(settings: Settings, signals: ManyModels, target: int) -> Settings:
     members does not suit the target's. Of equally good ones, the smallest.
 
     Raises:
-        UserError: There are no population images, or too few reference models.
+        Refused: There are no population images, or too few reference models.
     """
     if settings.a != "tune":
         return settings
     if signals.population is None:
-        raise UserError("RMIA's a cannot be tuned without population images; give a number")
+        raise Refused("rmia.a", "cannot be tuned without population images; give a number")
     audit = stand_in(signals, target)
     if audit is None or OFFLINE.lacks(audit) is not None:
-        raise UserError(
-            "RMIA's a cannot be tuned: it takes a reference model to play the target, and two "
-            "others that are not its complement; give a number, or more reference models"
+        raise Refused(
+            "rmia.a",
+            "cannot be tuned: it takes a reference model to play the target, and two "
+            "others that are not its complement; give a number, or more reference models",
         )
     own = signals.member[target, signals.audited]
 
-    def area(a: float) -> float:
+    def area(a: float) -> Fraction:
         ranking = OFFLINE.scores(audit, settings.model_copy(update={"a": a}))[1][signals.audited]
         scored = ~np.isnan(ranking)
         parts = [scored & own, scored & ~own]
-        return sum(_area(ranking[part], audit.member[part]) for part in parts)
+        return sum((_area(ranking[part], audit.member[part]) for part in parts), Fraction())
 
     return settings.model_copy(update={"a": max(TUNED_A, key=area)})
 
 
-def _area(ranking: Float64, member: Bool) -> float:
-    """Return the AUROC, as Mann and Whitney count it; 0 where all images or none are members."""
+def _area(ranking: Float64, member: Bool) -> Fraction:
+    """Return the AUROC, as Mann and Whitney count it; 0 where all images or none are members.
+
+    It is exact: rounding must not choose among equally good settings.
+    """
     members, others = ranking[member], np.sort(ranking[~member])
     below = sum(np.searchsorted(others, members, side=side).sum() for side in ("left", "right"))
-    return float(below) / max(2 * len(members) * len(others), 1)
+    return Fraction(int(below), max(2 * len(members) * len(others), 1))
 
 
-RMIA = Attack(Settings, (ONLINE, OFFLINE), tuned=tuned)
+def fewest(settings: Settings) -> int:
+    """Return 4 if a reference model has to play the target, and its complement to be left out."""
+    return 4 if settings.a == "tune" else 2
+
+
+RMIA = Attack(Settings, (ONLINE, OFFLINE), fewest=fewest, tuned=tuned)

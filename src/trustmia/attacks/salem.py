@@ -49,7 +49,7 @@ def attack_of(weights: Sequence[Float32], fewer: bool) -> FittedAttack:
     from scipy.special import expit
 
     k = weights[0].shape[1]
-    note = f"Salem attack: the {k} largest scores (salem.k), as there are {k} classes."
+    note = f"Salem Attack: the {k} largest scores (salem.k), as there are {k} classes."
     return FittedAttack(
         score=lambda scores: in_blocks(lambda p: expit(logits_of(weights, top_k(p, k))), scores),
         rank=lambda logits: in_blocks(

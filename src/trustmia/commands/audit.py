@@ -17,7 +17,7 @@ from trustmia.attacks import ATTACKS
 from trustmia.attacks.base import Need, Refused
 from trustmia.attacks.outcome import AttackRun
 from trustmia.attacks.run import run_attacks
-from trustmia.commands.audit_notes import notes_of_scores, notes_of_signals
+from trustmia.commands._audit_notes import notes_of_scores, notes_of_signals
 from trustmia.errors import UserError
 from trustmia.image_sets import HELD_OUT, MEMBERS
 from trustmia.measures import views
@@ -105,6 +105,11 @@ def _possible(with_signals: bool) -> list[str]:
     return [n for n, a in ATTACKS.items() if a.always_needs(Need.SHADOW) != with_signals]
 
 
+def _doors() -> str:
+    scores, signals = (", ".join(_possible(door)) for door in (False, True))
+    return f"{scores} with --shadow and --target, {signals} with --signals"
+
+
 def _settings() -> Iterator[str]:
     for name, attack in ATTACKS.items():
         for key, (what, allowed, default) in described(attack.settings).items():
@@ -154,7 +159,8 @@ def _check(names: Sequence[str], options: argparse.Namespace) -> None:
         if name not in ATTACKS:
             raise UserError(f"--attacks: {name!r} is unknown; allowed: {', '.join(ATTACKS)}")
     if not names or len(set(names)) != len(names):
-        raise UserError("--attacks: name at least one attack, and none twice")
+        problem = "none is named" if not names else "one is named twice"
+        raise UserError(f"--attacks: {problem}; allowed: {', '.join(ATTACKS)}, once each")
     if not 0 <= options.seed < 2**63:
         raise UserError(f"--seed: got {options.seed}; allowed: 0 to 2**63 - 1")
     if not 0 <= options.resamples <= 10**6:
@@ -177,16 +183,17 @@ def read_settings(given: Sequence[str], names: Sequence[str]) -> dict[str, Secti
     values: dict[str, dict[str, Any]] = {}
     for text in given:
         key, sign, value = text.partition("=")
-        attack, _, setting = key.strip().partition(".")
-        if not sign or not setting:
+        attack, _, setting = key.strip().removeprefix("attack.").partition(".")
+        if not sign or not setting or not attack:
             raise UserError(f"-S: got {text!r}; allowed: NAME.KEY=VALUE, e.g. salem.k=5")
-        if attack in ATTACKS and attack not in names:
-            allowed = ", ".join(names)
-            raise UserError(f"-S {key}: {attack} is not to run; allowed: settings of {allowed}")
+        if attack not in names:
+            problem = "is not to run" if attack in ATTACKS else "is no attack"
+            raise UserError(f"-S {key}: {attack} {problem}; {_settable(names)}")
         try:
             values.setdefault(attack, {})[setting] = parse_yaml(value)
         except ValueError as error:
-            raise UserError(f"-S {key}: got {value!r}, which is no YAML: {error}") from error
+            reason = str(error).replace(" in the file,", " at")
+            raise UserError(f"-S {key}: got {value[:40]!r}, which is no YAML: {reason}") from error
     sections: dict[str, Any] = {
         name: (ATTACKS[name].settings, ATTACKS[name].settings()) for name in names
     }
@@ -196,6 +203,11 @@ def read_settings(given: Sequence[str], names: Sequence[str]) -> dict[str, Secti
     except ValidationError as error:
         raise UserError(f"-S {explain(error.errors(), model)}") from error
     return dict(settings)
+
+
+def _settable(names: Sequence[str]) -> str:
+    having = [name for name in names if ATTACKS[name].settings.model_fields]
+    return f"allowed: settings of {', '.join(having)}" if having else "those that run have none"
 
 
 def audit_scores(shadow: Path, target: Path, order: Order) -> str:
@@ -279,9 +291,9 @@ def _run(signals: Signals, order: Order) -> AttackRun:
     try:
         return run_attacks(signals, list(order.settings), order.settings, order.seed)
     except Refused as error:
-        raise UserError(
-            f"--attacks: {error.reason}" if error.key == "methods" else f"-S {error}"
-        ) from error
+        if error.key != "methods":
+            raise UserError(f"-S {error}") from error
+        raise UserError(f"--attacks: {error.reason}; allowed: {_doors()}") from error
 
 
 @contextlib.contextmanager

@@ -127,6 +127,12 @@ def _remarks(groups: Sequence[Group], measured: Mapping[Finished, Measured]) -> 
             "Not shown (–), as these stages were not run with the experiment's own parameters, "
             f"code and data: {by_stages(left_out)}."
         )
+    outgrown = [e.name for one in groups for e in one.experiments if measured[e].outgrown]
+    if outgrown:
+        remarks.append(
+            f"Without their attacks: {', '.join(outgrown)}. They were run before all results were "
+            "in metrics/results.csv; `dvc exp run` on the present commit makes them again."
+        )
     repeats = [name for one in groups for name in one.repeats]
     if repeats:
         listed = ", ".join(repeats)

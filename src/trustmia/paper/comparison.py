@@ -105,6 +105,8 @@ def compare(results: pd.DataFrame, configuration: str) -> pd.DataFrame:
     published = published_results().query("configuration == @configuration")
     paper = published.melt(KEYS, list(METRICS), "metric", "paper")
     run = results[results["metric"].isin(METRICS)].rename(columns={"value": "run"})
+    # As the table in the paper's columns has it.
+    run = run.round({"run": 6})
     index = [*KEYS, "metric"]
     both = [paper.set_index(index)["paper"], run.set_index(index)["run"]]
     table = pd.concat(both, axis=1).reset_index()

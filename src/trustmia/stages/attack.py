@@ -32,6 +32,9 @@ def main() -> None:
         raise UserError(f"params.yaml: attack.{error}") from error
     for note in run.notes:
         print(note)
+    if run.left_out:
+        reasons = (f"{form} ({reason})" for form, reason in run.left_out.items())
+        print(f"Left out: {', '.join(reasons)}.")
     if run.comparison and (images := run.comparison.audited.without_spread()):
         print(f"{images} images have reference models that show no spread")
     assert signals.target is not None

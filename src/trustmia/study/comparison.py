@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trustmia.freshness import CurrentFiles
 from trustmia.full_keys import changes
 from trustmia.image_sets import HELD_OUT
 from trustmia.measures.metrics import DECISIONS, public
@@ -57,11 +58,13 @@ class Measured:
         left_out: Stages whose values are not among them, as they were not run with the
             parameters, code and data of the experiment.
         inputs: The code and data that values come from, by their MD5s.
+        outgrown: Its attacks' results are in files of before there was one table of them.
     """
 
     values: pd.DataFrame
     left_out: tuple[str, ...]
     inputs: dict[str, str | None]
+    outgrown: bool
 
 
 def measure(repository: ExperimentRepository, experiment: Finished) -> Measured:
@@ -71,7 +74,14 @@ def measure(repository: ExperimentRepository, experiment: Finished) -> Measured:
     attacks = attacks_table(read)
     attacks = attacks[attacks["metric"].isin([public(key) for key in DECISIONS])]
     values = pd.concat([models, attacks])[[*KEYS, "value"]]
-    return Measured(values, read.not_run(), read.inputs())
+    return Measured(values, read.not_run(), read.inputs(), attacks.empty and _has_nested(read))
+
+
+def _has_nested(read: CurrentFiles) -> bool:
+    try:
+        return bool(read("metrics/attack_results.json"))
+    except FileNotFoundError:
+        return False
 
 
 def stem(name: str, seed: object) -> str:
