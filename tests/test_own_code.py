@@ -14,7 +14,7 @@ from tests.helpers import ROOT, environment, git, run, set_params
 
 pytestmark = pytest.mark.pipeline
 TRAINING = Path("src/trustmia/classifiers/training.py")
-STEP = "model.parameters(), config.lr,"
+STEP = "Adam(parameters, config.lr,"
 CHANCE = 0.25
 
 
