@@ -207,7 +207,9 @@ def read_settings(given: Sequence[str], names: Sequence[str]) -> dict[str, Secti
 
 def _settable(names: Sequence[str]) -> str:
     having = [name for name in names if ATTACKS[name].settings.model_fields]
-    return f"allowed: settings of {', '.join(having)}" if having else "those that run have none"
+    if not having:
+        return f"allowed: none, as {', '.join(names)} takes no settings"
+    return f"allowed: settings of {', '.join(having)}"
 
 
 def audit_scores(shadow: Path, target: Path, order: Order) -> str:
