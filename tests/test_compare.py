@@ -271,3 +271,15 @@ def test_an_applied_experiment_changes_nothing_of_the_comparison(partly: TinyRep
     after = partly.run("trustmia", "compare").stdout
     git(partly.root, "reset", "--quiet", "--hard")
     assert after == before
+
+
+def test_attacks_of_before_there_was_one_table_are_told(tmp_path: Path) -> None:
+    tiny = make_tiny_repository(tmp_path)
+    for name in ("attack.py", "dvc.yaml"):
+        text = (tiny.root / name).read_text()
+        (tiny.root / name).write_text(text.replace("results.csv", "attack_results.json"))
+    git(tiny.root, "commit", "--quiet", "--all", "--message", "As before")
+    tiny.run("dvc", "exp", "run", "--name", "older", "attack")
+    printed = tiny.run("trustmia", "compare").stdout
+    assert rows(printed, "experiment").keys() == {"older"} and "threshold" not in printed
+    assert printed.splitlines()[-1].startswith("Without their attacks: older. They were run before")

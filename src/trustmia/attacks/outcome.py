@@ -71,3 +71,8 @@ class AttackRun:
     left_out: Mapping[str, str]
     notes: tuple[str, ...]
     comparison: Comparison | None
+
+    def left_out_note(self) -> list[str]:
+        """Return what was left out and why, as one sentence or none."""
+        reasons = ", ".join(f"{name} ({reason})" for name, reason in self.left_out.items())
+        return [f"Left out: {reasons}."] if reasons else []

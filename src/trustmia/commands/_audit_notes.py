@@ -24,7 +24,7 @@ def notes_of_scores(
         read: The files of the shadow and of the target.
     """
     assert signals.shadow is not None and signals.target is not None
-    notes = [*signals.shadow.notes, *signals.target.notes, *outcome.notes, *_left_out(outcome)]
+    notes = [*signals.shadow.notes, *signals.target.notes, *outcome.notes, *outcome.left_out_note()]
     basis = _basis(signals.target)
     if basis:
         notes.append(f"{read[1]}: ranked by {basis} (metrics.json: ranking, and the ROC curves).")
@@ -34,11 +34,6 @@ def notes_of_scores(
             f"{read[0]}: all rows have the same scores; attacks can learn nothing of them."
         )
     return notes
-
-
-def _left_out(outcome: AttackRun) -> list[str]:
-    reasons = ", ".join(f"{name} ({reason})" for name, reason in outcome.left_out.items())
-    return [f"Left out: {reasons}."] if reasons else []
 
 
 def _basis(target: ScoreSet) -> str:
@@ -74,7 +69,7 @@ def notes_of_signals(models: ManyModels, outcome: AttackRun, results: pd.DataFra
     comparison = outcome.comparison
     assert comparison is not None
     images = models.audited.stop - models.audited.start
-    notes = _left_out(outcome)
+    notes = outcome.left_out_note()
     if models.unread:
         notes.append(f"Not read: {', '.join(models.unread)}.")
     if comparison.left_out:

@@ -25,7 +25,6 @@ ROC_GRID = np.unique(
     np.concatenate([np.geomspace(LOWEST_FPR, 1, 37), np.linspace(0, 1, 31)]).round(5)
 )
 DENSITY_POINTS = 200
-RELIABILITY_BINS = 15
 EMBEDDED_PER_SET = 250
 
 

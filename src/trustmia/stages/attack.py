@@ -30,11 +30,8 @@ def main() -> None:
         run = run_attacks(signals, params.attack.methods, params.attack.settings(), params.seed)
     except Refused as error:
         raise UserError(f"params.yaml: attack.{error}") from error
-    for note in run.notes:
+    for note in (*run.notes, *run.left_out_note()):
         print(note)
-    if run.left_out:
-        reasons = (f"{form} ({reason})" for form, reason in run.left_out.items())
-        print(f"Left out: {', '.join(reasons)}.")
     if run.comparison and (images := run.comparison.audited.without_spread()):
         print(f"{images} images have reference models that show no spread")
     assert signals.target is not None
