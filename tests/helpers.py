@@ -25,7 +25,7 @@ SMALL = {
     "train.epochs": 8,
     "references.count": 2,
     "generate.num_images": 100,
-    "predict.num_patches": 100,
+    "image_sets.num_patches": 100,
     "attack.salem.max_epochs": 20,
     "attack.resamples": 50,
     "predict.feature_images": 40,

@@ -27,10 +27,10 @@ CIFAR10 = {
     "split.attack_members": 50,
     "split.attack_nonmembers": 50,
     "train.epochs": 2,
-    "generator.judge_epochs": 1,
+    "judge.epochs": 1,
     "generate.num_images": 100,
-    "predict.max_images": 50,
-    "predict.max_fakes": 50,
+    "image_sets.max_images": 50,
+    "image_sets.max_fakes": 50,
     "attack.salem.max_epochs": 20,
 }
 DOGS = {
@@ -122,7 +122,7 @@ def test_cifar10_runs_from_download_to_table_as_the_readme_says(
     fetched = printed["trustmia fetch --all"]
     assert fetched.count("verified, from") == 7 and "`dvc add data`" in fetched
     assert not any((place / "downloads").iterdir())
-    sets = load_params(place / "params.yaml").predict.nonmember_sets
+    sets = load_params(place / "params.yaml").image_sets.nonmember_sets
     assert len(sets) == 11 and result_sets(place) == sets
     quality = json.loads((place / "metrics/generator.json").read_text())
     assert 0 <= quality["fake"]["recognised"] <= 1
@@ -144,7 +144,7 @@ def test_stanford_dogs_run_from_download_to_table(paper: tuple[Path, FileServer]
     run(place, "trustmia", "fetch", "--all", "--mirror", server.url)
     run(place, "dvc", "add", "data", "models")
     run(place, "dvc", "repro")
-    sets = load_params(place / "params.yaml").predict.nonmember_sets
+    sets = load_params(place / "params.yaml").image_sets.nonmember_sets
     assert len(sets) == 9 and result_sets(place) == sets
     sizes = nested(read_results(place / "metrics/results.csv"))["sizes"]
     assert sizes["afhq_non_dogs"] == 2 * sizes["afhq_cats"] == 60

@@ -138,7 +138,7 @@ def test_every_key_has_a_comment_on_its_line() -> None:
         ("generator.source", "stylegan", "got 'stylegan'; allowed: .*'stylegan2_ada'"),
         ("generator.stylegan2_ada_sha256", "abc", "got 'abc'; allowed: .*64 hexadecimal digits"),
         ("generate.truncation_psi", 1.5, "got 1.5; allowed: less than or equal to 1"),
-        ("predict.max_images", 0, "got 0; allowed: greater than or equal to 1"),
+        ("image_sets.max_images", 0, "got 0; allowed: greater than or equal to 1"),
         ("train.arch", "vgg", "got 'vgg'; allowed: .*salem_cnn, resnet18, efficientnet_b0"),
         ("train.source", "here", "got 'here'; allowed: 'pretrained' or 'scratch'"),
         ("train.precision", "fp16", "got 'fp16'; allowed: 'auto', 'fp32' or 'bf16'"),
@@ -180,7 +180,7 @@ def test_wrong_value_is_named_with_what_is_allowed(
     ("key", "names", "wrong", "allowed"),
     [
         ("attack.methods", ["threshold", "lyra"], "lyra", "threshold, entropy, salem, lira"),
-        ("predict.nonmember_sets", ["original", "orignal"], "orignal", "original, permuted"),
+        ("image_sets.nonmember_sets", ["original", "orignal"], "orignal", "original, permuted"),
         ("predict.views", ["plain", "turn"], "turn", "plain, flip, shift_left"),
     ],
 )
@@ -202,12 +202,12 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     ("changes", "said"),
     [
         (
-            {"dataset.name": "svhn", "predict.nonmember_sets": ["original", "svhn"]},
-            "predict.nonmember_sets: 'svhn' has members among its images",
+            {"dataset.name": "svhn", "image_sets.nonmember_sets": ["original", "svhn"]},
+            "image_sets.nonmember_sets: 'svhn' has members among its images",
         ),
         (
-            {"dataset.name": "afhq", "predict.nonmember_sets": ["afhq_cats"]},
-            "predict.nonmember_sets: 'afhq_cats' has members among its images",
+            {"dataset.name": "afhq", "image_sets.nonmember_sets": ["afhq_cats"]},
+            "image_sets.nonmember_sets: 'afhq_cats' has members among its images",
         ),
         (
             {"split.method": "published"},
@@ -232,8 +232,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
             "attack.methods: holds none of threshold, entropy, salem; allowed: at least one",
         ),
         (
-            {"predict.nonmember_sets": ["fake"]},
-            "predict.nonmember_sets: lacks original, the held-out images; add it",
+            {"image_sets.nonmember_sets": ["fake"]},
+            "image_sets.nonmember_sets: lacks original, the held-out images; add it",
         ),
     ],
 )

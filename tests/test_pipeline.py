@@ -96,7 +96,7 @@ def test_another_data_set_trains_nothing_again(restored: Path) -> None:
 
 
 def test_an_image_set_is_prepared_and_shown_alone(restored: Path) -> None:
-    change = "predict.nonmember_sets=[original,patches]"
+    change = "image_sets.nonmember_sets=[original,patches]"
     ran = stages_run(experiment(restored, "sets", change))
     shown = {"prepare_image_sets", "predict@target", "predict@shadow", "predict_references"}
     assert set(ran) == shown | {"attack", "gallery", "describe_scores", "embed"}

@@ -49,8 +49,8 @@ def test_the_default_study_is_the_published_one() -> None:
 
 def test_values_are_written_as_dvc_reads_them(tmp_path: Path) -> None:
     changes = {
-        "predict.nonmember_sets": ["original", "fake"],
-        "predict.max_fakes": None,
+        "image_sets.nonmember_sets": ["original", "fake"],
+        "image_sets.max_fakes": None,
         "train.initial_weights": "resnet50-0676ba61.pth",
         "train.lr": 1e-5,
     }
@@ -58,8 +58,8 @@ def test_values_are_written_as_dvc_reads_them(tmp_path: Path) -> None:
     (one,) = load_grid(path, PARAMS).experiments
     assert one.overrides == (
         "seed=1",
-        "predict.nonmember_sets=[original,fake]",
-        "predict.max_fakes=null",
+        "image_sets.nonmember_sets=[original,fake]",
+        "image_sets.max_fakes=null",
         "train.initial_weights='resnet50-0676ba61.pth'",
         "train.lr=1e-05",
     )

@@ -45,7 +45,7 @@ def needed(params: Params) -> list[str]:
 
     A file of weights that is none of the published ones is the user's own.
     """
-    names = [params.dataset.name, *params.predict.datasets()]
+    names = [params.dataset.name, *params.image_sets.datasets()]
     weights = {params.train.initial_weights} if params.train.source == "scratch" else set()
     if params.generator.source == "stylegan2_ada":
         weights.add(params.generator.stylegan2_ada_pickle)

@@ -28,7 +28,7 @@ COMMON: Changes = {
     "train.precision": "fp32",
     "generator.source": "stylegan2_ada",
     "generator.stylegan2_ada_repo": "stylegan2-ada-pytorch",
-    "predict.max_fakes": 2500,
+    "image_sets.max_fakes": 2500,
 }
 
 CIFAR10: Changes = COMMON | {
@@ -44,11 +44,11 @@ CIFAR10: Changes = COMMON | {
     "split.attack_nonmembers": 2500,
     "generator.stylegan2_ada_pickle": "cifar10.pkl",
     "generate.num_images": 10000,
-    "predict.nonmember_sets": [
+    "image_sets.nonmember_sets": [
         *("original", "permuted", "scaled", "no_normalization", "stl10", "cifar100", "svhn"),
         *("stanford_dogs", "fake", "afhq_dogs", "afhq_cats"),
     ],
-    "predict.max_images": 2500,
+    "image_sets.max_images": 2500,
 }
 
 STANFORD_DOGS: Changes = COMMON | {
@@ -67,16 +67,16 @@ STANFORD_DOGS: Changes = COMMON | {
     "train.initial_weights": "resnet50-0676ba61.pth",
     "train.augmentation": "rotate_crop_flip",
     "generator.stylegan2_ada_pickle": "afhqdog.pkl",
-    "generator.judge_epochs": 0,
+    "judge.epochs": 0,
     "generate.num_images": 5000,
     "generate.truncation_psi": 0.7,
     # At 512 pixels, what fits an ordinary GPU.
     "generate.batch_size": 16,
-    "predict.nonmember_sets": [
+    "image_sets.nonmember_sets": [
         *("original", "fake", "afhq_dogs", "afhq_cats", "afhq_wilds", "afhq_non_dogs"),
         *("permuted", "scaled", "no_normalization"),
     ],
-    "predict.max_images": None,
+    "image_sets.max_images": None,
 }
 
 MODELS: dict[str, Changes] = {

@@ -26,7 +26,7 @@ def main() -> None:
     Without epochs there is no judge, and the card says so.
     """
     params = load_params()
-    if not params.generator.judge_epochs:
+    if not params.judge.epochs:
         checkpoints.save(paths.JUDGE / "model", Checkpoint({}, {"kind": "none"}))
         return
     prepared = read_prepared(paths.DATASET)
@@ -34,7 +34,7 @@ def main() -> None:
     if not len(index["train"]) or not len(index["holdout"]):
         raise UserError(
             "params.yaml: split leaves no images for the judge of the fakes; lower split.pool_size "
-            "and raise split.generator_holdout_size, or set generator.judge_epochs=0"
+            "and raise split.generator_holdout_size, or set judge.epochs=0"
         )
     train, holdout = (prepared.images.take(index[part]) for part in ("train", "holdout"))
     checkpoint = obtain(params, prepared.dataset, TrainingData(train, holdout))
@@ -44,10 +44,10 @@ def main() -> None:
 def obtain(params: Params, dataset: Dataset, data: TrainingData) -> Checkpoint:
     """Train the judge, or take the pretrained one that this training would give."""
     recipe = recipe_of(params)
-    if params.generator.source == "pretrained":
+    if params.judge.source == "pretrained":
         stems = [p.with_suffix("") for p in paths.PRETRAINED_JUDGE.glob("model.json")]
         card = checkpoints.data_card(dataset.name, data.train)
-        return checkpoints.load_fitting(stems, "judge", recipe.params, card, "generator.source")
+        return checkpoints.load_fitting(stems, "judge", recipe.params, card, "judge.source")
     with tqdm(total=recipe.config.epochs, desc="train judge", unit="epoch") as bar:
 
         def show(result: EpochResult) -> None:
@@ -59,11 +59,11 @@ def obtain(params: Params, dataset: Dataset, data: TrainingData) -> Checkpoint:
 
 def recipe_of(params: Params) -> Recipe:
     """Return what decides about the judge's weights."""
-    precision = resolved(params.generator.precision, pick_device())
+    precision = resolved(params.judge.precision, pick_device())
     return Recipe(
         arch=ARCH,
         config=TrainConfig(
-            epochs=params.generator.judge_epochs,
+            epochs=params.judge.epochs,
             batch_size=128,
             lr=0.001,
             weight_decay=0.0,
@@ -72,9 +72,9 @@ def recipe_of(params: Params) -> Recipe:
         ),
         seed=derive_seed(params.seed, "train_judge"),
         params={
-            "generator.judge_epochs": params.generator.judge_epochs,
-            "generator.precision": precision,
+            "judge.epochs": params.judge.epochs,
+            "judge.precision": precision,
         },
-        remedy="of the judge of the fakes; set generator.precision=fp32, or "
-        "generator.judge_epochs=0 for no judge",
+        remedy="of the judge of the fakes; set judge.precision=fp32, or "
+        "judge.epochs=0 for no judge",
     )
