@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _group(item: pytest.Item) -> str:
     used = getattr(item, "fixturenames", ())
-    return next((name for name in SHARED if name in used), item.path.stem)
+    return next((name for name in SHARED if name in used), item.nodeid.partition("::")[0])
 
 
 def _rank(group: str) -> int:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from tests.helpers import git, run
-from tests.tiny_repository import make_tiny_repository
+from tests.study.tiny_repository import make_tiny_repository
 from trustmia import cli
 from trustmia.commands.export_models import export_models
 from trustmia.errors import UserError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.attacking import attack as run_attack
+from tests.attacks.attacking import attack as run_attack
 from tests.helpers import REFERENCE
 from trustmia.calibration.metrics import calibration_metrics
 from trustmia.measures.table import measure

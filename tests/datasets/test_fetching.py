@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers import ROOT, clone_working_tree, run
-from tests.miniatures import (
+from tests.datasets.miniatures import (
     AFHQ_PER_CLASS,
     CIFAR100_TRAIN,
     CIFAR_BATCH,
@@ -23,7 +22,8 @@ from tests.miniatures import (
     tar,
     zipped,
 )
-from tests.servers import FileServer, serving
+from tests.datasets.servers import FileServer, serving
+from tests.helpers import ROOT, clone_working_tree, run
 from trustmia.commands.fetch import NAMES, fetch, needed
 from trustmia.datasets import DATASETS, fetching
 from trustmia.datasets.fetching import (

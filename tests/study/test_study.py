@@ -15,7 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import documented, git
-from tests.tiny_repository import VARIANTS, TinyRepository, make_tiny_repository, tiny_environment
+from tests.study.tiny_repository import (
+    VARIANTS,
+    TinyRepository,
+    make_tiny_repository,
+    tiny_environment,
+)
 from trustmia.commands.study import study
 from trustmia.errors import UserError
 from trustmia.study.store import read_study

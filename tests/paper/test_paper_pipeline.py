@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
+from tests.datasets.miniatures import Miniatures, stand_in_repository
+from tests.datasets.servers import FileServer, serving
 from tests.helpers import clone_working_tree, documented, git, run, set_params
-from tests.miniatures import Miniatures, stand_in_repository
-from tests.servers import FileServer, serving
 from trustmia.commands.fetch import needed
 from trustmia.measures.table import read_results
 from trustmia.measures.views import nested

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import roc_auc_score
 
-from tests.attacking import COMPARED, COMPARING, attack
+from tests.attacks.attacking import COMPARED, COMPARING, attack
 from tests.helpers import REFERENCE, ROOT, run
-from tests.judging import ranking_metrics, rate_by_hand
+from tests.measures.judging import ranking_metrics, rate_by_hand
 from trustmia import files
 from trustmia.arrays import BLOCK
 from trustmia.attacks import ATTACKS, lira, rmia

@@ -2,7 +2,6 @@
 
 import json
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.helpers import REFERENCE
 from trustmia.classifiers.architectures import ARCHITECTURES, efficientnet_b0
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.architectures.salem_cnn import SalemCNN
 
-EXPECTED = Path(__file__).parent / "fixtures" / "reference" / "networks_expected.json"
+EXPECTED = REFERENCE / "networks_expected.json"
 PUBLISHED: dict[str, Any] = json.loads(EXPECTED.read_text())
 CLASSES = 7
 # The first block does not expand; it keeps the layer only for the usual names.

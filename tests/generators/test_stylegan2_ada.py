@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.miniatures import stand_in_repository, stylegan2_ada
+from tests.datasets.miniatures import stand_in_repository, stylegan2_ada
 from trustmia import files
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada as nvidia

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from sklearn.metrics import roc_auc_score
 
 from tests.helpers import ROOT, run, set_params
-from tests.test_score_files import (
+from tests.signals.test_score_files import (
     SHADOW,
     TARGET,
     Arrays,

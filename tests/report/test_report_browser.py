@@ -16,7 +16,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from tests.report_tables import SETS, study_tables
+from tests.report.report_tables import SETS, study_tables
 from trustmia.report.frames import frames
 from trustmia.report.page import render
 from trustmia.report.provenance import Provenance

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tests.helpers import git
-from tests.tiny_repository import TinyRepository, make_tiny_repository, write_lock
+from tests.study.tiny_repository import TinyRepository, make_tiny_repository, write_lock
 from trustmia.report.summary import _over_seeds
 from trustmia.study.seeds import over_seeds
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import serving
+from tests.datasets.servers import serving
 from trustmia.datasets import fashion_mnist
 from trustmia.datasets.fashion_mnist import Archive, SourceUnavailable, md5
 from trustmia.datasets.fetching import FetchRequest, replace

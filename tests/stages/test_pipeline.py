@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.attacking import LEARNED
+from tests.attacks.attacking import LEARNED
 from tests.helpers import TARGETS, documented, git, run, set_params, stages_run
 from trustmia.measures.views import COLUMNS
 from trustmia.report import readme

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.helpers import ROOT
-from tests.report_tables import LEARNED, SETS, Tables, run_tables, study_tables
+from tests.report.report_tables import LEARNED, SETS, Tables, run_tables, study_tables
 from trustmia import cli, files, paths
 from trustmia.attacks import form_title
 from trustmia.commands.report import find_report

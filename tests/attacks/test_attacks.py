@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
-from tests.attacking import LEARNED, fit
+from tests.attacks.attacking import LEARNED, fit
 from tests.helpers import REFERENCE
 from trustmia.attacks.base import Refused
 from trustmia.attacks.entropy import below, best_theta, entropy

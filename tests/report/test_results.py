@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from tests.attacking import LEARNED, attack
+from tests.attacks.attacking import LEARNED, attack
 from tests.helpers import ROOT
 from trustmia import paths
 from trustmia.arrays import Float32

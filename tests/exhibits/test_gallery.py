@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.attacking import LEARNED, fit
+from tests.attacks.attacking import LEARNED, fit
 from tests.helpers import ROOT, set_params
 from trustmia import files, paths
 from trustmia.arrays import Bool, UInt8

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 
-from tests.judging import FPRS, METRICS, judge, ranking_metrics, rate_by_hand
+from tests.measures.judging import FPRS, METRICS, judge, ranking_metrics, rate_by_hand
 from trustmia.attacks.outcome import Decisions
 from trustmia.measures import bootstrap
 from trustmia.measures.bootstrap import draws, interval

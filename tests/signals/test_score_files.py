@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tests.attacking import LEARNED, attack
+from tests.attacks.attacking import LEARNED, attack
 from trustmia.attacks.outcome import AttackRun
 from trustmia.errors import UserError
 from trustmia.signals.checks import SUM_TOLERANCE
