@@ -180,6 +180,7 @@ PARAMS = {
     "calibration.method": "halved",
     "references.count": 0,
     "generator.source": "scratch",
+    "judge.source": "scratch",
     "generator.epochs": 1,
     "judge.epochs": 1,
     "generator.width": 4,

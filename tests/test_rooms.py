@@ -59,7 +59,7 @@ for out in paths[split + 1 :]:
     out.write_text(f"{content} of {out}")
 """
 BEHIND_ATTACK = {"attack", "gallery", "report"}
-SHOWN = {"prepare_image_sets", "predict@target", "predict@shadow", "predict_references"}
+SHOWN = {"prepare_image_sets", "predict", "predict_references"}
 RERUN = {
     "attacks/lira.py": BEHIND_ATTACK,
     "measures/metrics.py": BEHIND_ATTACK,

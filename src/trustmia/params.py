@@ -237,8 +237,8 @@ def _contradiction(params: Params) -> str | None:
     for name in params.image_sets.nonmember_sets:
         if IMAGE_SETS[name].dataset == dataset:
             return (
-                f"image_sets.nonmember_sets: {name!r} has members among its images, as dataset.name "
-                f"is {dataset}; take it out, or show `{HELD_OUT}`"
+                f"image_sets.nonmember_sets: {name!r} has members among its images, as "
+                f"dataset.name is {dataset}; take it out, or show `{HELD_OUT}`"
             )
     if params.split.method == "published" and dataset not in PUBLISHED_SPLITS:
         allowed = ", ".join(PUBLISHED_SPLITS)

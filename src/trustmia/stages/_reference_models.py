@@ -53,7 +53,9 @@ class Shown:
 
     def ask(self, model: Classifier, name: str, images: Images) -> Prediction:
         """Show images of a set to a model."""
-        return classifiers.show(model, self.prepared.dataset, images, self.params.predict, *pixels_of(name))
+        return classifiers.show(
+            model, self.prepared.dataset, images, self.params.predict, *pixels_of(name)
+        )
 
 
 @dataclass(frozen=True)
