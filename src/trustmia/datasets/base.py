@@ -78,7 +78,6 @@ class DatasetSource:
             not complete.
         archives: What its publisher offers.
         unpack: Turns the archives into `files`.
-        fetch: Gets it in another way than downloading and unpacking the archives.
         plain_files: Files whose bytes, after so many, are all pixels of the data set in
             the order of `read`. They are copied as they are instead of written as an array:
             DVC stores the same content once, so that `outputs/images` costs the remote nothing.
@@ -94,7 +93,6 @@ class DatasetSource:
     read: Callable[[Path, Part], Pictures]
     archives: tuple[Archive, ...]
     unpack: Unpack = field(default_factory=extract_into)
-    fetch: Callable[[Path, FetchRequest], str] | None = None
     plain_files: tuple[tuple[str, int], ...] = ()
 
     def is_present(self, data: Path) -> bool:
@@ -116,8 +114,6 @@ def fetch(source: DatasetSource, data: Path, request: FetchRequest) -> str:
         UserError: No source has it, a checksum is wrong, or the disk is full; what the
             data folder held before is still there.
     """
-    if source.fetch is not None:
-        return source.fetch(data, request)
     return fetch_archives(source.title, data, request, source.archives, source.files, source.unpack)
 
 
