@@ -365,7 +365,10 @@ def test_data_set_that_is_absent_or_damaged_names_the_one_command(
     name: str, miniature: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    source, told = DATASETS[name], rf"is not complete in .*: run .*`trustmia fetch {name}`"
+    source, told = (
+        DATASETS[name],
+        rf"not complete in data/; run `trustmia fetch {name}`, or `dvc pull data\.dvc`",
+    )
     with pytest.raises(UserError, match=told):
         source.read(Path("data"), "all")
     fetch([name], request_to(miniature, tmp_path))

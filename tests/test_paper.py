@@ -44,7 +44,7 @@ NAMES = list(CONFIGURATIONS)
 
 def leaves(params: dict[str, Any], section: str = "") -> dict[str, Any]:
     """Return the values of parameters by their full keys."""
-    values = {}
+    values: dict[str, Any] = {}
     for key, value in params.items():
         inner = isinstance(value, dict)
         values |= leaves(value, f"{section}{key}.") if inner else {f"{section}{key}": value}

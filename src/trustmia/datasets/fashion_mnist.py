@@ -9,7 +9,6 @@ from typing import Any
 from trustmia.datasets.base import DatasetSource, Part
 from trustmia.datasets.fetching import Archive
 from trustmia.datasets.torchvision_files import FLAGS, Arrays, read_splits, torchvision_class
-from trustmia.errors import UserError
 from trustmia.images.base import Images
 
 FOLDER = "FashionMNIST"
@@ -47,26 +46,13 @@ SOFTWARE.
 """
 
 
-def read(data: Path, part: Part) -> Images:
-    """Read the 60,000 training images and, for `all`, the 10,000 test images after them.
-
-    Args:
-        data: The data folder, in torchvision's layout.
-        part: `train` or `all`.
-
-    Raises:
-        UserError: The data set is not in the folder.
-    """
-    complaint = UserError(
-        f"Fashion-MNIST is not complete in {data}/FashionMNIST/raw: run `dvc pull data.dvc` or "
-        "`trustmia fetch fashion_mnist`"
-    )
+def load(data: Path, part: Part) -> Images:
+    """Read the 60,000 training images and, for `all`, the 10,000 test images after them."""
 
     def arrays(split: Any) -> Arrays:
         return split.data.numpy()[:, None], split.targets.numpy()
 
-    kind = torchvision_class("FashionMNIST")
-    return read_splits(kind, data, part, FLAGS, arrays, complaint)
+    return read_splits(torchvision_class("FashionMNIST"), data, part, FLAGS, arrays)
 
 
 def unpack(archives: Mapping[str, Path], folder: Path) -> None:
@@ -89,7 +75,7 @@ SOURCE = DatasetSource(
     archives=tuple(Archive(name, f"{PUBLISHER}/{name}", md5) for name, md5 in ARCHIVES.items()),
     unpack=unpack,
     files=(FOLDER,),
-    read=read,
+    load=load,
     # IDX files of images: a header of four 32-bit numbers, then pixels.
     plain_files=(
         (f"{FOLDER}/raw/train-images-idx3-ubyte", 16),
