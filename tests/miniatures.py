@@ -24,7 +24,7 @@ from trustmia.torchvision_compat import declare_missing_operators
 
 FASHION_TRAIN = 60
 CIFAR_BATCH, CIFAR100_TRAIN, STL10_TRAIN, SVHN_TRAIN = 120, 200, 100, 60
-DOGS_PER_BREED, AFHQ_PER_CLASS = 4, 30
+DOGS_PER_BREED, AFHQ_PER_CLASS = 2, 30
 # What unpickling the stand-in of a StyleGAN2-ADA network needs, in NVIDIA's packages' place.
 STAND_IN = '''
 import torch

@@ -4,7 +4,7 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from tests.miniatures import (
 from tests.servers import FileServer, serving
 from trustmia import cli
 from trustmia.commands.fetch import NAMES, fetch, needed
-from trustmia.datasets import DATASETS, fetching
+from trustmia.datasets import DATASETS, cifar10, cifar100, fetching, stl10, svhn
 from trustmia.datasets.fetching import (
     Archive,
     FetchRequest,
@@ -291,41 +291,26 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> Miniatures:
 
 
 @pytest.fixture
-def miniature(small_world: Miniatures, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    """Serve miniatures that count as what is published."""
-    sums = small_world.sums
-    monkeypatch.setattr(
-        Archive,
-        "fault",
-        property_free_fault(Archive.fault, sums),
-    )
-    for module in ("cifar10", "cifar100", "stl10"):
-        content = __import__(f"trustmia.datasets.{module}", fromlist=[module])
+def miniature(
+    small_world: Miniatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FileServer]:
+    """Serve miniatures that count as what is published, to be fetched into an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    sums, fault = small_world.sums, Archive.fault
+
+    def of_miniature(archive: Archive) -> Archive:
+        own = (sums.get(str(published), published) for published in (archive.md5, archive.sha256))
+        return Archive(archive.filename, archive.url, *own)
+
+    monkeypatch.setattr(Archive, "fault", lambda self, path: fault(of_miniature(self), path))
+    for module in (cifar10, cifar100, stl10):
         for table in ("TRAIN", "TEST", "META"):
-            for name, published_sum in getattr(content, table, {}).items():
-                monkeypatch.setitem(getattr(content, table), name, sums[published_sum])
-    svhn = __import__("trustmia.datasets.svhn", fromlist=["svhn"])
+            for name, published_sum in getattr(module, table, {}).items():
+                monkeypatch.setitem(getattr(module, table), name, sums[published_sum])
     for part, archive in list(svhn.ARCHIVES.items()):
-        own = Archive(archive.filename, archive.url, sums[str(archive.md5)])
-        monkeypatch.setitem(svhn.ARCHIVES, part, own)
+        monkeypatch.setitem(svhn.ARCHIVES, part, of_miniature(archive))
     with serving(small_world.served) as running:
         yield running
-
-
-def property_free_fault(
-    fault: Callable[[Archive, Path], str | None], sums: dict[str, str]
-) -> Callable[[Archive, Path], str | None]:
-    """Return `Archive.fault` that takes a miniature's checksum for the published one."""
-
-    def with_miniatures(self: Archive, path: Path) -> str | None:
-        own = {
-            kind: sums.get(value, value)
-            for kind in ("md5", "sha256")
-            if (value := getattr(self, kind)) is not None
-        }
-        return fault(Archive(self.filename, self.url, **own), path)
-
-    return with_miniatures
 
 
 EXPECTED = {
@@ -344,10 +329,8 @@ def test_fetched_data_set_is_read_in_torchvisions_layout(
     name: str,
     miniature: FileServer,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     source = DATASETS[name]
     assert not source.is_present(Path("data"))
     fetch([name], request_to(miniature, tmp_path))
@@ -362,13 +345,10 @@ def test_fetched_data_set_is_read_in_torchvisions_layout(
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_data_set_that_is_absent_or_damaged_names_the_one_command(
-    name: str, miniature: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, miniature: FileServer, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    source, told = (
-        DATASETS[name],
-        rf"not complete in data/; run `trustmia fetch {name}`, or `dvc pull data\.dvc`",
-    )
+    source = DATASETS[name]
+    told = rf"not complete in data/; run `trustmia fetch {name}`, or `dvc pull data\.dvc`"
     with pytest.raises(UserError, match=told):
         source.read(Path("data"), "all")
     fetch([name], request_to(miniature, tmp_path))
@@ -384,9 +364,8 @@ def test_data_set_that_is_absent_or_damaged_names_the_one_command(
 
 
 def test_cifar_batches_are_not_unpickled_before_their_checksum_is_right(
-    miniature: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    miniature: FileServer, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     fetch(["cifar10"], request_to(miniature, tmp_path))
     evil = b"cos\nsystem\n(S'touch evil'\ntR."
     Path("data/cifar-10-batches-py/data_batch_1").write_bytes(evil)
@@ -396,9 +375,8 @@ def test_cifar_batches_are_not_unpickled_before_their_checksum_is_right(
 
 
 def test_pixels_of_each_format_have_their_channels_and_orientation(
-    miniature: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    miniature: FileServer, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     names = ["fashion_mnist", "cifar10", "cifar100", "stl10", "svhn"]
     fetch(names, request_to(miniature, tmp_path))
     declare_missing_operators()
@@ -413,9 +391,8 @@ def test_pixels_of_each_format_have_their_channels_and_orientation(
 
 @pytest.mark.parametrize("name", ["stl10", "afhq_dogs", "afhq_non_dogs"])
 def test_foreign_sets_show_some_classes_alone(
-    name: str, miniature: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, miniature: FileServer, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     image_set = IMAGE_SETS[name]
     assert image_set.dataset
     fetch([image_set.dataset], request_to(miniature, tmp_path))
@@ -429,9 +406,8 @@ def test_foreign_sets_show_some_classes_alone(
     ("name", "folder"), [("fashion_mnist", "FashionMNIST"), ("stl10", "stl10_binary")]
 )
 def test_fetching_again_replaces_the_data_set_as_a_whole(
-    name: str, folder: str, miniature: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, folder: str, miniature: FileServer, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     old = Path("data") / folder / "of_an_older_version"
     old.parent.mkdir(parents=True)
     old.write_text("old")
@@ -448,10 +424,7 @@ def test_old_folder_comes_back_when_the_new_one_cannot_be_moved(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_weights_are_put_where_experiments_look(
-    miniature: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_weights_are_put_where_experiments_look(miniature: FileServer, tmp_path: Path) -> None:
     fetch(["imagenet_resnet50", "stylegan2_ada_cifar10"], request_to(miniature, tmp_path))
     assert Path("models/initial/resnet50-0676ba61.pth").is_file()
     assert Path("models/stylegan2_ada/cifar10.pkl").is_file()
@@ -484,8 +457,6 @@ def test_all_of_a_configuration_is_what_its_stages_read() -> None:
 def test_interrupted_extraction_leaves_no_half_data_set(
     miniature: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-
     def interrupted(archive: Path, folder: Path) -> None:
         (folder / "stl10_binary").mkdir(parents=True)
         (folder / "stl10_binary" / "train_X.bin").write_bytes(b"half")
@@ -501,8 +472,6 @@ def test_interrupted_extraction_leaves_no_half_data_set(
 def test_checksums_of_inner_files_are_those_that_torchvision_knows() -> None:
     declare_missing_operators()
     from torchvision import datasets
-
-    from trustmia.datasets import cifar10, cifar100, stl10, svhn
 
     for module, name in ((cifar10, "CIFAR10"), (cifar100, "CIFAR100"), (stl10, "STL10")):
         known = getattr(datasets, name)
@@ -524,10 +493,8 @@ def test_checksums_of_inner_files_are_those_that_torchvision_knows() -> None:
 def test_broken_download_goes_on_in_the_next_command(
     miniature: FileServer,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     miniature.break_after = [BLOCK + 9] * fetching.ATTEMPTS
     with pytest.raises(SystemExit) as stopped:
         cli.main(["fetch", "cifar100", "--mirror", miniature.url])

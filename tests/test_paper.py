@@ -455,31 +455,6 @@ def test_models_have_the_published_names_of_modules() -> None:
 # Tables
 
 
-# The sum of all figures of each published table.
-TOTALS = {
-    "cifar10_efficientnet_b0": 256.4412,
-    "cifar10_efficientnet_b0_l2": 223.0533,
-    "cifar10_efficientnet_b0_label_smoothing": 254.7926,
-    "cifar10_efficientnet_b0_llla": 252.8308,
-    "cifar10_efficientnet_b0_temperature_10": 170.4174,
-    "cifar10_resnet18": 263.1545,
-    "cifar10_resnet18_l2": 216.4365,
-    "cifar10_resnet18_label_smoothing": 253.3996,
-    "cifar10_resnet18_llla": 214.5594,
-    "cifar10_resnet18_temperature_10": 198.8786,
-    "cifar10_salem_cnn": 249.2716,
-    "cifar10_salem_cnn_l2": 241.6727,
-    "cifar10_salem_cnn_label_smoothing": 250.4911,
-    "cifar10_salem_cnn_llla": 185.8082,
-    "cifar10_salem_cnn_temperature_10": 211.0421,
-    "stanford_dogs_resnet50": 201.1462,
-    "stanford_dogs_resnet50_l2": 163.0001,
-    "stanford_dogs_resnet50_label_smoothing": 182.052,
-    "stanford_dogs_resnet50_llla": 174.1107,
-    "stanford_dogs_resnet50_temperature_10": 109.8749,
-}
-
-
 @pytest.mark.parametrize(
     ("image_set", "attack", "figures"),
     [
@@ -504,8 +479,7 @@ def test_published_tables_are_complete() -> None:
     counts = tables.groupby("configuration")["set"].nunique() * 3
     assert tables.groupby("configuration").size().to_dict() == counts.to_dict()
     assert len(tables) == 15 * 11 * 3 + 5 * 9 * 3
-    figures = tables.drop(columns=["set", "attack"]).groupby("configuration").sum()
-    assert figures.sum(axis=1).to_dict() == pytest.approx(TOTALS, abs=1e-6)
+    assert tables.select_dtypes("number").to_numpy().sum() == pytest.approx(4272.4335, abs=1e-6)
 
 
 def test_published_precision_is_that_of_the_published_rates() -> None:

@@ -41,11 +41,11 @@ CIFAR10 = {
 }
 DOGS = {
     "dataset.size": 32,
-    "split.pool_size": 480,
-    "split.train_size": 192,
-    "split.test_size": 48,
-    "split.attack_members": 48,
-    "split.attack_nonmembers": 48,
+    "split.pool_size": 240,
+    "split.train_size": 96,
+    "split.test_size": 24,
+    "split.attack_members": 24,
+    "split.attack_nonmembers": 24,
     "train.epochs": 1,
     "train.lr": 0.0001,
     "generate.num_images": 30,
@@ -144,7 +144,7 @@ def test_stanford_dogs_run_from_download_to_table(paper: tuple[Path, FileServer]
     use(place, "stanford_dogs_resnet50", dict(DOGS))
     run(place, "trustmia", "fetch", "--all", "--mirror", server.url)
     run(place, "dvc", "add", "data", "models")
-    run(place, "dvc", "repro")
+    run(place, "dvc", "repro", "attack", "evaluate_generator")
     sets = load_params(place / "params.yaml").predict.nonmember_sets
     assert len(sets) == 9 and result_sets(place) == sets
     sizes = nested(read_results(place / "metrics/results.csv"))["sizes"]
