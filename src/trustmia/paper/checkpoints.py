@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import torch
 from safetensors.torch import save as serialized
 from torch import Tensor
 
@@ -127,8 +126,7 @@ def import_checkpoints(archive: Path, folder: Path) -> list[Path]:
         state = checkpoints.read_state_dict(io.BytesIO(content), f"{archive}: {name}")
         # Models trained on several GPUs carry the wrapper's name.
         state = {key.removeprefix("module."): t.contiguous() for key, t in state.items()}
-        with torch.device("meta"):  # names and shapes alone
-            model = build(published.dataset, published.params["train.arch"])
+        model = build(published.dataset, published.params["train.arch"])
         phrases = faults(model, state)
         if phrases:
             rest = len(phrases) - MOST_FAULTS
