@@ -55,7 +55,7 @@ from trustmia.datasets.base import DatasetSource
 from trustmia.images.base import Images
 
 
-def read(data, part):
+def load(data, part):
     rng = np.random.default_rng(0)
     labels = np.arange(900) % 3
     pixels = rng.integers(0, 156, (900, 1, 28, 28), dtype=np.uint8)
@@ -72,7 +72,7 @@ SOURCE = DatasetSource(
     mean=(0.3,),
     std=(0.2,),
     files=(),
-    read=read,
+    load=load,
     archives=(),
 )
 '''

@@ -142,7 +142,8 @@ def test_calibration_changes_scores_but_no_training(restored: Path, method: str)
 def test_generator_and_judge_train_from_scratch(restored: Path) -> None:
     changes = ["source=scratch", "epochs=1", "width=8", "discriminator_width=8"]
     changes = [f"generator.{change}" for change in changes]
-    changes += ["judge.source=scratch", "judge.epochs=1", "split.pool_size=66000", "split.generator_holdout_size=1000"]
+    changes += ["judge.source=scratch", "judge.epochs=1"]
+    changes += ["split.pool_size=66000", "split.generator_holdout_size=1000"]
     ran = stages_run(experiment(restored, "gan", *changes, targets=("evaluate_generator",)))
     stages = {"split", "train_generator", "train_judge", "generate", "evaluate_generator"}
     assert set(ran) == stages
