@@ -20,7 +20,7 @@ CHANCE = 0.25
 
 def foreign(repository: Path) -> dict[str, str]:
     """Return an environment whose package is another folder's, as after `make run` elsewhere."""
-    return environment(repository) | {"PYTHONPATH": str(ROOT / "src")}
+    return environment(repository, fast=True) | {"PYTHONPATH": str(ROOT / "src")}
 
 
 def learn_nothing(repository: Path) -> None:

@@ -212,7 +212,8 @@ def weights(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.pipeline
 def test_an_interrupted_stage_goes_on_with_the_missing_models(restored: Path) -> None:
-    set_params(restored, {"references.count": 4, "references.epochs": 6})
+    four = {"references.count": 4, "references.epochs": 6, "references.parallel": "processes"}
+    set_params(restored, four)
     stage = ["python", "src/stage.py", "train_references"]
     unfinished = restored / "outputs/references.unfinished"
     process = subprocess.Popen(
