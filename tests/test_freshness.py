@@ -27,6 +27,7 @@ from trustmia.runtime.checkpoints import Checkpoint
 from trustmia.study.repository import open_repository
 from trustmia.yaml_files import parse_yaml
 
+pytestmark = pytest.mark.pipeline
 PIPELINE: dict[str, Any] = {
     "prepare": {
         "cmd": "mkdir -p outputs && cat data/a/b > outputs/images",

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.helpers import ROOT, STAGES, run, stages_run
-from tests.imports import MODULES, addresses, foreign, imports, room
+from tests.imports import MODULES, SRC, addresses, foreign, imports, room
 
 # These carry what others decide: messages, paths, bytes. A change in them moves no result.
 # What `params` imports only checks values, and stages depend on parameters by their values.
@@ -113,6 +113,11 @@ def test_every_floor_has_its_rooms() -> None:
     assert {room(module) for module in MODULES} >= set(HEIGHTS)
 
 
+def test_tests_lie_in_folders_that_are_the_rooms() -> None:
+    tested = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert tested == {path.parent.name for path in (SRC / "trustmia").glob("*/__init__.py")}
+
+
 def test_no_modules_import_each_other() -> None:
     graphlib.TopologicalSorter({module: imports(module) for module in MODULES}).prepare()
 
@@ -165,6 +170,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.pipeline
 @pytest.mark.parametrize("edited", RERUN)
 def test_edit_reruns_what_it_decides_about_alone(edited: str, quick: Path, tmp_path: Path) -> None:
     place = tmp_path / "trustmia"
