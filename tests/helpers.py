@@ -42,8 +42,6 @@ STAGES: dict[str, dict[str, Any]] = {
         "stages"
     ].items()
 }
-# All that a study reproduces of each experiment: everything but the report.
-TARGETS = ("gallery", "describe_scores", "embed", "evaluate_generator")
 
 
 def environment(repository: Path, fast: bool = False) -> dict[str, str]:
