@@ -42,7 +42,6 @@ def test_links_lead_to_files(page: str) -> None:
             assert ((ROOT / page).parent / link).exists(), f"{page}: {link}"
 
 
-@pytest.mark.pipeline
 def test_the_report_is_shown_copied_and_up_to_date(
     pulled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,7 +53,6 @@ def test_the_report_is_shown_copied_and_up_to_date(
     assert "Stage 'report' didn't change, skipping" in printed[2]
 
 
-@pytest.mark.pipeline
 def test_an_own_classifier_is_audited_as_the_readme_says(restored: Path, tmp_path: Path) -> None:
     for role in ("shadow", "target"):
         shutil.copy(restored / f"outputs/scores/{role}.npz", tmp_path)

@@ -8,7 +8,6 @@ import pytest
 from tests.helpers import ROOT, git, run
 
 
-@pytest.mark.pipeline
 @pytest.mark.parametrize("ends", ["core.autocrlf=true", "core.eol=crlf"])
 def test_clone_that_converts_line_ends_has_the_same_bytes(
     ends: str, pulled: Path, tmp_path: Path

@@ -339,6 +339,7 @@ def test_a_cluster_of_this_machine_trains_what_processes_train(
     assert not {"raylet", "gcs_server"} & set(left)
 
 
+@pytest.mark.slow
 def test_a_cluster_without_room_for_a_model_is_refused(
     cluster: Cluster, job: Job, wanted: list[Task]
 ) -> None:
@@ -346,6 +347,7 @@ def test_a_cluster_without_room_for_a_model_is_refused(
         RayExecutor(cluster.address, cpus_per_model=2)(job, wanted, Collected())
 
 
+@pytest.mark.slow
 def test_a_mistake_that_a_task_finds_is_a_user_error(
     cluster: Cluster, job: Job, wanted: list[Task]
 ) -> None:
@@ -353,6 +355,7 @@ def test_a_mistake_that_a_task_finds_is_a_user_error(
         RayExecutor(cluster.address, gpus_per_model=0.5)(job, wanted, Collected())
 
 
+@pytest.mark.slow
 def test_a_machine_without_the_dependencies_is_named(
     cluster: Cluster, job: Job, wanted: list[Task]
 ) -> None:
@@ -365,6 +368,7 @@ def test_a_machine_without_the_dependencies_is_named(
         broken.unlink()
 
 
+@pytest.mark.slow
 def test_models_survive_a_killed_worker_and_a_lost_machine(
     cluster: Cluster,
     job: Job,
