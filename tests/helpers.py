@@ -91,7 +91,7 @@ def run(
     result = subprocess.run(
         command,
         cwd=repository,
-        env=own or environment(repository, fast=True),
+        env=own or environment(repository, fast=command[0] in warm.PROGRAMS),
         capture_output=True,
         text=True,
         timeout=timeout,

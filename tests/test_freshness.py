@@ -156,10 +156,7 @@ CHANGES: dict[str, list[tuple[Any, ...]]] = {
         (write, "code/prepare.py", "changed"),
     ],
     "a parameter more": [(set_stage, "prepare", "params", ["seed"])],
-    "a stage run alone": [
-        (set_param, "seed", 2),
-        (dvc, "repro", "--single-item", "train@target"),
-    ],
+    "a stage run alone": [(set_param, "seed", 2), (dvc, "repro", "--single-item", "train@target")],
 }
 
 

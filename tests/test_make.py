@@ -217,10 +217,7 @@ def test_commands_see_the_environment_and_no_other(made: Path) -> None:
     foreign = ("PYTHONPATH", "PYTHONHOME", "PYTHONOPTIMIZE", "VIRTUAL_ENV", "PIP_TARGET")
     kept = {"PIP_FIND_LINKS": "wheels", "PIP_INDEX_URL": "index", "PIP_CERT": "certificates"}
     said = make(
-        made,
-        "readme",
-        "VENV=my env",
-        own=dict.fromkeys(foreign, "elsewhere") | kept,
+        made, "readme", "VENV=my env", own=dict.fromkeys(foreign, "elsewhere") | kept
     ).stdout
     (probe / "trustmia").unlink()
     assert "elsewhere" not in said

@@ -33,6 +33,7 @@ LIBRARIES = (
     *("scipy.optimize", "scipy.stats", "sklearn.manifold", "sklearn.metrics", "tabulate"),
     *("threadpoolctl", "torch._dynamo", "torch.func", "vl_convert", "yaml"),
 )
+PROGRAMS = ("dvc", "trustmia", "python")
 # What stands for a program: `python` of a file, or a package's command.
 SHIM = """#!/bin/sh
 case {name}$1 in dvc*|trustmia*|python*.py) ;; *) exec {python} "$@" ;; esac
@@ -58,7 +59,7 @@ def folder() -> str:
     client.write_text(CLIENT)
     paths = {"python": sys.executable, "client": client, "address": address}
     quoted = {name: shlex.quote(str(path)) for name, path in paths.items()}
-    for name in ("dvc", "trustmia", "python"):
+    for name in PROGRAMS:
         (place / name).write_text(SHIM.format(name=name, **quoted))
         (place / name).chmod(0o755)
     settings = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "agg"}

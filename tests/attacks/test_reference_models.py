@@ -184,9 +184,7 @@ def test_images_without_spread_are_counted_and_told(tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "plain" / "metrics.json")["num_without_spread"] == 0
 
 
-def test_audit_writes_metrics_with_intervals_and_a_row_per_image_and_attack(
-    tmp_path: Path,
-) -> None:
+def test_audit_writes_metrics_with_intervals_and_a_row_per_image_and_attack(tmp_path: Path) -> None:
     path = save(tmp_path / "signals.npz", arrays(models=8, images=300))
     command = ["trustmia", "audit", "--signals", str(path), "--target-index", "2"]
     printed = run(ROOT, *command, "--attacks", "lira,rmia", "--out", str(tmp_path / "out")).stdout

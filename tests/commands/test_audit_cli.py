@@ -300,10 +300,7 @@ def lists(values: list[Any]) -> pa.Table:
     ],
 )
 def test_ragged_list_is_named(
-    row: list[float | None] | None,
-    problem: str,
-    good: Path,
-    refused: Refused,
+    row: list[float | None] | None, problem: str, good: Path, refused: Refused
 ) -> None:
     values = TARGET["scores"].tolist()
     values[8] = row

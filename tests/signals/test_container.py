@@ -137,10 +137,7 @@ MALFORMED: dict[str, tuple[Callable[[Arrays], None], str]] = {
         changed("population_logits", put((1, 3, 0), np.inf)),
         "population_logits: model 1, image 3 has inf",
     ),
-    "other models": (
-        changed("population_logits", lambda a: a[1:]),
-        r"population_logits is \[5,",
-    ),
+    "other models": (changed("population_logits", lambda a: a[1:]), r"population_logits is \[5,"),
     "nothing to rank": (all_members, "model 0 was trained on all images or on none"),
     "no population": (
         changed("population_logits", lambda a: a[:, :0]),

@@ -12,13 +12,7 @@ from scipy.special import softmax
 
 from tests.helpers import REFERENCE
 from tests.measures.judging import ranking_metrics
-from tests.signals.many_models import (
-    Floats,
-    audit,
-    compared,
-    ranked,
-    save,
-)
+from tests.signals.many_models import Floats, audit, compared, ranked, save
 from trustmia.signals import confidence
 from trustmia.signals.many_models import read_signals
 from trustmia.signals.rounding import Rounding
