@@ -18,7 +18,7 @@ foreign := PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONPLATLIBDIR PYTHONOPTIMIZE 
 unexport $(foreign)
 export PIP_USER := 0
 
-.PHONY: run test study lint bench publish readme venv
+.PHONY: run check test test-all study lint bench publish readme venv
 
 run: venv  ## environment, data, the whole experiment, its result table and report
 	"$$VENV"/bin/dvc pull data.dvc models.dvc study.dvc
@@ -26,11 +26,27 @@ run: venv  ## environment, data, the whole experiment, its result table and repo
 	"$$VENV"/bin/trustmia results
 	"$$VENV"/bin/trustmia report
 
-test: venv  ## linters, types and the whole test suite
-	"$$VENV"/bin/ruff check .
-	"$$VENV"/bin/ruff format --check .
-	"$$VENV"/bin/mypy
-	"$$VENV"/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+check: venv  ## linters, types, and the tests that start no DVC, Ray, browser or make
+	$(checks)
+	@echo 'Left out: tests marked pipeline, ray, browser or slow; `make test` runs all but slow ones'
+	$(pytest) -m 'not (pipeline or ray or browser or slow)'
+
+test: venv  ## linters, types and the test suite, as CI runs them
+	$(checks)
+	@echo 'Left out: tests marked slow; `make test-all` runs them, too'
+	$(pytest) -m 'not slow'
+
+test-all: venv  ## and the tests that take several interpreters or a cluster: before publishing
+	$(checks)
+	$(pytest)
+
+define checks
+"$$VENV"/bin/ruff check .
+"$$VENV"/bin/ruff format --check .
+"$$VENV"/bin/mypy
+endef
+pytest = "$$VENV"/bin/python -m pytest --numprocesses logical --maxprocesses 4 \
+	--dist loadgroup --no-loadscope-reorder
 
 study: venv  ## every variant and seed of studies/default.yaml as DVC experiments
 	"$$VENV"/bin/dvc pull data.dvc models.dvc

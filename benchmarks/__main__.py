@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks import (
     augmentation,
     large_audit,
+    memory,
     nothing_to_do,
     prediction,
     references,
@@ -23,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
     "prediction": prediction.report,
     "sampling": sampling.report,
     "augmentation": augmentation.report,
+    "memory": memory.report,
     "audit": large_audit.report,
     "rmia": signals.rmia,
     "lira": signals.lira,

@@ -1,6 +1,7 @@
 """Repositories that several tests share, and how tests are shared among processes."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tests.helpers import SMALL, clone_working_tree, git, run, set_params, witho
 
 # What takes minutes is shared by the tests of one process, which begins with the longest.
 SHARED = ("small", "bare", "pulled")
+# Then come others that take long, so that none is left for the end.
+LONG = ("pipeline", "ray", "browser", "slow")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,21 +22,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep in one process the tests that share a repository, or else a file."""
-    groups = {item.nodeid: _group(item) for item in items}
+    ranks = {}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.nodeid]))
-    items.sort(key=lambda item: _rank(groups[item.nodeid]))
-
-
-def _group(item: pytest.Item) -> str:
-    used = getattr(item, "fixturenames", ())
-    return next((name for name in SHARED if name in used), item.nodeid.partition("::")[0])
-
-
-def _rank(group: str) -> int:
-    return SHARED.index(group) if group in SHARED else len(SHARED)
+        file = item.nodeid.partition("::")[0]
+        group = next((name for name in SHARED if name in getattr(item, "fixturenames", ())), file)
+        item.add_marker(pytest.mark.xdist_group(group))
+        if group in SHARED:
+            item.add_marker(pytest.mark.pipeline)
+        long = next((n for n, name in enumerate(LONG) if item.get_closest_marker(name)), len(LONG))
+        ranks[item.nodeid] = (group not in SHARED, SHARED.index(group) if group in SHARED else long)
+    items.sort(key=lambda item: ranks[item.nodeid])
+    elsewhere = [item for item in items if item.get_closest_marker("linux")]
+    if elsewhere and sys.platform != "linux":
+        items[:] = [item for item in items if item not in elsewhere]
+        config.hook.pytest_deselected(items=elsewhere)
 
 
 @pytest.fixture(scope="session")

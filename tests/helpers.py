@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from tests import warm
 from trustmia.paper.configurations import configured
 from trustmia.params import Params, validated
 from trustmia.yaml_files import parse_yaml
@@ -28,7 +29,9 @@ SMALL = {
     "split.attack_nonmembers": 300,
     "train.epochs": 8,
     "references.count": 2,
+    "references.parallel": "none",
     "generate.num_images": 100,
+    "image_sets.max_images": 300,
     "image_sets.num_patches": 100,
     "attack.salem.max_epochs": 20,
     "attack.resamples": 50,
@@ -42,18 +45,23 @@ STAGES: dict[str, dict[str, Any]] = {
         "stages"
     ].items()
 }
-# All that a study reproduces of each experiment: everything but the report.
-TARGETS = ("gallery", "describe_scores", "embed", "evaluate_generator")
 
 
-def environment(repository: Path) -> dict[str, str]:
-    """Return an environment in which commands use the repository's own code."""
+def environment(repository: Path, fast: bool = False) -> dict[str, str]:
+    """Return an environment in which commands use the repository's own code.
+
+    Args:
+        repository: Where its `src` lies.
+        fast: Whether programs of Python are those of `tests.warm`, which start at once.
+    """
     identity = {
         f"GIT_{who}_{what}": value
         for who in ("AUTHOR", "COMMITTER")
         for what, value in (("NAME", "Tester"), ("EMAIL", "tester@example.org"))
     }
     binaries = str(Path(sys.executable).parent)
+    if fast and sys.platform == "linux":
+        binaries = f"{warm.folder()}{os.pathsep}{binaries}"
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "GIT_"))}
     return (
         kept
@@ -81,12 +89,12 @@ def run(
         command: The command, word by word.
         code: The exit code that it must have.
         timeout: Seconds.
-        own: The whole environment, if not that of `environment`.
+        own: The whole environment, if not the fast one of `environment`.
     """
     result = subprocess.run(
         command,
         cwd=repository,
-        env=own or environment(repository),
+        env=own or environment(repository, fast=command[0] in warm.PROGRAMS),
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -42,7 +42,6 @@ def test_links_lead_to_files(page: str) -> None:
             assert ((ROOT / page).parent / link).exists(), f"{page}: {link}"
 
 
-@pytest.mark.pipeline
 def test_the_report_is_shown_copied_and_up_to_date(
     pulled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,17 +53,16 @@ def test_the_report_is_shown_copied_and_up_to_date(
     assert "Stage 'report' didn't change, skipping" in printed[2]
 
 
-@pytest.mark.pipeline
-def test_an_own_classifier_is_audited_as_the_readme_says(pulled: Path, tmp_path: Path) -> None:
+def test_an_own_classifier_is_audited_as_the_readme_says(restored: Path, tmp_path: Path) -> None:
     for role in ("shadow", "target"):
-        shutil.copy(pulled / f"outputs/scores/{role}.npz", tmp_path)
-    signals = {p.stem: np.load(p) for p in (pulled / "outputs/signals").glob("*.npy")}
+        shutil.copy(restored / f"outputs/scores/{role}.npz", tmp_path)
+    signals = {p.stem: np.load(p) for p in (restored / "outputs/signals").glob("*.npy")}
     np.savez(tmp_path / "signals.npz", **signals)
     of_scores, of_signals = documented("README.md", "audit")
     said = run(tmp_path, *of_scores.split()).stdout
     assert "original" in said and "Salem" in said
     table = pd.read_csv(tmp_path / "audit" / "attack_results.csv")
-    published = pd.read_csv(pulled / "metrics" / "attack_results.csv")
+    published = pd.read_csv(restored / "metrics" / "attack_results.csv")
     assert table["Set"].tolist() == published["Set"].tolist()
     said = run(tmp_path, *of_signals.split()).stdout
     assert "rmia_offline" in said and "patches" in said

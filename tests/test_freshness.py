@@ -27,6 +27,7 @@ from trustmia.runtime.checkpoints import Checkpoint
 from trustmia.study.repository import open_repository
 from trustmia.yaml_files import parse_yaml
 
+pytestmark = pytest.mark.pipeline
 PIPELINE: dict[str, Any] = {
     "prepare": {
         "cmd": "mkdir -p outputs && cat data/a/b > outputs/images",
@@ -155,10 +156,7 @@ CHANGES: dict[str, list[tuple[Any, ...]]] = {
         (write, "code/prepare.py", "changed"),
     ],
     "a parameter more": [(set_stage, "prepare", "params", ["seed"])],
-    "a stage run alone": [
-        (set_param, "seed", 2),
-        (dvc, "repro", "--single-item", "train@target"),
-    ],
+    "a stage run alone": [(set_param, "seed", 2), (dvc, "repro", "--single-item", "train@target")],
 }
 
 

@@ -8,7 +8,6 @@ import pytest
 from tests.helpers import ROOT, git, run
 
 
-@pytest.mark.pipeline
 @pytest.mark.parametrize("ends", ["core.autocrlf=true", "core.eol=crlf"])
 def test_clone_that_converts_line_ends_has_the_same_bytes(
     ends: str, pulled: Path, tmp_path: Path
@@ -18,7 +17,7 @@ def test_clone_that_converts_line_ends_has_the_same_bytes(
     text.write_text("* text=auto\n")
     settings = ["--config", ends, "--config", f"core.attributesFile={text}"]
     git(pulled, "clone", "--quiet", *settings, str(pulled), str(place))
-    run(place, "dvc", "pull")
+    run(place, "dvc", "pull", "data.dvc", "models.dvc")
     assert "up to date" in run(place, "dvc", "status", "data.dvc", "models.dvc").stdout
     assert git(place, "status", "--porcelain") == ""
     names = git(place, "ls-files").splitlines()

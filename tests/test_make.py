@@ -11,9 +11,13 @@ import pytest
 
 from tests.helpers import ROOT, run
 
+pytestmark = pytest.mark.slow
+CHECKS = ["ruff check", "ruff format --check", "mypy"]
 TARGETS = {
     "run": ["dvc pull", "dvc repro", "trustmia results", "trustmia report"],
-    "test": ["ruff check", "ruff format --check", "mypy", "python -m pytest"],
+    "check": [*CHECKS, "echo 'Left out", "python -m pytest"],
+    "test": [*CHECKS, "echo 'Left out", "python -m pytest"],
+    "test-all": [*CHECKS, "python -m pytest"],
     "study": ["dvc pull", "trustmia study --jobs 2", "dvc add study", "dvc repro report"],
     "lint": ["ruff format", "ruff check --fix"],
     "bench": ["python -m benchmarks"],
@@ -212,10 +216,7 @@ def test_commands_see_the_environment_and_no_other(made: Path) -> None:
     foreign = ("PYTHONPATH", "PYTHONHOME", "PYTHONOPTIMIZE", "VIRTUAL_ENV", "PIP_TARGET")
     kept = {"PIP_FIND_LINKS": "wheels", "PIP_INDEX_URL": "index", "PIP_CERT": "certificates"}
     said = make(
-        made,
-        "readme",
-        "VENV=my env",
-        own=dict.fromkeys(foreign, "elsewhere") | kept,
+        made, "readme", "VENV=my env", own=dict.fromkeys(foreign, "elsewhere") | kept
     ).stdout
     (probe / "trustmia").unlink()
     assert "elsewhere" not in said

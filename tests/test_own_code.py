@@ -20,7 +20,7 @@ CHANCE = 0.25
 
 def foreign(repository: Path) -> dict[str, str]:
     """Return an environment whose package is another folder's, as after `make run` elsewhere."""
-    return environment(repository) | {"PYTHONPATH": str(ROOT / "src")}
+    return environment(repository, fast=True) | {"PYTHONPATH": str(ROOT / "src")}
 
 
 def learn_nothing(repository: Path) -> None:
@@ -74,9 +74,7 @@ def test_a_queued_experiment_runs_its_own_code(restored: Path) -> None:
     assert here(restored) == committed
 
 
-def test_an_experiment_in_a_copy_runs_its_own_code_and_brings_it_along(
-    restored: Path,
-) -> None:
+def test_an_experiment_in_a_copy_runs_its_own_code_and_brings_it_along(restored: Path) -> None:
     committed = here(restored)
     learn_nothing(restored)
     own = foreign(restored)

@@ -84,7 +84,7 @@ def test_settings_that_matplotlib_cannot_read_are_named(tmp_path: Path, audit: l
     assert done.stderr.startswith("trustmia: matplotlibrc: not readable")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+@pytest.mark.linux
 def test_a_full_disk_is_told_in_one_line(tmp_path: Path, audit: list[str]) -> None:
     for command in (audit, ["trustmia", "--help"]):
         with Path("/dev/full").open("wb") as full:

@@ -1,14 +1,12 @@
-"""The rooms of the package: what they import, and which stages a change in them reruns."""
+"""The rooms of the package: what they import, and that stages depend on them."""
 
 import graphlib
-import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.helpers import ROOT, STAGES, run, stages_run
-from tests.imports import MODULES, addresses, foreign, imports, room
+from tests.helpers import ROOT, STAGES
+from tests.imports import MODULES, SRC, addresses, foreign, imports, room
 
 # These carry what others decide: messages, paths, bytes. A change in them moves no result.
 # What `params` imports only checks values, and stages depend on parameters by their values.
@@ -45,28 +43,6 @@ FLOORS = [
     {"cli"},
 ]
 HEIGHTS = {name: height for height, floor in enumerate(FLOORS, 1) for name in floor}
-
-# A stage that writes what it read. Data sets are the same whatever gets them.
-STUB = """
-import hashlib, pathlib, sys
-paths = list(map(pathlib.Path, sys.argv[1:]))
-split = sys.argv.index("--") - 1
-below = [p for path in paths[:split] for p in (path, *path.rglob("*"))]
-files = sorted(p for p in below if p.is_file() and "datasets" not in p.parts)
-content = hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()
-for out in paths[split + 1 :]:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(f"{content} of {out}")
-"""
-BEHIND_ATTACK = {"attack", "gallery", "report"}
-SHOWN = {"prepare_image_sets", "predict", "predict_references"}
-RERUN = {
-    "attacks/lira.py": BEHIND_ATTACK,
-    "measures/metrics.py": BEHIND_ATTACK,
-    "image_sets/derived.py": SHOWN | BEHIND_ATTACK | {"describe_scores", "embed"},
-    "report/figures.py": {"report"},
-    "datasets/fetching.py": {"prepare_dataset", "prepare_image_sets"},
-}
 
 
 def reached(start: str) -> set[str]:
@@ -113,6 +89,11 @@ def test_every_floor_has_its_rooms() -> None:
     assert {room(module) for module in MODULES} >= set(HEIGHTS)
 
 
+def test_tests_lie_in_folders_that_are_the_rooms() -> None:
+    tested = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert tested == {path.parent.name for path in (SRC / "trustmia").glob("*/__init__.py")}
+
+
 def test_no_modules_import_each_other() -> None:
     graphlib.TopologicalSorter({module: imports(module) for module in MODULES}).prepare()
 
@@ -136,39 +117,3 @@ def test_what_models_say_is_judged_without_images_and_models(name: str) -> None:
 
 def test_image_sets_are_known_without_importing_anything() -> None:
     assert imports("trustmia.image_sets") | foreign("trustmia.image_sets") == set()
-
-
-def written(stage: str) -> list[str]:
-    outs = [out for kind in ("outs", "plots", "metrics") for out in STAGES[stage].get(kind, [])]
-    return [next(iter(out)) if isinstance(out, dict) else out for out in outs]
-
-
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the code and the pipeline, which has run, with stages that take no time."""
-    place = tmp_path_factory.mktemp("quick") / "trustmia"
-    shutil.copytree(ROOT / "src", place / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("params.yaml", ".dvcignore"):
-        shutil.copy(ROOT / name, place)
-    (place / "stub.py").write_text(STUB)
-    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    for name, stage in pipeline["stages"].items():
-        read = STAGES[name]["deps"]
-        stage.get("do", stage)["cmd"] = " ".join(["python stub.py", *read, "--", *written(name)])
-        for path in read:
-            if path.startswith(("data", "models/", "study")):
-                (place / path).mkdir(parents=True, exist_ok=True)
-                (place / path / "file").touch()
-    (place / "dvc.yaml").write_text(yaml.safe_dump({"stages": pipeline["stages"]}))
-    run(place, "dvc", "init", "--no-scm", "--quiet")
-    run(place, "dvc", "repro")
-    return place
-
-
-@pytest.mark.parametrize("edited", RERUN)
-def test_edit_reruns_what_it_decides_about_alone(edited: str, quick: Path, tmp_path: Path) -> None:
-    place = tmp_path / "trustmia"
-    shutil.copytree(quick, place)
-    with (place / "src" / "trustmia" / edited).open("a") as code:
-        code.write("# edited\n")
-    assert set(stages_run(run(place, "dvc", "repro").stdout)) == RERUN[edited]

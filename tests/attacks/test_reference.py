@@ -80,9 +80,7 @@ def test_learned_parameters_match_the_published_code(
     assert learned == pytest.approx(expected["parameters"], abs=1e-6)
 
 
-def test_salem_attack_lands_near_the_range_of_five_seeds(
-    expected: dict[str, Any],
-) -> None:
+def test_salem_attack_lands_near_the_range_of_five_seeds(expected: dict[str, Any]) -> None:
     results = [reached_by(["salem"], seed)["sets"] for seed in SALEM_SEEDS]
     outside = {
         (name, metric): (reached, bounds)

@@ -40,8 +40,7 @@ from trustmia.torchvision_compat import declare_missing_operators
 
 Scores = npt.NDArray[np.float64]
 first_scores = st.one_of(
-    st.floats(0, 1, allow_subnormal=False),
-    st.integers(0, BINS).map(lambda edge: edge / BINS),
+    st.floats(0, 1, allow_subnormal=False), st.integers(0, BINS).map(lambda edge: edge / BINS)
 )
 judged = st.lists(st.tuples(first_scores, st.integers(0, 1)), min_size=1, max_size=60)
 

@@ -37,6 +37,9 @@ from trustmia.measures.views import COLUMNS
 from trustmia.settings import described
 from trustmia.stages import attack as attack_stage
 
+Capsys = pytest.CaptureFixture[str]
+Refused = Callable[..., str]
+
 ATTACKS = ("threshold", "entropy", "salem")
 METRICS = set(map(public, COLUMNS.values())) | {"tpr", "accuracy", "advantage"}
 ARTIFACTS = {"attack_results.csv", "metrics.json"} | {
@@ -57,9 +60,7 @@ def command(folder: Path, target: str = "target.npz", *more: str) -> list[str]:
     return ["audit", *files, "--out", str(folder / "out"), *more]
 
 
-def complaint(
-    capsys: pytest.CaptureFixture[str], folder: Path, arguments: list[str], name: str
-) -> str:
+def complaint(capsys: Capsys, folder: Path, arguments: list[str], name: str) -> str:
     """Run a command that has to fail; return the one line it says, without its prefix."""
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with pytest.raises(SystemExit) as stopped:
@@ -74,6 +75,17 @@ def complaint(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert not (folder / "out").is_dir()
     return printed.err.removeprefix("trustmia: ").strip()
+
+
+@pytest.fixture
+def refused(good: Path, capsys: Capsys) -> Refused:
+    """Return what gives the one line that the command says of a target, by its file's name."""
+
+    def said(target: str, *more: str, named: str | None = None) -> str:
+        named = target if named is None else named
+        return complaint(capsys, good, command(good, target, *more), named)
+
+    return said
 
 
 def test_command_writes_every_artifact_and_prints_the_table(good: Path) -> None:
@@ -116,9 +128,7 @@ def test_command_writes_every_artifact_and_prints_the_table(good: Path) -> None:
             assert picture.size[0] > 500
 
 
-def test_same_input_and_seed_give_the_same_bytes(
-    good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_same_input_and_seed_give_the_same_bytes(good: Path, capsys: Capsys) -> None:
     seen = []
     for _ in range(2):
         cli.main(command(good))
@@ -127,9 +137,7 @@ def test_same_input_and_seed_give_the_same_bytes(
     assert set(seen[0]) == ARTIFACTS
 
 
-def test_only_the_chosen_attacks_run_and_other_files_stay(
-    good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_the_chosen_attacks_run_and_other_files_stay(good: Path, capsys: Capsys) -> None:
     (good / "out").mkdir()
     (good / "out" / "notes.txt").write_text("mine")
     cli.main(command(good, "target.npz", "--attacks", "entropy"))
@@ -210,10 +218,10 @@ MALFORMED: dict[str, tuple[Arrays, str]] = {
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_malformed_npz_is_named(case: str, good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_malformed_npz_is_named(case: str, good: Path, refused: Refused) -> None:
     arrays, problem = MALFORMED[case]
     path = write_npz(good / "bad", arrays)
-    assert re.search(problem, complaint(capsys, good, command(good, path.name), "bad.npz"))
+    assert re.search(problem, refused(path.name))
 
 
 def emptied(column: str) -> pd.DataFrame:
@@ -261,25 +269,21 @@ TABLES: dict[str, tuple[pd.DataFrame, str]] = {
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("case", TABLES)
-def test_malformed_table_is_named(
-    case: str, suffix: str, good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_malformed_table_is_named(case: str, suffix: str, good: Path, refused: Refused) -> None:
     table, problem = TABLES[case]
     path = good / f"bad.{suffix}"
     if suffix == "csv":
         table.to_csv(path, index=False)
     else:
         table.to_parquet(path)
-    assert re.search(problem, complaint(capsys, good, command(good, path.name), path.name))
+    assert re.search(problem, refused(path.name))
 
 
 @pytest.mark.parametrize("column", ["scores_0", "labels", "member", "set"])
-def test_column_that_is_there_twice_is_named(
-    column: str, good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_column_that_is_there_twice_is_named(column: str, good: Path, refused: Refused) -> None:
     table = frame(TARGET)
     pd.concat([table, table[[column]]], axis=1).to_csv(good / "bad.csv", index=False)
-    said = complaint(capsys, good, command(good, "bad.csv"), "bad.csv")
+    said = refused("bad.csv")
     assert re.search(f": .*{column}", said)
 
 
@@ -296,72 +300,63 @@ def lists(values: list[Any]) -> pa.Table:
     ],
 )
 def test_ragged_list_is_named(
-    row: list[float | None] | None,
-    problem: str,
-    good: Path,
-    capsys: pytest.CaptureFixture[str],
+    row: list[float | None] | None, problem: str, good: Path, refused: Refused
 ) -> None:
     values = TARGET["scores"].tolist()
     values[8] = row
     parquet.write_table(lists(values), good / "bad.parquet")
-    said = complaint(capsys, good, command(good, "bad.parquet"), "bad.parquet")
+    said = refused("bad.parquet")
     assert re.search(problem, said)
 
 
-def test_row_group_of_another_width_is_named(
-    good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_row_group_of_another_width_is_named(good: Path, refused: Refused) -> None:
     values = TARGET["scores"].tolist()
     values[60:] = [[0.5, 0.5]] * 60
     parquet.write_table(lists(values), good / "bad.parquet", row_group_size=60)
-    said = complaint(capsys, good, command(good, "bad.parquet"), "bad.parquet")
+    said = refused("bad.parquet")
     assert re.search("row.* 60 .*2 values", said)
 
 
 @pytest.mark.parametrize("name", ["bad.npz", "bad.csv", "bad.parquet"])
 @pytest.mark.parametrize("content", [b"", b"\x00\xff\xfe not a table \x80\x81\n\x00"])
-def test_corrupt_file_is_named(
-    name: str, content: bytes, good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_corrupt_file_is_named(name: str, content: bytes, good: Path, refused: Refused) -> None:
     (good / name).write_bytes(content)
-    assert complaint(capsys, good, command(good, name), name)
+    assert refused(name)
 
 
 @pytest.mark.parametrize("name", ["bad.npz", "bad.parquet"])
-def test_truncated_file_is_named(name: str, good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_truncated_file_is_named(name: str, good: Path, refused: Refused) -> None:
     write_npz(good / "bad", TARGET)
     frame(TARGET).to_parquet(good / "bad.parquet")
     (good / name).write_bytes((good / name).read_bytes()[:-40])
-    said = complaint(capsys, good, command(good, name), name)
+    said = refused(name)
     assert re.search("not a readable (npz|parquet) file: ", said)
 
 
-def test_damaged_array_in_an_archive_is_named(
-    good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_damaged_array_in_an_archive_is_named(good: Path, refused: Refused) -> None:
     content = bytearray((good / "target.npz").read_bytes())
     content[len(content) // 3] ^= 0xFF
     (good / "bad.npz").write_bytes(content)
-    said = complaint(capsys, good, command(good, "bad.npz"), "bad.npz")
+    said = refused("bad.npz")
     assert re.search("not a readable npz file: ", said)
 
 
 @pytest.mark.parametrize("content", ["single array", "text", "nothing"])
 def test_file_that_is_no_archive_is_named_and_no_pickle_recommended(
-    content: str, good: Path, capsys: pytest.CaptureFixture[str]
+    content: str, good: Path, refused: Refused
 ) -> None:
     with (good / "bad.npz").open("wb") as stream:
         if content == "single array":
             np.save(stream, TARGET["scores"])
         elif content == "text":
             stream.write(b"hello")
-    said = complaint(capsys, good, command(good, "bad.npz"), "bad.npz")
+    said = refused("bad.npz")
     assert "not an archive of named arrays" in said and "pickle" not in said
 
 
-def test_unknown_suffix_is_named(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_suffix_is_named(good: Path, refused: Refused) -> None:
     (good / "bad.xlsx").write_bytes(b"PK")
-    said = complaint(capsys, good, command(good, "bad.xlsx"), "bad.xlsx")
+    said = refused("bad.xlsx")
     assert re.search("unknown format; allowed: .npz, .csv, .parquet", said)
 
 
@@ -396,30 +391,26 @@ HEADER = "scores_0,scores_1,labels,member,set\n"
         ),
     ],
 )
-def test_odd_csv_is_named(
-    text: str | bytes, problem: str, good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_odd_csv_is_named(text: str | bytes, problem: str, good: Path, refused: Refused) -> None:
     (good / "bad.csv").write_bytes(text.encode() if isinstance(text, str) else text)
-    assert re.search(problem, complaint(capsys, good, command(good, "bad.csv"), "bad.csv"))
+    assert re.search(problem, refused("bad.csv"))
 
 
-def test_cell_that_is_far_down_is_named_by_its_row(
-    good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_cell_that_is_far_down_is_named_by_its_row(good: Path, refused: Refused) -> None:
     rows = "0.5,0.5,1,1,m\n" * 100_000
     (good / "bad.csv").write_text(f"{HEADER}{rows}0.5,0.5,NA,0,a\n")
-    said = complaint(capsys, good, command(good, "bad.csv"), "bad.csv")
+    said = refused("bad.csv")
     assert "row 100000 of labels is 'NA'; allowed: whole numbers" in said
 
 
 @pytest.mark.parametrize("name", ["nowhere.npz", "nowhere.csv", "nowhere.parquet"])
-def test_missing_file_is_named(name: str, good: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert re.search("no such file", complaint(capsys, good, command(good, name), name))
+def test_missing_file_is_named(name: str, good: Path, refused: Refused) -> None:
+    assert re.search("no such file", refused(name))
 
 
-def test_malformed_shadow_is_named(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_malformed_shadow_is_named(good: Path, refused: Refused) -> None:
     write_npz(good / "shadow", SHADOW | {"member": SHADOW["labels"] > -2})
-    assert re.search("has only members", complaint(capsys, good, command(good), "shadow.npz"))
+    assert re.search("has only members", refused("target.npz", named="shadow.npz"))
 
 
 @pytest.mark.parametrize(
@@ -439,13 +430,13 @@ def test_malformed_shadow_is_named(good: Path, capsys: pytest.CaptureFixture[str
     ],
 )
 def test_wrong_option_is_named(
-    options: list[str], problem: str, good: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], problem: str, good: Path, refused: Refused
 ) -> None:
-    assert re.search(problem, complaint(capsys, good, command(good, "target.npz", *options), ""))
+    assert re.search(problem, refused("target.npz", *options, named=""))
 
 
 def test_intervals_that_are_left_out_are_told(
-    good: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    good: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trustmia.commands.audit.MOST_ROWS", 119)
     cli.main(command(good))
@@ -461,9 +452,7 @@ def binary(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_two_classes_are_audited_by_default(
-    binary: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_classes_are_audited_by_default(binary: Path, capsys: Capsys) -> None:
     cli.main(command(binary))
     assert (
         "Salem Attack: the 2 largest scores (salem.k), as there are 2 classes"
@@ -475,7 +464,7 @@ def test_two_classes_are_audited_by_default(
 
 
 def test_more_scores_than_classes_are_refused_by_the_name_of_the_setting(
-    binary: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    binary: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = complaint(capsys, binary, command(binary, "target.npz", "-S", "salem.k=3"), "salem.k")
     assert said == "-S salem.k: got 3; allowed: 1 to 2, the number of classes"
@@ -491,9 +480,7 @@ def test_more_scores_than_classes_are_refused_by_the_name_of_the_setting(
         attack_stage.main()
 
 
-def test_settings_are_given_as_in_params_yaml(
-    good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_settings_are_given_as_in_params_yaml(good: Path, capsys: Capsys) -> None:
     few = ["-S", "salem.k=2", "--set-param", "salem.lr=1e-3", "-S", "salem.max_epochs=2"]
     content = audited(good, "--attacks", "salem", *few)
     assert content["parameters"] == {"salem_k": 2}
@@ -502,14 +489,14 @@ def test_settings_are_given_as_in_params_yaml(
 
 
 def test_attacks_that_a_door_does_not_allow_are_left_out_and_told(
-    good: Path, capsys: pytest.CaptureFixture[str]
+    good: Path, capsys: Capsys
 ) -> None:
     content = audited(good, "--attacks", "rmia,threshold")
     assert list(content["sets"]["ant"]) == ["threshold"]
     assert "Left out: rmia (no signals of many models)." in capsys.readouterr().out
 
 
-def test_help_and_documentation_have_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_and_documentation_have_every_setting(capsys: Capsys) -> None:
     with pytest.raises(SystemExit):
         cli.main(["audit", "--help"])
     help_text = " ".join(capsys.readouterr().out.split())
@@ -526,7 +513,7 @@ def test_help_and_documentation_have_every_setting(capsys: pytest.CaptureFixture
 
 
 def test_output_and_metrics_name_the_files_and_how_they_were_read(
-    good: Path, capsys: pytest.CaptureFixture[str]
+    good: Path, capsys: Capsys
 ) -> None:
     rounded = frame(TARGET | {"scores": TARGET["scores"].round(2)})
     rounded.to_csv(good / "target.csv", sep=";", decimal=",", index=False)
@@ -541,7 +528,7 @@ def test_output_and_metrics_name_the_files_and_how_they_were_read(
     assert (content["shadow"], content["target"]) == (shadow, target)
 
 
-def test_no_word_about_brackets_without_any(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_word_about_brackets_without_any(good: Path, capsys: Capsys) -> None:
     models = np.stack([TARGET["scores"][:, :2]] * 4)
     models /= models.sum(axis=2, keepdims=True)
     member = np.resize([True, False], (4, 120)) ^ (np.arange(4) < 2)[:, None]
@@ -557,16 +544,12 @@ def test_no_word_about_brackets_without_any(good: Path, capsys: pytest.CaptureFi
         assert "In brackets" not in capsys.readouterr().out
 
 
-def test_out_that_is_a_file_is_named_and_kept(
-    good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_out_that_is_a_file_is_named_and_kept(good: Path, refused: Refused) -> None:
     (good / "out").write_text("mine")
-    assert re.search(
-        "--out: .* is a file", complaint(capsys, good, command(good), str(good / "out"))
-    )
+    assert re.search("--out: .* is a file", refused("target.npz", named=str(good / "out")))
 
 
-def test_out_inside_a_file_is_named(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_out_inside_a_file_is_named(good: Path, capsys: Capsys) -> None:
     inside = str(good / "shadow.npz" / "out")
     arguments = command(good, "target.npz", "--attacks", "threshold", "--out", inside)
     assert complaint(capsys, good, arguments, "shadow.npz")
@@ -602,9 +585,7 @@ def test_an_audit_ends_where_no_threshold_tells_the_shadow_s_members(
     assert set(content["sets"]["original"]) == set(ATTACKS)
 
 
-def test_a_shadow_that_tells_nothing_is_said(
-    good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_shadow_that_tells_nothing_is_said(good: Path, capsys: Capsys) -> None:
     scores = np.tile(SHADOW["scores"][:1], (len(SHADOW["member"]), 1))
     write_npz(good / "shadow", without(SHADOW, "set") | {"scores": scores})
     cli.main(command(good, "target.npz", "--attacks", "salem", "--resamples", "0"))
@@ -632,9 +613,7 @@ def audited(folder: Path, *more: str) -> dict[str, Any]:
     return content
 
 
-def test_ties_at_the_top_are_counted_and_logits_rank_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ties_at_the_top_are_counted_and_logits_rank_them(tmp_path: Path, capsys: Capsys) -> None:
     shadow, target = saturated()
     write_npz(tmp_path / "shadow", shadow)
     write_npz(tmp_path / "target", target)
@@ -669,9 +648,7 @@ def test_ties_at_the_top_are_counted_and_logits_rank_them(
         assert exact["realised_fpr"]["tpr_at_1pct_fpr"] is exact["tpr_at_1pct_fpr"] is None
 
 
-def test_scores_in_float64_rank_and_it_is_said(
-    good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_scores_in_float64_rank_and_it_is_said(good: Path, capsys: Capsys) -> None:
     target = in_float64(TARGET)
     write_npz(good / "target", target)
     content = audited(good, "--attacks", "threshold")
@@ -685,14 +662,14 @@ def test_scores_in_float64_rank_and_it_is_said(
     assert found != content["sets"]["zebra"]["threshold"]["auroc"]
 
 
-def test_no_word_about_ties_without_any(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_word_about_ties_without_any(good: Path, capsys: Capsys) -> None:
     assert set(audited(good, "--attacks", "threshold,entropy")["ties"]["ant"].values()) == {1}
     assert "share their set's largest" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("digits", [2, 3])
 def test_rounded_shadow_scores_call_members_and_it_is_said(
-    digits: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    digits: int, tmp_path: Path, capsys: Capsys
 ) -> None:
     shadow, target = saturated(digits)
     write_npz(tmp_path / "shadow", without(shadow, "logits"))
@@ -706,9 +683,7 @@ def test_rounded_shadow_scores_call_members_and_it_is_said(
     assert note in capsys.readouterr().out and note in content["notes"][0]
 
 
-def test_an_attack_that_calls_all_or_none_is_said(
-    good: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_attack_that_calls_all_or_none_is_said(good: Path, capsys: Capsys) -> None:
     hard = {"scores": np.eye(4)[SHADOW["labels"]]}
     write_npz(good / "shadow", without(SHADOW, "set") | hard)
     content = audited(good)

@@ -117,7 +117,6 @@ def test_stage_names_set_and_class_of_every_point(
     assert table["label"].tolist() == [dataset.classes[label] for label in drawn]
 
 
-@pytest.mark.pipeline
 def test_kept_features_give_the_scores_of_their_images(small: Path) -> None:
     params = load_params(small / "params.yaml")
     scores = read_scores(small / "outputs/scores/target.npz", needs_sets=True)

@@ -229,7 +229,6 @@ def test_scores_of_other_images_are_named(workspace: Workspace) -> None:
     assert not paths.GALLERY.exists()
 
 
-@pytest.mark.pipeline
 def test_target_says_of_an_exhibit_what_the_gallery_says(small: Path) -> None:
     table = pd.read_parquet(small / paths.GALLERY / "gallery.parquet")
     dataset = read_dataset(small / paths.DATASET)

@@ -287,9 +287,7 @@ def crossed_by_hand(
 
 @settings(deadline=None)
 @given(ranked_images())
-def test_metrics_are_those_of_scikit_learn(
-    images: tuple[Floats, npt.NDArray[np.bool_]],
-) -> None:
+def test_metrics_are_those_of_scikit_learn(images: tuple[Floats, npt.NDArray[np.bool_]]) -> None:
     scores, member = images
     found = ranking_metrics(scores, member)
     assert found["auroc"] == pytest.approx(roc_auc_score(member, scores))

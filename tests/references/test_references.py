@@ -210,9 +210,9 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
 
 
-@pytest.mark.pipeline
 def test_an_interrupted_stage_goes_on_with_the_missing_models(restored: Path) -> None:
-    set_params(restored, {"references.count": 4, "references.epochs": 6})
+    four = {"references.count": 4, "references.epochs": 6, "references.parallel": "processes"}
+    set_params(restored, four)
     stage = ["python", "src/stage.py", "train_references"]
     unfinished = restored / "outputs/references.unfinished"
     process = subprocess.Popen(
@@ -239,7 +239,7 @@ def test_an_interrupted_stage_goes_on_with_the_missing_models(restored: Path) ->
     assert weights(found) == interrupted
 
 
-@pytest.mark.pipeline
+@pytest.mark.ray
 def test_ray_gives_the_same_models(restored: Path) -> None:
     before = weights(restored / "outputs/references")
     (command,) = documented("docs/clusters.md", "ray")
@@ -248,7 +248,6 @@ def test_ray_gives_the_same_models(restored: Path) -> None:
     assert weights(restored / "outputs/references") == before
 
 
-@pytest.mark.pipeline
 def test_signals_are_an_audit_of_anyones(restored: Path, tmp_path: Path) -> None:
     ranking = ranking_entries(read_results(restored / "metrics/results.csv"))
     assert set(ranking) >= {"threshold", "salem", "loss", "lira_online_global_variance"}
@@ -275,7 +274,6 @@ def test_signals_are_an_audit_of_anyones(restored: Path, tmp_path: Path) -> None
         assert np.array_equal(logits[0, names == name], target["logits"][target["set"] == name])
 
 
-@pytest.mark.pipeline
 def test_models_of_another_precision_are_not_compared(restored: Path) -> None:
     card = restored / "outputs" / "references" / "model_0001.json"
     changed = json.loads(card.read_text())
@@ -311,7 +309,6 @@ def test_views_and_calibration_reach_all_models(restored: Path) -> None:
     run(restored, "python", "src/stage.py", "attack")
 
 
-@pytest.mark.pipeline
 def test_without_references_the_other_attacks_are_left(restored: Path) -> None:
     set_params(restored, {"references.count": 0})
     refused = run(restored, "python", "src/stage.py", "train_references", code=2).stderr

@@ -221,9 +221,7 @@ def test_ranking_and_summary_are_of_the_logits_and_tables_of_the_scores() -> Non
     assert of_scores["original"]["threshold"]["auroc"] < wins.mean() - 0.1
 
 
-def test_summary_has_the_quality_on_the_first_set_and_the_fpr_on_all(
-    results: pd.DataFrame,
-) -> None:
+def test_summary_has_the_quality_on_the_first_set_and_the_fpr_on_all(results: pd.DataFrame) -> None:
     ranking, sets = ranking_entries(results), nested(results)["sets"]
     summary = dvc_summary(results)
     assert list(summary) == list(LEARNED)

@@ -45,46 +45,29 @@ def frame(arrays: Arrays, values: str = "scores") -> pd.DataFrame:
     return pd.DataFrame(columns | without(arrays, "scores", "logits"))
 
 
-def write_npz(path: Path, arrays: Arrays) -> Path:
-    np.savez(path.with_suffix(".npz"), **without(arrays, "logits"))  # type: ignore[arg-type]
-    return path.with_suffix(".npz")
-
-
-def write_npz_of_both(path: Path, arrays: Arrays) -> Path:
-    np.savez(path.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
-    return path.with_suffix(".npz")
-
-
-def write_npz_logits(path: Path, arrays: Arrays) -> Path:
-    np.savez(path.with_suffix(".npz"), **without(arrays, "scores"))  # type: ignore[arg-type]
-    return path.with_suffix(".npz")
-
-
-def write_csv(path: Path, arrays: Arrays) -> Path:
-    frame(arrays).to_csv(path.with_suffix(".csv"), index=False)
-    return path.with_suffix(".csv")
-
-
-def write_csv_of_digits(path: Path, arrays: Arrays) -> Path:
-    shuffled = frame(arrays, "logits").assign(member=arrays["member"].astype(int))
-    shuffled.iloc[:, ::-1].to_csv(path.with_suffix(".csv"), index=False)
-    return path.with_suffix(".csv")
-
-
 def of_both(arrays: Arrays) -> pd.DataFrame:
     logits = frame(arrays, "logits").filter(like="logits")
     return pd.concat([logits, frame(arrays)], axis=1)
 
 
-def write_csv_of_both(path: Path, arrays: Arrays) -> Path:
-    of_both(arrays).to_csv(path.with_suffix(".csv"), index=False)
-    return path.with_suffix(".csv")
+def npz(*left_out: str) -> Writer:
+    def write(path: Path, arrays: Arrays) -> Path:
+        np.savez(path.with_suffix(".npz"), **without(arrays, *left_out))  # type: ignore[arg-type]
+        return path.with_suffix(".npz")
+
+    return write
 
 
-def write_parquet_of_both(path: Path, arrays: Arrays) -> Path:
-    table = pa.Table.from_pandas(of_both(arrays))
-    parquet.write_table(table, path.with_suffix(".parquet"), row_group_size=17)
-    return path.with_suffix(".parquet")
+def csv_of(text: Callable[[Arrays], str]) -> Writer:
+    return lambda path, arrays: write_text(path, text(arrays))
+
+
+def parquet_of(table: Callable[[Arrays], pa.Table]) -> Writer:
+    def write(path: Path, arrays: Arrays) -> Path:
+        parquet.write_table(table(arrays), path.with_suffix(".parquet"), row_group_size=17)
+        return path.with_suffix(".parquet")
+
+    return write
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -92,68 +75,47 @@ def write_text(path: Path, text: str) -> Path:
     return path.with_suffix(".csv")
 
 
-def write_csv_with_semicolons(path: Path, arrays: Arrays) -> Path:
-    return write_text(path, frame(arrays).to_csv(sep=";", decimal=",").replace("\n", ";\n"))
+def of_digits(arrays: Arrays) -> str:
+    shuffled = frame(arrays, "logits").assign(member=arrays["member"].astype(int))
+    return shuffled.iloc[:, ::-1].to_csv(index=False)
 
 
-def write_csv_with_quoted_decimal_commas(path: Path, arrays: Arrays) -> Path:
-    return write_text(path, frame(arrays).to_csv(decimal=","))
-
-
-def write_csv_with_tabs(path: Path, arrays: Arrays) -> Path:
-    return write_text(path, "\ufeff" + frame(arrays).to_csv(sep="\t", lineterminator="\r\n"))
-
-
-def write_csv_with_bars(path: Path, arrays: Arrays) -> Path:
-    return write_text(path, "\n" + frame(arrays).to_csv(sep="|", quoting=csv.QUOTE_ALL))
-
-
-def write_csv_with_blanks(path: Path, arrays: Arrays) -> Path:
-    text = frame(arrays).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).replace(",", ", ")
-    return write_text(path, text)
-
-
-def write_csv_like_numpy(path: Path, arrays: Arrays) -> Path:
+def like_numpy(arrays: Arrays) -> str:
     header, rows = frame(arrays).to_csv(index=False).split("\n", 1)
-    return write_text(path, f"# {header.upper()}\n{rows.replace('True', 'tRUE')}")
+    return f"# {header.upper()}\n{rows.replace('True', 'tRUE')}"
 
 
-def write_parquet(path: Path, arrays: Arrays) -> Path:
-    table = pa.Table.from_pandas(frame(arrays))
-    parquet.write_table(table, path.with_suffix(".parquet"), row_group_size=17)
-    return path.with_suffix(".parquet")
+def with_blanks(arrays: Arrays) -> str:
+    return frame(arrays).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).replace(",", ", ")
 
 
-def write_lists(path: Path, arrays: Arrays, kind: pa.DataType) -> Path:
-    columns = without(arrays, "logits", "scores")
-    values = pa.array(arrays["scores"].tolist(), type=kind)
-    parquet.write_table(pa.table({"scores": values, **columns}), path.with_suffix(".parquet"))
-    return path.with_suffix(".parquet")
+def of_lists(arrays: Arrays, size: int = -1) -> pa.Table:
+    values = pa.array(arrays["scores"].tolist(), type=pa.list_(pa.float32(), size))
+    return pa.table({"scores": values, **without(arrays, "logits", "scores")})
 
 
-def write_list_column(path: Path, arrays: Arrays) -> Path:
-    return write_lists(path, arrays, pa.list_(pa.float32()))
-
-
-def write_fixed_size_list_column(path: Path, arrays: Arrays) -> Path:
-    return write_lists(path, arrays, pa.list_(pa.float32(), arrays["scores"].shape[1]))
-
-
-BOTH = [write_npz_of_both, write_csv_of_both, write_parquet_of_both]
+write_npz, write_npz_logits, write_npz_of_both = npz("logits"), npz("scores"), npz()
+write_csv = csv_of(lambda arrays: frame(arrays).to_csv(index=False))
+write_csv_of_digits = csv_of(of_digits)
+write_csv_with_semicolons = csv_of(
+    lambda arrays: frame(arrays).to_csv(sep=";", decimal=",").replace("\n", ";\n")
+)
+write_csv_with_quoted_decimal_commas = csv_of(lambda arrays: frame(arrays).to_csv(decimal=","))
+write_csv_with_tabs = csv_of(
+    lambda arrays: "\ufeff" + frame(arrays).to_csv(sep="\t", lineterminator="\r\n")
+)
+write_parquet = parquet_of(lambda arrays: pa.Table.from_pandas(frame(arrays)))
+BOTH = [
+    write_npz_of_both,
+    csv_of(lambda arrays: of_both(arrays).to_csv(index=False)),
+    parquet_of(lambda arrays: pa.Table.from_pandas(of_both(arrays))),
+]
 WRITERS = [
-    *BOTH,
-    write_npz_logits,
-    write_csv,
-    write_csv_of_digits,
-    write_csv_with_semicolons,
-    write_csv_with_quoted_decimal_commas,
-    write_csv_with_tabs,
-    write_csv_with_bars,
-    write_csv_with_blanks,
-    write_csv_like_numpy,
-    write_parquet,
-    write_list_column,
-    write_fixed_size_list_column,
+    *(*BOTH, write_npz_logits, write_csv, write_csv_of_digits, write_csv_with_semicolons),
+    *(write_csv_with_quoted_decimal_commas, write_csv_with_tabs, write_parquet),
+    csv_of(lambda arrays: "\n" + frame(arrays).to_csv(sep="|", quoting=csv.QUOTE_ALL)),
+    *map(csv_of, (with_blanks, like_numpy)),
+    *map(parquet_of, (of_lists, lambda arrays: of_lists(arrays, arrays["scores"].shape[1]))),
 ]
 SHADOW = scores_of_a_model(0, ("original",))
 TARGET = scores_of_a_model(1, ("zebra", "ant"))
@@ -210,10 +172,7 @@ def test_logits_are_kept_and_rank(write: Writer, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("logits", "problem"),
     [
-        (
-            lambda z: z / 2,
-            r"row 0 of scores is 0\.\d+ from the softmax .*; allowed: 0.01",
-        ),
+        (lambda z: z / 2, r"row 0 of scores is 0\.\d+ from the softmax .*; allowed: 0.01"),
         (lambda z: z[:, ::-1], "from the softmax of its logits"),
         (lambda z: z[:, :3], "scores has 4 classes, logits 3; allowed: as many, or one of the two"),
         (lambda z: np.where(z == z[7, 2], np.inf, z), "row 7 of logits has NaN, or infinity"),
@@ -270,9 +229,7 @@ def test_scores_rank_as_they_are_in_the_file(write: Writer, tmp_path: Path) -> N
     ],
 )
 def test_scores_that_float32_ranks_as_well_are_read_once(
-    as_written: Callable[[Any], Any],
-    write: Writer,
-    tmp_path: Path,
+    as_written: Callable[[Any], Any], write: Writer, tmp_path: Path
 ) -> None:
     arrays = in_float64(TARGET)
     path = write(tmp_path / "target", arrays | {"scores": as_written(arrays["scores"])})

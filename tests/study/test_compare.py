@@ -20,6 +20,8 @@ from trustmia.study.seeds import over_seeds
 
 SETS = ("original", "fake")
 
+pytestmark = pytest.mark.pipeline
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyRepository:
