@@ -13,7 +13,6 @@ from trustmia.arrays import Int64, UInt8
 from trustmia.datasets.base import Part
 from trustmia.errors import UserError
 from trustmia.images.base import Images
-from trustmia.torchvision_compat import declare_missing_operators
 
 # What torchvision raises for files that are missing, cut off or not its format.
 DAMAGED = (RuntimeError, OSError, ValueError, KeyError, TypeError, AssertionError, EOFError)
@@ -33,6 +32,9 @@ def torchvision_class(name: str, **attributes: Any) -> Any:
         attributes: Class attributes that are replaced, such as the MD5 sums of files,
             which torchvision checks before it reads (and, for CIFAR, unpickles) them.
     """
+    # Seconds to import, which nothing but reading needs.
+    from trustmia.torchvision_compat import declare_missing_operators
+
     declare_missing_operators()
     from torchvision import datasets
 
