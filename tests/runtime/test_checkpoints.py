@@ -62,7 +62,8 @@ def test_differences_are_told_in_words() -> None:
 
 def load_fitting(folder: Path, names: list[str], params: dict[str, Any]) -> Checkpoint:
     stems = [folder / name / "target" for name in names]
-    return checkpoints.load_fitting(stems, "target classifier", params, DATA, "train.source")
+    stem = checkpoints.fitting(stems, "target classifier", params, DATA, "train.source")
+    return checkpoints.load(stem)
 
 
 def test_first_fitting_checkpoint_is_taken(tmp_path: Path) -> None:

@@ -1,14 +1,11 @@
 """Stage `train_judge`: the classifier that judges fakes, on the generator's own images."""
 
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from trustmia import paths
 from trustmia.classifiers import TrainConfig
-from trustmia.classifiers import recipe as recipes
-from trustmia.classifiers.recipe import Recipe, TrainingData
-from trustmia.classifiers.training import EpochResult
 from trustmia.errors import UserError
-from trustmia.images.base import Dataset
+from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
 from trustmia.params import Params, load_params
 from trustmia.runtime import checkpoints
@@ -17,6 +14,10 @@ from trustmia.runtime.compute import pick_device, resolved
 from trustmia.runtime.seeding import derive_seed
 from trustmia.stages._inputs import read_split
 
+if TYPE_CHECKING:
+    from trustmia.classifiers.recipe import Recipe
+
+STEM = paths.JUDGE / "model"
 ARCH = "salem_cnn"
 
 
@@ -27,7 +28,7 @@ def main() -> None:
     """
     params = load_params()
     if not params.judge.epochs:
-        checkpoints.save(paths.JUDGE / "model", Checkpoint({}, {"kind": "none"}))
+        checkpoints.save(STEM, Checkpoint({}, {"kind": "none"}))
         return
     prepared = read_prepared(paths.DATASET)
     index = read_split("generator")
@@ -37,29 +38,45 @@ def main() -> None:
             "and raise split.generator_holdout_size, or set judge.epochs=0"
         )
     train, holdout = (prepared.images.take(index[part]) for part in ("train", "holdout"))
-    checkpoint = obtain(params, prepared.dataset, TrainingData(train, holdout))
-    checkpoints.save(paths.JUDGE / "model", checkpoint)
-
-
-def obtain(params: Params, dataset: Dataset, data: TrainingData) -> Checkpoint:
-    """Train the judge, or take the pretrained one that this training would give."""
-    recipe = recipe_of(params)
     if params.judge.source == "pretrained":
         stems = [p.with_suffix("") for p in paths.PRETRAINED_JUDGE.glob("model.json")]
-        card = checkpoints.data_card(dataset.name, data.train)
-        return checkpoints.load_fitting(stems, "judge", recipe.params, card, "judge.source")
+        card = checkpoints.data_card(prepared.dataset.name, train)
+        fits = checkpoints.fitting(stems, "judge", decisive(params), card, "judge.source")
+        checkpoints.copy(fits, STEM)
+    else:
+        checkpoints.save(STEM, trained(params, prepared.dataset, train, holdout))
+
+
+def trained(params: Params, dataset: Dataset, train: Images, holdout: Images) -> Checkpoint:
+    """Train the judge with a progress bar."""
+    from tqdm import tqdm
+
+    from trustmia.classifiers import recipe as recipes
+    from trustmia.classifiers.training import EpochResult
+
+    recipe = recipe_of(params)
     with tqdm(total=recipe.config.epochs, desc="train judge", unit="epoch") as bar:
 
         def show(result: EpochResult) -> None:
             bar.set_postfix_str(f"held-out accuracy {result.test_accuracy:.3f}")
             bar.update()
 
+        data = recipes.TrainingData(train, holdout)
         return recipes.train(dataset, data, recipe, pick_device(), show)
 
 
-def recipe_of(params: Params) -> Recipe:
+def decisive(params: Params) -> dict[str, str | int]:
+    """Return the parameters that decide about the judge's weights, by their full keys."""
+    return {
+        "judge.epochs": params.judge.epochs,
+        "judge.precision": resolved(params.judge.precision),
+    }
+
+
+def recipe_of(params: Params) -> "Recipe":
     """Return what decides about the judge's weights."""
-    precision = resolved(params.judge.precision, pick_device())
+    from trustmia.classifiers.recipe import Recipe
+
     return Recipe(
         arch=ARCH,
         config=TrainConfig(
@@ -68,13 +85,10 @@ def recipe_of(params: Params) -> Recipe:
             lr=0.001,
             weight_decay=0.0,
             label_smoothing=0.0,
-            precision=precision,
+            precision=resolved(params.judge.precision),
         ),
         seed=derive_seed(params.seed, "train_judge"),
-        params={
-            "judge.epochs": params.judge.epochs,
-            "judge.precision": precision,
-        },
+        params=decisive(params),
         remedy="of the judge of the fakes; set judge.precision=fp32, or "
         "judge.epochs=0 for no judge",
     )
