@@ -266,17 +266,16 @@ def unread_pipe() -> int:
     return writer
 
 
-@pytest.fixture
-def unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody read what is printed."""
+def leave_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody read what is printed from here on."""
     monkeypatch.setattr(sys, "stdout", os.fdopen(unread_pipe(), "w"))
 
 
-@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_nobody_reads_ends_well(
-    name: str, capsys: pytest.CaptureFixture[str]
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    leave_unread(monkeypatch)
     with pytest.raises(SystemExit) as stopped:
         cli.main([name, "--help"])
     assert stopped.value.code == 0
@@ -300,28 +299,31 @@ def mistake() -> None:
 
 def results_to_a_pipe() -> None:
     try:
-        Path("/dev/stdout").write_text("results")
         raise BrokenPipeError(32, "Broken pipe")
     except OSError as error:
         raise UserError(f"--out: cannot write: {error.strerror}") from error
 
 
-@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize(
     ("main", "code", "told"),
     [(mistake, 2, "audit: a mistake\n"), (results_to_a_pipe, 0, "")],
 )
 def test_a_mistake_is_told_where_nobody_reads_results(
-    main: Callable[[], None], code: int, told: str, capsys: pytest.CaptureFixture[str]
+    main: Callable[[], None],
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    leave_unread(monkeypatch)
     with pytest.raises(SystemExit) as stopped:
         entry.run("audit", main)
     assert stopped.value.code == code
     assert capsys.readouterr().err == told
 
 
-@pytest.mark.usefixtures("unread")
-def test_a_study_goes_on_where_nobody_reads() -> None:
+def test_a_study_goes_on_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_unread(monkeypatch)
     study_command._say("1 experiment")
     study_command._say("done")
 
