@@ -145,9 +145,7 @@ def train(network: "nn.Sequential", inputs: "Tensor", labels: "Tensor", settings
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
 
-    from trustmia.runtime.compute import adam
-
-    optimizer = adam(network.parameters(), settings.lr)
+    optimizer = torch.optim.Adam(network.parameters(), settings.lr, fused=True)
     patience = Patience()
     for _ in range(settings.max_epochs):
         total = 0.0

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from trustmia.generators import GanConfig
 from trustmia.generators.gan import Discriminator, Generator
 from trustmia.images.base import Images
-from trustmia.runtime.compute import adam, autocast, place, reproducible
+from trustmia.runtime.compute import autocast, place, reproducible
 from trustmia.runtime.seeding import derive_seed
 
 STANDING_BATCHES = 200
@@ -43,7 +43,7 @@ class GanTrainer:
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self.update_average = get_ema_multi_avg_fn(config.ema_decay)
         self.optimizers = [
-            adam(network.parameters(), config.lr, betas=(0.0, 0.9))
+            torch.optim.Adam(network.parameters(), config.lr, betas=(0.0, 0.9), fused=True)
             for network in (self.generator, self.discriminator)
         ]
         self.steps = config.epochs * (len(self.real) // config.batch_size)

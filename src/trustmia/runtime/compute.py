@@ -4,10 +4,9 @@ PyTorch is imported on use: a stage that takes a pretrained model computes nothi
 """
 
 import contextlib
-import inspect
 import os
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from trustmia.settings import Precision
 
@@ -79,22 +78,6 @@ def place(module: ModuleT, device: "torch.device") -> ModuleT:
     module.to(device)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
-
-
-def adam(parameters: "Iterable[torch.Tensor]", lr: float, **options: Any) -> "torch.optim.Adam":
-    """Return Adam, its update in one fused kernel, without loading PyTorch's compiler.
-
-    Optimizers load it, which takes as long as loading PyTorch itself, to keep these methods from
-    being compiled; nothing here compiles them.
-    """
-    import torch
-
-    class Adam(torch.optim.Adam):
-        add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
-        zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
-        step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
-
-    return Adam(parameters, lr, fused=True, **options)
 
 
 def autocast(precision: Precision, device: "torch.device") -> "torch.autocast":

@@ -4,7 +4,6 @@ DVC notes code and parameters when a stage has ended. So a stage that ran other 
 parameters than lie in its folder by then fails, or its results would be filed under those.
 """
 
-import gc
 import importlib
 import inspect
 import os
@@ -34,13 +33,7 @@ def run_stage(name: str, code: dict[str, str]) -> None:
         name: The stage, a module of this package; its `main` may take a role.
         code: As `_Inputs.code`, read before anything was imported.
     """
-    program.run(name, lambda: _run(name, code))
-
-
-def _run(name: str, code: dict[str, str]) -> None:
     stage = importlib.import_module(f"trustmia.stages.{name}")
-    gc.freeze()
-    gc.enable()
     parser = program.OneLineParser(prog=f"src/stage.py {name}", description=stage.__doc__)
     if inspect.signature(stage.main).parameters:
         parser.add_argument("role", choices=ROLES)
