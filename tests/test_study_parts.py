@@ -19,7 +19,7 @@ from trustmia.errors import UserError
 from trustmia.params import load_params
 from trustmia.study.grid import Experiment, load_grid, waiting
 from trustmia.study.progress import Clock, current_stage, duration, log_end
-from trustmia.study.queue import Queue, Task, parse_status
+from trustmia.study.queue import Task, parse_status
 from trustmia.study.store import read_study, write_study
 from trustmia.study.tables import COLUMNS, EXPERIMENT_COLUMNS, run_tables, thinned
 
@@ -304,16 +304,14 @@ Worker status: 1 active, 2 idle
 
 
 def test_the_queue_is_read_as_documented() -> None:
-    assert parse_status(STATUS) == Queue(
-        (
-            Task("standard-s42", "753b005", "Running"),
-            Task("", "1234567", "Queued"),
-            Task("weight_decay-s42-x", "0bbb118", "Failed"),
-        ),
-        workers=3,
-    )
+    tasks = [
+        Task("standard-s42", "753b005", "Running"),
+        Task("", "1234567", "Queued"),
+        Task("weight_decay-s42-x", "0bbb118", "Failed"),
+    ]
+    assert parse_status(STATUS) == (tasks, 3)
     empty = "No experiment tasks in the queue.\n\nWorker status: 0 active, 0 idle\n"
-    assert parse_status(empty) == Queue((), workers=0)
+    assert parse_status(empty) == ([], 0)
     for other in ("", STATUS.replace("Name", "Title"), STATUS.replace("Worker", "Workers")):
         with pytest.raises(UserError, match="no table as DVC 3 prints it"):
             parse_status(other)

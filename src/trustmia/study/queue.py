@@ -1,5 +1,6 @@
 """DVC's queue by the commands that drive it; where DVC refuses, a UserError has its reason."""
 
+import contextlib
 import json
 import re
 import subprocess
@@ -38,25 +39,12 @@ class Task:
     status: str
 
 
-@dataclass(frozen=True)
-class Queue:
-    """What `dvc queue status` tells.
-
-    Attributes:
-        tasks: All that were put into the queue and not removed.
-        workers: How many of its workers answer.
-    """
-
-    tasks: tuple[Task, ...]
-    workers: int
-
-
-def status() -> Queue:
-    """Ask DVC what is in its queue and who works on it, which takes seconds."""
+def status() -> tuple[list[Task], int]:
+    """Ask DVC for the tasks in its queue and how many workers answer, which takes seconds."""
     return parse_status(_ask("queue", "status"))
 
 
-def parse_status(printed: str) -> Queue:
+def parse_status(printed: str) -> tuple[list[Task], int]:
     """Read what `dvc queue status` printed.
 
     Raises:
@@ -65,17 +53,14 @@ def parse_status(printed: str) -> Queue:
     header, workers = HEADER.search(printed), WORKERS.search(printed)
     if workers is None or (header is None and EMPTY not in printed):
         raise UserError(f"`dvc queue status`: no table as DVC 3 prints it: {printed.strip()!r}")
-    answering = sum(map(int, workers.groups()))
-    if header is None:
-        return Queue((), answering)
-    # Names may be empty, and dates have several words.
-    name, created, state = map(header[0].index, ("Name", "Created", "Status"))
-    lines = printed[header.end() : workers.start()].strip().splitlines()
-    tasks = [
-        Task(line[name:created].strip(), line[:name].strip(), line[state:].strip())
-        for line in lines
-    ]
-    return Queue(tuple(tasks), answering)
+    tasks = []
+    if header is not None:
+        # Names may be empty, and dates have several words.
+        name, created, state = map(header[0].index, ("Name", "Created", "Status"))
+        for line in printed[header.end() : workers.start()].strip().splitlines():
+            cells = (line[name:created], line[:name], line[state:])
+            tasks.append(Task(*map(str.strip, cells)))
+    return tasks, sum(map(int, workers.groups()))
 
 
 def params_of_tasks(commit: str) -> dict[str, dict[str, Any]]:
@@ -89,10 +74,10 @@ def params_of_tasks(commit: str) -> dict[str, dict[str, Any]]:
     return params
 
 
-def log(task: Task) -> str:
+def log(task: Task | None) -> str:
     """Return what a task has printed so far; empty if it has not yet."""
     try:
-        return _dvc("queue", "logs", task.id)
+        return call("queue", "logs", task.id) if task else ""
     except UserError:
         return ""
 
@@ -100,17 +85,13 @@ def log(task: Task) -> str:
 def put(experiment: Experiment, targets: Iterable[str]) -> None:
     """Put an experiment into the queue; DVC refuses e.g. unknown targets."""
     overrides = [word for override in experiment.overrides for word in ("-S", override)]
-    _dvc("exp", "run", "--queue", "--name", experiment.name, *overrides, *targets)
+    call("exp", "run", "--queue", "--name", experiment.name, *overrides, *targets)
 
 
-def remove(tasks: Iterable[Task]) -> None:
-    """Take tasks that failed out of the queue; experiments are left alone."""
-    _for_each("remove", tasks)
-
-
-def start(jobs: int) -> None:
-    """Start workers until there are `jobs`; they end by themselves when nothing is left."""
-    _dvc("queue", "start", "--jobs", str(jobs))
+def change(command: str, tasks: Iterable[Task], *options: str) -> None:
+    """Call e.g. `dvc queue remove` or `dvc queue kill` for tasks, if there are any."""
+    if ids := [task.id for task in tasks]:
+        call("queue", command, *options, *ids)
 
 
 def stop(running: Callable[[], list[Task]]) -> None:
@@ -119,34 +100,23 @@ def stop(running: Callable[[], list[Task]]) -> None:
     Args:
         running: Returns the tasks to end that still run.
     """
-    _dvc("queue", "stop")
-    kill(running())
+    call("queue", "stop")
+    change("kill", running())
     deadline = time.monotonic() + PATIENCE
     while (left := running()) and time.monotonic() < deadline:
         time.sleep(PAUSE)
-    kill(left, "--force")
-
-
-def kill(tasks: Iterable[Task], *options: str) -> None:
-    """Interrupt tasks that run, so that DVC notes them as failed."""
-    _for_each("kill", tasks, *options)
-
-
-def _for_each(command: str, tasks: Iterable[Task], *options: str) -> None:
-    if ids := [task.id for task in tasks]:
-        _dvc("queue", command, *options, *ids)
+    change("kill", left, "--force")
 
 
 def _ask(*arguments: str) -> str:
-    for _ in range(TRIES - 1):
-        try:
-            return _dvc(*arguments)
-        except UserError:
-            time.sleep(PAUSE)
-    return _dvc(*arguments)
+    for _ in range(TRIES):
+        with contextlib.suppress(UserError):
+            return call(*arguments)
+        time.sleep(PAUSE)
+    return call(*arguments)
 
 
-def _dvc(*arguments: str) -> str:
+def call(*arguments: str) -> str:
     """Run DVC to its end, also at Ctrl-C: it changes the working tree and puts it back.
 
     Its output goes to files, as workers that it starts keep them open.
@@ -164,15 +134,12 @@ def _dvc(*arguments: str) -> str:
         except KeyboardInterrupt:
             process.wait()
             raise
-        printed, complaints = map(_text, (output, errors))
+        for file in (output, errors):
+            file.seek(0)
+        printed, complaints = (f.read().decode(errors="replace") for f in (output, errors))
     if code != 0:
         raise UserError(f"`dvc {' '.join(arguments)}`: {_reason(printed + complaints)}")
     return printed
-
-
-def _text(file: Any) -> str:
-    file.seek(0)
-    return str(file.read().decode(errors="replace"))
 
 
 def _reason(printed: str) -> str:

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,15 +108,25 @@ class ExperimentRepository:
         """
         tree = self._tree(revision)
         lock = Lock(tree)
-        read_by_dvc = functools.cache(functools.partial(_dvc_reader, revision))
+
+        @functools.cache
+        def tracked() -> Any:
+            from dvc.api import DVCFileSystem
+
+            # By position: its name has changed within version 3.
+            return DVCFileSystem(".", rev=revision)
 
         def read(path: str) -> bytes:
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 return tree.read(path)
+            if not lock.names(path):
+                raise FileNotFoundError(path)
+            try:
+                return bytes(tracked().read_bytes(path))
             except FileNotFoundError:
-                if not lock.names(path):
-                    raise
-            return read_by_dvc()(path)
+                raise
+            except Exception as error:  # DVC's, or those of a remote's own library
+                raise UserError(f"{path} of {revision[:7]}: DVC: {error}") from error
 
         return CurrentFiles(lock, read)
 
@@ -127,23 +137,6 @@ class ExperimentRepository:
         except (FileNotFoundError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
-
-
-def _dvc_reader(revision: str) -> Callable[[str], bytes]:
-    from dvc.api import DVCFileSystem
-
-    # By position: its name has changed within version 3.
-    files = DVCFileSystem(".", rev=revision)
-
-    def read(path: str) -> bytes:
-        try:
-            return bytes(files.read_bytes(path))
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # of DVC or of a remote's own library
-            raise UserError(f"{path} of {revision[:7]}: DVC cannot read it ({error})") from error
-
-    return read
 
 
 def _git(*arguments: str) -> str:

@@ -10,13 +10,12 @@ from trustmia.full_keys import flat_keys
 from trustmia.study import queue
 from trustmia.study.grid import Experiment, Grid, leaders, trainings, waiting
 from trustmia.study.progress import Clock, current_stage, duration, log_end
-from trustmia.study.queue import Queue, Task
+from trustmia.study.queue import Task
 from trustmia.study.repository import ExperimentRepository, Finished
 
 Say = Callable[[str], None]
-# How long a worker may take to show itself, in seconds; how often one that is busy is asked.
+# How long a worker may take to show itself, in seconds.
 WORKERS_COME_IN = 15.0
-ASKED = 3
 # How long DVC is left alone: asking takes a second of a processor. A look at git takes nothing.
 SHORTEST, LONGEST = 1.0, 20.0
 GLANCE = 0.5
@@ -60,7 +59,7 @@ def run_study(grid: Grid, repository: ExperimentRepository, jobs: int, say: Say)
             say("interrupted; DVC's workers ran before and go on: `dvc queue stop` ends them")
         else:
             say("interrupted; stopping DVC's workers. Running the study again goes on")
-            queue.stop(lambda: run.running(queue.status()))
+            queue.stop(lambda: run.running(queue.status()[0]))
         raise
     return run.outcome()
 
@@ -93,44 +92,45 @@ class _StudyRun:
 
     def prepare(self) -> bool:
         """Find out what is missing, forget earlier failures of it, say if there are workers."""
+        tasks, workers = queue.status()
+        self._strangers = {task.id for task in tasks} - self._own(tasks)
+        # Tasks first: what has left the queue by then has its result already.
         done = self._finished()
-        found = {name: self._repository.params(run.revision) for name, run in done.items()}
-        _check_same_params(self._experiments, found, "exp")
-        self._find_strangers(queue.status())
-        for _ in range(ASKED):
-            state = queue.status()
-            if state.workers or not self.running(state):
-                break
-        else:
-            self._end_abandoned(state)
-            state = queue.status()
-        tasks = self._tasks(state)
-        failed = [task for task in state.tasks if self._ours(task) and task.status == "Failed"]
-        active = [name for name, task in tasks.items() if task not in failed]
+        for name, run in done.items():
+            self._check_same_params(name, self._repository.params(run.revision), "exp")
+        failed = [task for task in tasks if self._ours(task) and task.status == "Failed"]
+        active = {task.name for task in self._tasks(tasks).values()} - {t.name for t in failed}
         self._unsettled = [name for name in self._experiments if name not in done]
         self._to_queue = [name for name in self._unsettled if name not in active]
-        queue.remove(failed)
-        self._announce(len(done), len(active), state)
-        return state.workers > 0
+        queue.change("remove", failed)
+        counts = f"{len(done)} done before, {len(active)} queued before"
+        self._say(f"{len(self._experiments)} experiments: {counts}, {len(self._to_queue)} to queue")
+        others = [task for task in tasks if task.status in ("Queued", "Running")]
+        if names := [task.name or task.id for task in others if not self._ours(task)]:
+            self._say(f"DVC's queue holds others, which its workers run, too: {', '.join(names)}")
+        return workers > 0
 
-    def _find_strangers(self, state: Queue) -> None:
-        """Tell tasks of other commits with a name of the study from its own, and check these."""
-        named = [t for t in state.tasks if t.name in self._experiments and t.status != "Success"]
+    def _own(self, tasks: list[Task]) -> set[str]:
+        """Return the tasks that are experiments of the study, on this commit."""
+        named = [t for t in tasks if t.name in self._experiments and t.status != "Success"]
         params = queue.params_of_tasks(self._head) if named else {}
+        own = set()
         for task in named:
-            own = [found for revision, found in params.items() if revision.startswith(task.id)]
-            if not own:
-                self._strangers.add(task.id)
-            elif task.status != "Failed":
-                _check_same_params(self._experiments, {task.name: own[0]}, "queue")
+            for revision in [r for r in params if r.startswith(task.id)]:
+                own.add(task.id)
+                if task.status != "Failed":
+                    self._check_same_params(task.name, params[revision], "queue")
+        return own
 
-    def _announce(self, done: int, active: int, state: Queue) -> None:
-        counts = f"{done} done before, {active} queued before, {len(self._to_queue)} to queue"
-        self._say(f"{len(self._experiments)} experiments: {counts}")
-        tasks = [task for task in state.tasks if task.status in ("Queued", "Running")]
-        others = [task.name or task.id for task in tasks if not self._ours(task)]
-        if others:
-            self._say(f"DVC's queue holds others, which its workers run, too: {', '.join(others)}")
+    def _check_same_params(self, name: str, content: dict[str, Any], command: str) -> None:
+        """Refuse an experiment that bears a name of the study and has other parameters."""
+        params = flat_keys(content)
+        for key, value in flat_keys(self._experiments[name].params.model_dump()).items():
+            if params.get(key) != value:
+                raise UserError(
+                    f"{name}: exists with {key}={params.get(key)}, the study has {value}; "
+                    f"rename the variant or run `dvc {command} remove {name}`"
+                )
 
     def _ours(self, task: Task) -> bool:
         return task.name in self._experiments and task.id not in self._strangers
@@ -139,59 +139,53 @@ class _StudyRun:
         finished = self._repository.finished(self._head)
         return {each.name: each for each in finished if each.name in self._experiments}
 
-    def _tasks(self, state: Queue) -> dict[str, Task]:
+    def _tasks(self, tasks: list[Task]) -> dict[str, Task]:
         """Return the study's tasks without success; of several with a name, one not over."""
-        tasks = [task for task in state.tasks if self._ours(task) and task.status != "Success"]
-        return {task.name: task for task in sorted(tasks, key=lambda task: task.status != "Failed")}
+        own = [task for task in tasks if self._ours(task) and task.status != "Success"]
+        return {task.name: task for task in sorted(own, key=lambda task: task.status != "Failed")}
 
-    def running(self, state: Queue) -> list[Task]:
+    def running(self, tasks: list[Task]) -> list[Task]:
         """Return the study's tasks that run."""
-        return [task for task in self._tasks(state).values() if task.status == "Running"]
+        return [task for task in tasks if self._ours(task) and task.status == "Running"]
 
-    def _end_abandoned(self, state: Queue) -> None:
-        """Let DVC note as failed what it calls running though no worker is left.
+    def _watch_workers(self, tasks: list[Task], workers: int) -> None:
+        """Start workers where experiments wait, and end what no worker is left for.
 
         Workers vanish at a reboot; one may also end, as it had nothing to do, in the moment
-        that it takes a task.
+        that it takes a task. DVC calls that task running until it is killed.
         """
-        abandoned = self.running(state)
-        queue.kill(abandoned)
-        self._abandoned |= {task.name for task in abandoned}
-
-    def _watch_workers(self, state: Queue) -> None:
-        """Start workers where experiments wait, and end what no worker is left for."""
         now = time.monotonic()
-        states = [task.status for task in state.tasks]
-        if state.workers or not self.running(state):
+        states = [task.status for task in tasks]
+        running = self.running(tasks)
+        idle = "Queued" in states and states.count("Running") < self._jobs
+        if workers or not running:
             self._alive_at = now
-        else:
-            self._pause = SHORTEST
         if now - self._alive_at > WORKERS_COME_IN:
-            self._end_abandoned(state)
-            self._alive_at = now
-        elif "Queued" in states and states.count("Running") < self._jobs:
-            if now - self._workers_called > WORKERS_COME_IN:
-                queue.start(self._jobs)
-                self._workers_called = time.monotonic()
+            queue.change("kill", running)
+            self._abandoned |= {task.name for task in running}
+            self._alive_at = time.monotonic()
+        elif idle and now - self._workers_called > WORKERS_COME_IN:
+            queue.call("queue", "start", "--jobs", str(self._jobs))
+            self._workers_called = time.monotonic()
+        if idle or self._alive_at != now:
             self._pause = SHORTEST
 
     def wait(self) -> None:
         """Queue, watch and report until every experiment has succeeded or failed."""
         while self._unsettled:
             self._release()
-            # Tasks first: what has left the queue by then has its result already.
-            state = queue.status()
-            tasks = self._tasks(state)
+            every_task, workers = queue.status()
+            tasks = self._tasks(every_task)
             done = self._finished()
             for name in [name for name in self._unsettled if name not in self._to_queue]:
                 self._follow(name, tasks.get(name), name in done)
             if self._unsettled:
-                self._watch_workers(state)
+                self._watch_workers(every_task, workers)
                 self._leave_alone(done)
 
     def _leave_alone(self, done: dict[str, Finished]) -> None:
         """Wait, the longer the less happens, and no longer than until an experiment is done."""
-        until = time.monotonic() + (0 if self._to_queue else self._pause)
+        until = time.monotonic() + self._pause
         while time.monotonic() < until and self._finished() == done:
             time.sleep(GLANCE)
         self._pause = min(2 * self._pause, LONGEST)
@@ -225,9 +219,10 @@ class _StudyRun:
             # DVC may be about to move it; twice is no accident.
             self._missed.add(name)
         elif task is not None and task.status == "Failed" and name in self._abandoned:
-            queue.remove([task])
+            queue.change("remove", [task])
             self._abandoned.remove(name)
             self._to_queue.append(name)
+            self._pause = SHORTEST
         elif task is None or task.status == "Failed":
             self._fail(name, task)
         elif task.status == "Running":
@@ -240,7 +235,7 @@ class _StudyRun:
     def _fail(self, name: str, task: Task | None) -> None:
         self._clock.forget(name)
         self._failed.append(name)
-        end = log_end(queue.log(task) if task else "")
+        end = log_end(queue.log(task))
         self._settle(name, f"failed; `dvc queue logs {name}` shows all of it:\n{end}")
 
     def _settle(self, name: str, words: str) -> None:
@@ -259,23 +254,3 @@ class _StudyRun:
         done = self._finished()
         pairs = [(e, done[name]) for name, e in self._experiments.items() if name in done]
         return Outcome(tuple(pairs), tuple(self._failed))
-
-
-def _check_same_params(
-    experiments: dict[str, Experiment], others: dict[str, dict[str, Any]], command: str
-) -> None:
-    """Refuse experiments that bear a name of the study and have other parameters.
-
-    Args:
-        experiments: The study's, by name.
-        others: Parameters by name.
-        command: The command of DVC that removes them.
-    """
-    for name, content in others.items():
-        params = flat_keys(content)
-        for key, value in flat_keys(experiments[name].params.model_dump()).items():
-            if params.get(key) != value:
-                raise UserError(
-                    f"{name}: exists with {key}={params.get(key)}, the study has {value}; "
-                    f"rename the variant or run `dvc {command} remove {name}`"
-                )
