@@ -6,9 +6,9 @@ import shlex
 from pathlib import Path
 
 from trustmia.errors import UserError
-from trustmia.freshness import by_stages
 from trustmia.study.collect import collect
 from trustmia.study.grid import load_grid
+from trustmia.study.progress import by_stages
 from trustmia.study.repository import open_repository
 from trustmia.study.running import Say, run_study
 from trustmia.study.store import FOLDER, write_study
