@@ -1,5 +1,6 @@
 """The training loop of classifiers, and the checkpoints it leaves."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,12 @@ from trustmia.classifiers.inference import Inputs, as_inputs
 from trustmia.classifiers.recipe import Recipe, TrainingData
 from trustmia.classifiers.training import EpochResult, Labelled, train_classifier
 from trustmia.errors import UserError
+from trustmia.files import sha256
 from trustmia.images.base import Dataset, Images
 from trustmia.params import load_params
 from trustmia.runtime import checkpoints
 from trustmia.runtime.checkpoints import Checkpoint
+from trustmia.runtime.compute import adam, reproducible
 from trustmia.stages import train_judge
 from trustmia.stages._classifier_recipe import classifier_recipe
 
@@ -140,26 +143,66 @@ def test_same_checkpoint_gives_the_same_bytes(tmp_path: Path) -> None:
     assert one == two
 
 
+def test_copied_checkpoint_has_the_same_bytes(tmp_path: Path) -> None:
+    source, copied = tmp_path / "model", tmp_path / "folder" / "copied"
+    checkpoints.save(source, checkpoint())
+    checkpoints.save(source, checkpoint(sha256=sha256(checkpoints.paths(source)[0])))
+    checkpoints.copy(source, copied)
+    for old, new in zip(checkpoints.paths(source), checkpoints.paths(copied), strict=True):
+        assert old.read_bytes() == new.read_bytes()
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"betas": (0.0, 0.9)}])
+def test_adam_is_pytorchs(options: dict[str, Any]) -> None:
+    weights = []
+    for make in (adam, functools.partial(torch.optim.Adam, fused=True)):
+        with reproducible(0):
+            network, inputs = torch.nn.Linear(3, 2), torch.randn(8, 3)
+        optimizer = make(network.parameters(), 0.1, **options)
+        for _ in range(5):
+            optimizer.zero_grad()
+            network(inputs).square().mean().backward()
+            optimizer.step()
+        weights.append(dict(network.state_dict()))
+    assert same(*weights)
+
+
+def read_by_copying(stem: Path) -> None:
+    checkpoints.copy(stem, stem.with_name("copied"))
+
+
+READERS = pytest.mark.parametrize("read", [checkpoints.load, read_by_copying])
+
+
+@READERS
 @pytest.mark.parametrize("suffix", ["json", "safetensors"])
-def test_missing_file_of_a_checkpoint_is_named(suffix: str, tmp_path: Path) -> None:
+def test_missing_file_of_a_checkpoint_is_named(
+    suffix: str, read: Callable[[Path], Any], tmp_path: Path
+) -> None:
     checkpoints.save(tmp_path / "model", checkpoint())
     (tmp_path / f"model.{suffix}").unlink()
     with pytest.raises(UserError, match=rf"model\.{suffix}: not found; run `dvc pull`"):
-        checkpoints.load(tmp_path / "model")
+        read(tmp_path / "model")
 
 
+@READERS
 @pytest.mark.parametrize("suffix", ["json", "safetensors"])
-def test_unreadable_file_of_a_checkpoint_is_named(suffix: str, tmp_path: Path) -> None:
+def test_unreadable_file_of_a_checkpoint_is_named(
+    suffix: str, read: Callable[[Path], Any], tmp_path: Path
+) -> None:
     checkpoints.save(tmp_path / "model", checkpoint())
     (tmp_path / f"model.{suffix}").write_bytes(b"\x07 not it")
     with pytest.raises(UserError, match=rf"model\.{suffix}: not readable .*`dvc checkout`"):
-        checkpoints.load(tmp_path / "model")
+        read(tmp_path / "model")
 
 
-def test_weights_other_than_the_card_says_are_refused(tmp_path: Path) -> None:
+@READERS
+def test_weights_other_than_the_card_says_are_refused(
+    read: Callable[[Path], Any], tmp_path: Path
+) -> None:
     checkpoints.save(tmp_path / "model", checkpoint(sha256="0" * 64))
     with pytest.raises(UserError, match=r"is not what model\.json describes; run `dvc checkout`"):
-        checkpoints.load(tmp_path / "model")
+        read(tmp_path / "model")
 
 
 def test_differences_are_told_in_words() -> None:
