@@ -11,6 +11,7 @@ from benchmarks import (
     references,
     sampling,
     signals,
+    start,
     training,
 )
 from trustmia import files
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
     "rmia": signals.rmia,
     "lira": signals.lira,
     "intervals": signals.intervals,
+    "start": start.report,
     "repro": nothing_to_do.report,
 }
 
