@@ -1,5 +1,6 @@
 """What `load_params` says of parameters that are wrong."""
 
+import ast
 import copy
 import re
 import sys
@@ -268,15 +269,35 @@ HEAVY = ("torch", "sklearn", "scipy", "pandas", "pyarrow", "matplotlib")
 LIGHT = [
     "import trustmia.params; trustmia.params.load_params()",
     "import trustmia.cli; trustmia.cli.main(['--help'])",
+    "import trustmia.cli; trustmia.cli.main(['results', '--help'])",
     "from trustmia.attacks import ATTACKS; list(ATTACKS.values())",
+    "from trustmia.datasets import DATASETS; list(DATASETS.values())",
+    "from trustmia.stages import prepare_dataset, prepare_image_sets, split",
+    "from trustmia.stages import train_generator, train_judge",
+]
+# These describe what models said, in tables.
+TABLES = ("pandas", "pyarrow", "scipy")
+WITHOUT_MODELS = [
+    "from trustmia.stages import attack, describe_scores, gallery, report",
+    "from trustmia.commands import audit, compare, export_models, study",
 ]
 
 
-@pytest.mark.parametrize("code", LIGHT)
-def test_parameters_and_help_load_no_library_that_takes_time(code: str) -> None:
+def loaded_by(code: str) -> str:
+    """Return which libraries that take time to import some code loads, as a list."""
     check = f"sys.stderr.write(str([n for n in {HEAVY} if n in sys.modules]))"
     lines = ["import sys", "try:", f"  {code}", "finally:", f"  {check}"]
-    assert run(ROOT, sys.executable, "-c", "\n".join(lines)).stderr == "[]"
+    return run(ROOT, sys.executable, "-c", "\n".join(lines)).stderr
+
+
+@pytest.mark.parametrize("code", LIGHT)
+def test_what_computes_little_loads_no_library_that_takes_time(code: str) -> None:
+    assert loaded_by(code) == "[]"
+
+
+@pytest.mark.parametrize("code", WITHOUT_MODELS)
+def test_what_only_reads_scores_starts_without_pytorch_and_scikit_learn(code: str) -> None:
+    assert not set(ast.literal_eval(loaded_by(code))) - set(TABLES)
 
 
 def test_attack_without_a_section_has_its_defaults(tmp_path: Path) -> None:
