@@ -63,6 +63,7 @@ class Chain:
 @pytest.fixture
 def chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Chain]:
     """Return what runs the stages with some parameters, each time in a folder of its own."""
+
     def run(**changes: object) -> Chain:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
