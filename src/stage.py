@@ -27,6 +27,7 @@ if __name__ == "__main__":
     stage = sys.argv.pop(1)
 
     def main() -> None:
+        """Import and run it."""
         from trustmia.stages._runner import run_stage
 
         run_stage(stage, code)

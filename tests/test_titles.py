@@ -25,7 +25,7 @@ METRICS = {
     "| `auroc` | trapezoidal area under the ROC curve |": RANKINGS.keys()
     - {realised(key) for key in RANKINGS},
 }
-NAMED = {
+NAMED: dict[str, Collection[str]] = {
     "name": DATASETS,
     "arch": ARCHITECTURES,
     "augmentation": AUGMENTATIONS,
