@@ -144,15 +144,15 @@ def test_worker_processes_give_what_one_thread_gives() -> None:
 
 INTERRUPTED = """
 import dataclasses, os, signal, sys
-import numpy as np
-from tests.test_references import job, tasks
 from trustmia import program
-from trustmia.references import local
 
 def interrupt(*_):
     os.killpg(0, signal.SIGINT)
 
 def main():
+    import numpy as np
+    from tests.test_references import job, tasks
+    from trustmia.references import local
     many = job(4000, epochs=10**6)
     member = np.ones((3, 4000), dtype=bool)
     if sys.argv[1] == "starting":
@@ -184,7 +184,7 @@ def test_ctrl_c_ends_worker_processes_at_once_without_a_word(workers: str, tmp_p
         _, said = process.communicate(timeout=120)
         assert (process.returncode, said) == (130, "train_references: interrupted\n")
         group = [one for one in psutil.process_iter() if session_of(one.pid) == process.pid]
-        assert [one for one in group if one.status() != psutil.STATUS_ZOMBIE] == []
+        assert not psutil.wait_procs(group, timeout=30)[1], "workers outlived the stage"
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
