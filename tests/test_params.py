@@ -5,6 +5,8 @@ import copy
 import re
 import sys
 from collections.abc import Iterator
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import yaml
 from tests.helpers import ROOT, run
 from trustmia.attacks import ATTACKS
 from trustmia.errors import UserError
-from trustmia.params import Params, load_params
+from trustmia.full_keys import flat_keys
+from trustmia.params import Params, load_params, validated
 
 COMMITTED = ROOT / "params.yaml"
 ABSENT = object()
@@ -121,25 +124,25 @@ def test_every_key_has_a_comment_on_its_line() -> None:
         ("train.arch", 3, "got 3; allowed: .*salem_cnn"),
         ("attack.methods", "salem", "got 'salem'; allowed: .*list"),
         ("train", 3, "got 3; allowed: "),
-        ("seed", -1, "got -1; allowed: greater than or equal to 0"),
-        ("seed", 2**32, "got 4294967296; allowed: less than 4294967296"),
-        ("split.train_size", 0, "got 0; allowed: greater than or equal to 1"),
-        ("train.lr", 0, "got 0; allowed: greater than 0"),
-        ("train.lr", 2, "got 2; allowed: less than or equal to 1"),
-        ("train.label_smoothing", 1, "got 1; allowed: less than 1"),
-        ("generator.ema_decay", 1, "got 1; allowed: less than 1"),
+        ("seed", -1, "got -1; allowed: 0 to below 4294967296"),
+        ("seed", 2**32, "got 4294967296; allowed: 0 to below 4294967296"),
+        ("split.train_size", 0, "got 0; allowed: 1 to 1000000000"),
+        ("train.lr", 0, "got 0; allowed: above 0 to 1"),
+        ("train.lr", 2, "got 2; allowed: above 0 to 1"),
+        ("train.label_smoothing", 1, "got 1; allowed: 0 to below 1"),
+        ("generator.ema_decay", 1, "got 1; allowed: 0 to below 1"),
         ("train.lr", float("nan"), "got nan; allowed: a finite number"),
         ("train.weight_decay", float("inf"), "got inf; allowed: a finite number"),
         ("dataset.name", "mnist", "got 'mnist'; allowed: .*fashion_mnist"),
-        ("dataset.size", 4, "got 4; allowed: greater than or equal to 8"),
+        ("dataset.size", 4, "got 4; allowed: 8 to 1024"),
         ("dataset.fit", "pad", "got 'pad'; allowed: 'stretch' or 'crop'"),
         ("split.method", "random", "got 'random'; allowed: 'stratified' or 'published'"),
         ("train.augmentation", "flip", "got 'flip'; allowed: .*none, rotate_crop_flip"),
         ("train.initial_weights", "../w.pth", "got '../w.pth'; allowed: .*without folders"),
         ("generator.source", "stylegan", "got 'stylegan'; allowed: .*'stylegan2_ada'"),
         ("generator.stylegan2_ada_sha256", "abc", "got 'abc'; allowed: .*64 hexadecimal digits"),
-        ("generate.truncation_psi", 1.5, "got 1.5; allowed: less than or equal to 1"),
-        ("image_sets.max_images", 0, "got 0; allowed: greater than or equal to 1"),
+        ("generate.truncation_psi", 1.5, "got 1.5; allowed: 0 to 1"),
+        ("image_sets.max_images", 0, "got 0; allowed: 1 to 1000000000"),
         ("train.arch", "vgg", "got 'vgg'; allowed: .*salem_cnn, resnet18, efficientnet_b0"),
         ("train.source", "here", "got 'here'; allowed: 'pretrained' or 'scratch'"),
         ("train.precision", "fp16", "got 'fp16'; allowed: 'auto', 'fp32' or 'bf16'"),
@@ -148,11 +151,11 @@ def test_every_key_has_a_comment_on_its_line() -> None:
         ("attack.methods", ["salem", "salem"], r"got \['salem', 'salem'\]; allowed: .*twice"),
         ("calibration.temperature", "fitt", "got 'fitt'; allowed: 'fit' or .*number"),
         ("calibration.llla.link", "MC", "got 'MC'; allowed: 'probit' or 'mc'"),
-        ("calibration.llla.samples", 0, "got 0; allowed: greater than or equal to 1"),
+        ("calibration.llla.samples", 0, "got 0; allowed: 1 to 100000"),
         ("calibration.llla.samples", None, "got null; allowed: a whole number"),
         ("calibration.llla.prior", "fit", "got 'fit'; allowed: 'nll' or 'paper'"),
         ("calibration.llla.grid", 9, "unknown key; allowed: link, samples, prior"),
-        ("calibration.temperature", -1, "got -1; allowed: 'fit' or .*0.000001"),
+        ("calibration.temperature", -1, "got -1; allowed: 'fit' or 1e-06 to 1000000"),
         ("calibration.temperature", float("nan"), "got nan; allowed: 'fit' or a finite number"),
         ("references.count", 3, "got 3; allowed: a multiple of 2"),
         ("references.cpus_per_model", 1e-5, "got 1e-05; allowed: four decimals, as Ray counts"),
@@ -163,9 +166,9 @@ def test_every_key_has_a_comment_on_its_line() -> None:
             "own",
             "got 'own'; allowed: 'per_example', 'global', 'auto' or 'bo",
         ),
-        ("attack.rmia.a", 1.5, "got 1.5; allowed: 'tune' or less than or equal to 1"),
+        ("attack.rmia.a", 1.5, "got 1.5; allowed: 'tune' or 0 to 1"),
         ("attack.rmia.b", 1, "unknown key; allowed: a, gamma"),
-        ("attack.salem.k", 0, "got 0; allowed: greater than or equal to 1"),
+        ("attack.salem.k", 0, "got 0; allowed: 1 to 1000"),
         ("attack.salem.k", ABSENT, "missing"),
         ("attack.threshold", {}, "unknown key; allowed: methods, resamples, salem, lira, rmia"),
     ],
@@ -175,6 +178,18 @@ def test_wrong_value_is_named_with_what_is_allowed(
 ) -> None:
     pattern = rf"{re.escape(str(tmp_path))}/params.yaml: {re.escape(key)}: {allowed}.*"
     assert re.fullmatch(pattern, message(tmp_path, with_value(key, value)))
+
+
+@pytest.mark.parametrize("value", [-(10**12), 10**12])
+def test_both_ends_of_a_range_are_told(value: int) -> None:
+    committed = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
+    keys = [key for key, own in flat_keys(committed).items() if type(own) in (int, float)]
+    for key in keys:
+        content = copy.deepcopy(committed)
+        *sections, name = key.split(".")
+        reduce(getitem, sections, content)[name] = value
+        with pytest.raises(UserError, match=rf"^p: {key}: got {value}; allowed: .*\d to .*\d$"):
+            validated(content, "p")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ WORDING = {
     "invalid_key": "keys that are text",
 }
 
+# Of these, pydantic names the end that was passed alone.
+RANGES = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+RANGED = ("integer", "number")
 
 KINDS = {
     "integer": "a whole number",
@@ -55,11 +58,25 @@ def explain(details: Sequence[ErrorDetails], model: type[BaseModel]) -> str:
             problems[key] = "missing; `git diff params.yaml` shows what was removed"
         else:
             allowed = WORDING.get(detail["type"]) or detail["msg"]
+            if detail["type"] in RANGES:
+                allowed = _range(model, location)
             allowed = allowed.removeprefix("Value error, ").removeprefix("Input should be ")
             before = problems.get(key)
             got = f"got {_plain(detail['input'])}; allowed: {allowed}"
             problems[key] = f"{before} or {allowed}" if before else got
     return "; ".join(f"{key}: {problem}" for key, problem in problems.items())
+
+
+def _range(model: type[BaseModel], location: Sequence[str | int]) -> str:
+    """Return what numbers a key may have."""
+    schema = model.model_json_schema()
+    field = schema
+    for part in location:
+        field = field["properties"][part]
+        if "$ref" in field:
+            field = schema["$defs"][field["$ref"].rpartition("/")[2]]
+    numbers = (one for one in field.get("anyOf", [field]) if one.get("type") in RANGED)
+    return _allowed(next(numbers))
 
 
 def _names(model: type[BaseModel]) -> set[str]:

@@ -137,6 +137,13 @@ def test_fitted_temperature_has_the_smallest_nll_of_a_grid() -> None:
     assert nll(fit_temperature(logits, labels)) <= best + 1e-9
 
 
+def test_temperature_is_not_fitted_where_the_model_is_always_right() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 0.5], [1.0, 1.0]])
+    with pytest.raises(UserError, match=r"^calibration\.temperature: .* right about every valid"):
+        fit_temperature(logits, torch.tensor([0, 1, 1]))
+    assert fit_temperature(logits, torch.tensor([0, 0, 1])) > 0.1
+
+
 def test_fixed_temperature_divides_the_logits() -> None:
     inputs = overconfident_inputs(2.5)
     expected = (inputs.validation.logits / 2.5).softmax(1)

@@ -420,7 +420,7 @@ def test_malformed_shadow_is_named(good: Path, refused: Refused) -> None:
         (["--attacks", "lira"], r"--attacks: none is possible: lira \(no signals of many models\)"),
         (["--attacks", ","], "--attacks: none is named"),
         (["--attacks", "salem,salem"], "--attacks: .*named twice"),
-        (["-S", "salem.k=0"], r"-S salem\.k: got 0; allowed: greater than or equal to 1"),
+        (["-S", "salem.k=0"], r"-S salem\.k: got 0; allowed: 1 to 1000"),
         (["-S", "salem.k=5"], r"-S salem\.k: got 5; allowed: 1 to 4, the number of classes"),
         (["-S", "salem.k=two"], r"-S salem\.k: got 'two'; allowed: a whole number"),
         (["-S", "salem.lr=2", "-S", "salem.k=0"], r"-S salem\.k: .*; salem\.lr: got 2; allowed: "),

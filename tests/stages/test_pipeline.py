@@ -144,7 +144,7 @@ def test_pretrained_classifiers_are_those_of_the_default_experiment(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("train.lr=-1", ["train.lr", "-1", "greater than 0"]),
+        ("train.lr=-1", ["train.lr", "-1", "above 0"]),
         ("train.epochs=many", ["train.epochs", "'many'", "whole number"]),
         ("train.arch=vgg", ["train.arch", "salem_cnn, resnet18, efficientnet_b0"]),
         ("split.train_size=9000", ["split", "at most 15000"]),

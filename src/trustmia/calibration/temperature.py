@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trustmia.calibration.base import Calibration, FitInputs, Method
+from trustmia.errors import UserError
 
 LOG_BOUNDS = (np.log(1e-3), np.log(1e3))
 
@@ -33,7 +34,16 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     Args:
         logits: float [N, K] of images the model was not trained on.
         labels: int64 [N].
+
+    Raises:
+        UserError: The likelihood has no maximum, as every image is classified correctly.
     """
+    if bool((logits.gather(1, labels[:, None])[:, 0] >= logits.amax(1)).all()):
+        raise UserError(
+            "calibration.temperature: got 'fit', but the model is right about every validation "
+            "image: the smaller the temperature, the smaller the loss; set a number above 0, or "
+            "calibration.method to none"
+        )
     from scipy.optimize import minimize_scalar
 
     exact = logits.double()

@@ -21,7 +21,7 @@ from trustmia.splits.stratified import ROLES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser.add_argument("name", help="name of the classifier pair, e.g. standard")
+    parser.add_argument("name", metavar="NAME", help="name of the classifier pair, e.g. standard")
 
 
 def run(options: argparse.Namespace) -> None:
