@@ -4,15 +4,15 @@ DVC writes `-S train.lr=0.00001` as `1e-05` and notes in dvc.lock what this read
 it. For a reader of version 1.1, such as PyYAML, that is text, `010` is 8 and `on` is true.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import reduce
+from io import StringIO
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from trustmia.errors import UserError
 
@@ -50,48 +50,28 @@ def read_yaml(path: Path, remedy: str) -> Any:
 
 
 def with_values(text: str, values: Mapping[str, Any]) -> str:
-    """Return a YAML document with other values, its comments and all else as they were.
-
-    DVC's own way, a round trip through `ruamel.yaml`, moves comments and turns lists around.
+    """Return a YAML document with other values and its comments, as `dvc exp run -S` does it.
 
     Args:
-        text: Sections of keys, as somebody or DVC wrote them.
+        text: Sections of keys.
         values: Plain values or lists of them by their full keys, e.g. `train.lr`.
 
     Raises:
         KeyError: The document lacks a key.
     """
-    nodes = dict(_nodes(YAML(typ="safe", pure=True).compose(text)))
-    for name in sorted(values, key=lambda name: nodes[name][0].end_mark.index, reverse=True):
-        key, value = nodes[name]
-        colon = text.index(":", key.end_mark.index)
-        start, end = value.start_mark.index, _last(value).end_mark.index
-        # Null may be written as nothing, which has the place of what comes next.
-        before, after = (
-            (text[colon + 1 : start], text[end:]) if end > start else ("", text[colon + 1 :])
-        )
-        # The comment of a list of lines comes before it.
-        rest = re.sub(r"\A *(?=#)", " ", before.strip() + after)
-        text = f"{text[:colon]}: {_flow(values[name])}{rest}"
-    return text
-
-
-def _flow(value: object) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=10**6)
-    return text.removesuffix("...\n").strip()
-
-
-def _nodes(node: Node | None, section: str = "") -> Iterator[tuple[str, tuple[Node, Node]]]:
-    """Yield the full key of every value, and the nodes of both."""
-    for key, value in node.value if isinstance(node, MappingNode) else ():
-        name = f"{section}{key.value}"
-        if isinstance(value, MappingNode):
-            yield from _nodes(value, f"{name}.")
+    yaml, stream = YAML(), StringIO()
+    yaml.width = 10**6
+    content = yaml.load(text)
+    for name, value in values.items():
+        *sections, key = name.split(".")
+        try:
+            section = reduce(getitem, sections, content)
+            before = section[key]
+        except (KeyError, TypeError) as error:
+            raise KeyError(name) from error
+        if isinstance(value, list) and isinstance(before, list):
+            before[:] = value
         else:
-            yield name, (key, value)
-
-
-def _last(node: Node) -> Node:
-    """Return what ends last: the marks of a list of lines take in what comes after it."""
-    lines = isinstance(node, SequenceNode) and not node.flow_style
-    return _last(node.value[-1]) if lines else node
+            section[key] = value
+    yaml.dump(content, stream)
+    return stream.getvalue()

