@@ -29,7 +29,7 @@ from trustmia.paper import comparison
 from trustmia.paper.checkpoints import PAPER_NAMES, import_checkpoints, parse_name
 from trustmia.paper.comparison import METRICS, compare, published_results
 from trustmia.paper.configurations import CONFIGURATIONS, MODELS, configured
-from trustmia.params import load_params
+from trustmia.params import load_params, validated
 from trustmia.runtime import checkpoints
 from trustmia.splits import SplitParams
 from trustmia.splits.published import published_split
@@ -51,13 +51,16 @@ def leaves(params: dict[str, Any], section: str = "") -> dict[str, Any]:
     return values
 
 
+@functools.cache
+def on_the_committed(name: str) -> dict[str, Any]:
+    return dict(parse_yaml(with_values(COMMITTED, CONFIGURATIONS[name].values)))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_configuration_sets_its_values_and_nothing_else(name: str) -> None:
-    text = configured(ROOT / "params.yaml", name)
     values = CONFIGURATIONS[name].values
-    assert leaves(parse_yaml(text)) == leaves(parse_yaml(COMMITTED)) | values
-    comments = [[line.partition("#")[2] for line in t.splitlines()] for t in (COMMITTED, text)]
-    assert comments[0] == comments[1]
+    assert leaves(on_the_committed(name)) == leaves(parse_yaml(COMMITTED)) | values
+    assert validated(on_the_committed(name), name) == paper_params(name)
 
 
 def test_configuration_is_the_same_whichever_was_there_before() -> None:
@@ -65,7 +68,9 @@ def test_configuration_is_the_same_whichever_was_there_before() -> None:
     text = COMMITTED
     for name in [*NAMES, NAMES[0]]:
         text = with_values(text, CONFIGURATIONS[name].values)
-        assert parse_yaml(text) == parse_yaml(with_values(COMMITTED, CONFIGURATIONS[name].values))
+        assert parse_yaml(text) == on_the_committed(name)
+    comments = [[line.partition("#")[2] for line in t.splitlines()] for t in (COMMITTED, text)]
+    assert comments[0] == comments[1]
 
 
 def test_configure_keeps_what_else_a_user_has_changed(
