@@ -1,5 +1,6 @@
 """A data set so small that stages take no time, and its first two stages."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 
 from tests.helpers import ROOT, set_params
 from trustmia.datasets import DATASETS
-from trustmia.datasets.base import DatasetSource, Part
+from trustmia.datasets.base import Part
 from trustmia.images.base import Images
 from trustmia.stages import calibrate, predict, prepare_dataset, split, train
 
@@ -48,8 +49,8 @@ def prepare_tiny_data(
         changes: Parameters by their full keys.
     """
     source = DATASETS["fashion_mnist"]
-    tiny = DatasetSource(
-        source.name, source.title, source.classes, 1, (0.5,), (0.25,), (), noise, ()
+    tiny = dataclasses.replace(
+        source, mean=(0.5,), std=(0.25,), files=(), load=noise, plain_files=()
     )
     monkeypatch.setattr(prepare_dataset, "DATASETS", {source.name: tiny})
     for module in (train, calibrate, predict):

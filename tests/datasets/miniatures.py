@@ -253,14 +253,14 @@ class Miniatures:
 
     def _add_stylegan2_ada_cifar10(self) -> None:
         content = stylegan2_ada(self.repository, 10, 32)
-        self.serve(PRETRAINED["stylegan2_ada_cifar10"].archive, content)
+        self.serve(PRETRAINED["stylegan2_ada_cifar10"].archives[0], content)
 
     def _add_stylegan2_ada_afhqdog(self) -> None:
         content = stylegan2_ada(self.repository, 0, 64)
-        self.serve(PRETRAINED["stylegan2_ada_afhqdog"].archive, content)
+        self.serve(PRETRAINED["stylegan2_ada_afhqdog"].archives[0], content)
 
     def _add_imagenet_resnet50(self) -> None:
-        self.serve(PRETRAINED["imagenet_resnet50"].archive, resnet50_weights())
+        self.serve(PRETRAINED["imagenet_resnet50"].archives[0], resnet50_weights())
 
     def count_as_published(self, clone: Path) -> None:
         """Make the miniatures the published files of a clone, by their checksums."""

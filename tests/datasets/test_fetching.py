@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,9 +32,8 @@ from trustmia.datasets import DATASETS, cifar10, cifar100, fetching, stl10, svhn
 from trustmia.datasets.fetching import (
     Archive,
     FetchRequest,
+    Published,
     extract,
-    extract_into,
-    fetch_archives,
     obtain,
 )
 from trustmia.datasets.weights import PRETRAINED
@@ -52,6 +52,10 @@ def published(content: bytes = CONTENT) -> Archive:
     return Archive("file.bin", "http://127.0.0.1:1/none", hashlib.md5(content).hexdigest())
 
 
+def toys(folder: Path, archive: Archive, name: str) -> Published:
+    return Published(title="Toys", archives=(archive,), folder=folder, files=(name,))
+
+
 @pytest.fixture
 def server() -> Iterator[FileServer]:
     with serving({"/file.bin": CONTENT}) as running:
@@ -67,20 +71,39 @@ def request_to(server: FileServer, folder: Path) -> FetchRequest:
     return FetchRequest(folder / "downloads", mirror=server.url)
 
 
-def test_download_arrives_whole_and_once(server: FileServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "part", "asked"),
+    [
+        ({}, None, [None]),
+        (
+            {"break_after": [2 * BLOCK + 9, BLOCK]},
+            None,
+            [None, f"bytes={2 * BLOCK}-", f"bytes={3 * BLOCK}-"],
+        ),
+        ({"break_after": [BLOCK + 9], "resumes": False}, None, [None, f"bytes={BLOCK}-"]),
+        ({"failures": 2}, None, [None] * 3),
+        ({}, b"something else", ["bytes=14-", None]),
+        ({}, CONTENT, [f"bytes={len(CONTENT)}-"]),
+    ],
+    ids=["whole", "breaks", "cannot resume", "fails", "another part", "whole part"],
+)
+def test_download_arrives_whole_and_once(
+    trouble: dict[str, Any],
+    part: bytes | None,
+    asked: list[str | None],
+    server: FileServer,
+    tmp_path: Path,
+) -> None:
+    request = request_to(server, tmp_path)
+    for name, value in trouble.items():
+        setattr(server, name, value)
+    if part is not None:
+        request.downloads.mkdir()
+        (request.downloads / "file.bin.part").write_bytes(part)
     for _ in range(2):
-        path = obtain(published(), request_to(server, tmp_path))
-        assert path.read_bytes() == CONTENT
-    assert server.asked == [("/file.bin", None)]
-    assert [p.name for p in (tmp_path / "downloads").iterdir()] == ["file.bin"]
-
-
-def test_broken_connection_is_taken_up_where_it_broke(server: FileServer, tmp_path: Path) -> None:
-    server.break_after = [2 * BLOCK + 9, BLOCK]
-    path = obtain(published(), request_to(server, tmp_path))
-    assert path.read_bytes() == CONTENT
-    ranges = [asked for _, asked in server.asked]
-    assert ranges == [None, f"bytes={2 * BLOCK}-", f"bytes={3 * BLOCK}-"]
+        assert obtain(published(), request).read_bytes() == CONTENT
+    assert server.asked == [("/file.bin", wanted) for wanted in asked]
+    assert [p.name for p in request.downloads.iterdir()] == ["file.bin"]
 
 
 def test_connection_that_keeps_breaking_keeps_what_arrived(
@@ -96,28 +119,6 @@ def test_connection_that_keeps_breaking_keeps_what_arrived(
     assert (request.downloads / "file.bin.part").read_bytes() == CONTENT[:arrived]
     assert obtain(published(), request).read_bytes() == CONTENT
     assert server.asked[-1] == ("/file.bin", f"bytes={arrived}-")
-
-
-def test_server_that_cannot_resume_starts_again(server: FileServer, tmp_path: Path) -> None:
-    server.resumes, server.break_after = False, [1000]
-    assert obtain(published(), request_to(server, tmp_path)).read_bytes() == CONTENT
-
-
-def test_part_of_another_file_is_not_built_upon(server: FileServer, tmp_path: Path) -> None:
-    request = request_to(server, tmp_path)
-    request.downloads.mkdir()
-    (request.downloads / "file.bin.part").write_bytes(b"something else")
-    assert obtain(published(), request).read_bytes() == CONTENT
-    assert [asked for _, asked in server.asked] == ["bytes=14-", None]
-
-
-def test_part_that_is_already_whole_is_not_asked_for_again(
-    server: FileServer, tmp_path: Path
-) -> None:
-    request = request_to(server, tmp_path)
-    request.downloads.mkdir()
-    (request.downloads / "file.bin.part").write_bytes(CONTENT)
-    assert obtain(published(), request).read_bytes() == CONTENT
 
 
 def test_wrong_checksum_names_both_sums_and_discards_the_download(
@@ -153,12 +154,6 @@ def test_refusing_server_is_named_with_another_way(server: FileServer, tmp_path:
 def test_mirror_that_is_no_address_is_named(mirror: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"{mirror}/file\.bin: not an address"):
         obtain(published(), FetchRequest(tmp_path, mirror=mirror))
-
-
-def test_failure_of_the_server_may_pass(server: FileServer, tmp_path: Path) -> None:
-    server.failures = 2
-    assert obtain(published(), request_to(server, tmp_path)).read_bytes() == CONTENT
-    assert len(server.asked) == 3
 
 
 def test_absent_server_is_named(tmp_path: Path) -> None:
@@ -250,7 +245,7 @@ def test_archive_that_leaves_its_folder_is_refused_and_nothing_changes(
     sums = Archive("archive", "", hashlib.md5(content).hexdigest())
     request = FetchRequest(tmp_path / "downloads", archives=(archive,))
     with pytest.raises(UserError, match=r"would be written outside|is a link or device"):
-        fetch_archives("Toys", data, request, [sums], ["good"], extract_into())
+        toys(data, sums, "good").fetch(request)
     left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")}
     assert left == {"archive", "work", "work/data", "work/data/mine"}
     assert not Path("/tmp/trustmia-evil").exists()
@@ -270,7 +265,7 @@ def test_archive_without_what_is_wanted_changes_nothing(tmp_path: Path) -> None:
     sums = Archive("archive", "", hashlib.md5(content).hexdigest())
     request = FetchRequest(tmp_path / "downloads", archives=(tmp_path,))
     with pytest.raises(UserError, match="Toys: its archive holds no wanted; nothing was changed"):
-        fetch_archives("Toys", tmp_path / "data", request, [sums], ["wanted"], extract_into())
+        toys(tmp_path / "data", sums, "wanted").fetch(request)
     assert list((tmp_path / "data").iterdir()) == []
 
 
@@ -278,7 +273,7 @@ def test_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> No
     (tmp_path / "downloads").touch()
     request = FetchRequest(tmp_path / "downloads" / "here")
     with pytest.raises(UserError, match=r"Toys: Not a directory \(.*downloads"):
-        fetch_archives("Toys", tmp_path / "data", request, [published()], ["a"], extract_into())
+        toys(tmp_path / "data", published(), "a").fetch(request)
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +281,7 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> Miniatures:
     repository = stand_in_repository(tmp_path_factory.mktemp("nvidia"))
     large = "imagenet_resnet50"
     miniatures = Miniatures([name for name in NAMES if name != large], repository)
-    miniatures.serve(PRETRAINED[large].archive, b"weights")
+    miniatures.serve(PRETRAINED[large].archives[0], b"weights")
     return miniatures
 
 

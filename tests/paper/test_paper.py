@@ -29,7 +29,7 @@ from trustmia.paper import comparison
 from trustmia.paper.checkpoints import PAPER_NAMES, import_checkpoints, parse_name
 from trustmia.paper.comparison import METRICS, compare, published_results
 from trustmia.paper.configurations import CONFIGURATIONS, MODELS, configured
-from trustmia.params import load_params
+from trustmia.params import load_params, validated
 from trustmia.runtime import checkpoints
 from trustmia.splits import SplitParams
 from trustmia.splits.published import published_split
@@ -51,13 +51,16 @@ def leaves(params: dict[str, Any], section: str = "") -> dict[str, Any]:
     return values
 
 
+@functools.cache
+def on_the_committed(name: str) -> dict[str, Any]:
+    return dict(parse_yaml(with_values(COMMITTED, CONFIGURATIONS[name].values)))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_configuration_sets_its_values_and_nothing_else(name: str) -> None:
-    text = configured(ROOT / "params.yaml", name)
     values = CONFIGURATIONS[name].values
-    assert leaves(parse_yaml(text)) == leaves(parse_yaml(COMMITTED)) | values
-    comments = [[line.partition("#")[2] for line in t.splitlines()] for t in (COMMITTED, text)]
-    assert comments[0] == comments[1]
+    assert leaves(on_the_committed(name)) == leaves(parse_yaml(COMMITTED)) | values
+    assert validated(on_the_committed(name), name) == paper_params(name)
 
 
 def test_configuration_is_the_same_whichever_was_there_before() -> None:
@@ -65,7 +68,9 @@ def test_configuration_is_the_same_whichever_was_there_before() -> None:
     text = COMMITTED
     for name in [*NAMES, NAMES[0]]:
         text = with_values(text, CONFIGURATIONS[name].values)
-        assert parse_yaml(text) == parse_yaml(with_values(COMMITTED, CONFIGURATIONS[name].values))
+        assert parse_yaml(text) == on_the_committed(name)
+    comments = [[line.partition("#")[2] for line in t.splitlines()] for t in (COMMITTED, text)]
+    assert comments[0] == comments[1]
 
 
 def test_configure_keeps_what_else_a_user_has_changed(
@@ -291,10 +296,10 @@ def test_published_checkpoint_becomes_one_of_this_project(model: str, tmp_path: 
 
 
 def test_imported_checkpoint_fits_the_papers_configuration_and_no_other(tmp_path: Path) -> None:
-    names = [f"resnet18_cifar10_LS_0.0083_{role}.pt" for role in ("target", "shadow")]
-    content = saved(state_dict("resnet18_cifar10"))
+    names = [f"salem_cnn_relu_cifar10_LS_0.0083_{role}.pt" for role in ("target", "shadow")]
+    content = saved(state_dict("salem_cnn_relu_cifar10"))
     import_checkpoints(archive_of(tmp_path, dict.fromkeys(names, content)), tmp_path)
-    stem = tmp_path / "resnet18_cifar10_LS_0.0083" / "target"
+    stem = tmp_path / "salem_cnn_relu_cifar10_LS_0.0083" / "target"
 
     def differences(name: str, **split: object) -> list[str]:
         params = paper_params(name).train.model_dump(exclude={"source"})
@@ -308,49 +313,49 @@ def test_imported_checkpoint_fits_the_papers_configuration_and_no_other(tmp_path
         data = {"sha256": "of the images", "split": published | split}
         return checkpoints.differences(checkpoints.load_card(stem), wanted, data)
 
-    assert differences("cifar10_resnet18_label_smoothing") == []
-    assert differences("cifar10_resnet18") == ["train.label_smoothing 0.0083 rather than 0.0"]
-    assert differences("cifar10_resnet18_label_smoothing", method="stratified") == [
+    assert differences("cifar10_salem_cnn_label_smoothing") == []
+    assert differences("cifar10_salem_cnn") == ["train.label_smoothing 0.0083 rather than 0.0"]
+    assert differences("cifar10_salem_cnn_label_smoothing", method="stratified") == [
         "split with method 'published' rather than 'stratified'"
     ]
-    assert differences("cifar10_resnet18_label_smoothing", seed=1) == [
+    assert differences("cifar10_salem_cnn_label_smoothing", seed=1) == [
         "split with seed 42 rather than 1"
     ]
 
 
 def without(state: dict[str, torch.Tensor]) -> None:
-    del state["linear.bias"]
+    del state["out.bias"]
 
 
 def with_more(state: dict[str, torch.Tensor]) -> None:
-    state["linear.scale"] = torch.ones(1)
+    state["out.scale"] = torch.ones(1)
 
 
 def of_another_shape(state: dict[str, torch.Tensor]) -> None:
-    state["linear.weight"] = torch.zeros(100, 512)
+    state["out.weight"] = torch.zeros(100, 128)
 
 
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (without, "missing linear.bias"),
-        (with_more, "unexpected linear.scale"),
-        (of_another_shape, "linear.weight is [100, 512], not [10, 512]"),
-        (lambda state: state.clear(), "missing conv1.weight, missing bn1.weight"),
+        (without, "missing out.bias"),
+        (with_more, "unexpected out.scale"),
+        (of_another_shape, "out.weight is [100, 128], not [10, 128]"),
+        (lambda state: state.clear(), "missing model.0.weight, missing model.0.bias"),
     ],
 )
 def test_state_dict_that_does_not_fit_is_listed_and_nothing_written(
     spoil: Callable[[dict[str, torch.Tensor]], None], told: str, tmp_path: Path
 ) -> None:
-    good, bad = state_dict("resnet18_cifar10"), state_dict("resnet18_cifar10")
+    good, bad = state_dict("salem_cnn_relu_cifar10"), state_dict("salem_cnn_relu_cifar10")
     spoil(bad)
     content = {
-        "resnet18_cifar10_target.pt": saved(good),
-        "resnet18_cifar10_shadow.pt": saved(bad),
+        "salem_cnn_relu_cifar10_target.pt": saved(good),
+        "salem_cnn_relu_cifar10_shadow.pt": saved(bad),
     }
     with pytest.raises(UserError) as caught:
         import_checkpoints(archive_of(tmp_path, content), tmp_path / "classifiers")
-    assert told in str(caught.value) and "resnet18_cifar10_shadow.pt" in str(caught.value)
+    assert told in str(caught.value) and "salem_cnn_relu_cifar10_shadow.pt" in str(caught.value)
     assert "nothing written" in str(caught.value)
     assert not (tmp_path / "classifiers").exists()
 

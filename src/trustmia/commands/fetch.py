@@ -48,7 +48,7 @@ def needed(params: Params) -> list[str]:
     weights = {params.train.initial_weights} if params.train.source == "scratch" else set()
     if params.generator.source == "stylegan2_ada":
         weights.add(params.generator.stylegan2_ada_pickle)
-    names += [name for name, file in PRETRAINED.items() if file.archive.filename in weights]
+    names += [name for name, file in PRETRAINED.items() if weights & set(file.files)]
     return list(dict.fromkeys(names))
 
 
@@ -57,19 +57,14 @@ def fetch(names: Sequence[str], request: FetchRequest) -> None:
 
     Raises:
         UserError: A name is unknown or a given archive of no use (nothing is fetched), or
-            see `fetch_archives`.
+            see `Published.fetch`.
     """
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise UserError(f"fetch: {unknown[0]!r} is unknown; allowed: {', '.join(NAMES)}")
-    archives = (
-        DATASETS[name].archives if name in DATASETS else [PRETRAINED[name].archive]
-        for name in names
-    )
-    check_given(request.archives, [archive.filename for part in archives for archive in part])
-    for name in names:
-        if name in DATASETS:
-            place, source = paths.DATA, DATASETS[name].fetch(paths.DATA, request)
-        else:
-            place, source = paths.MODELS, PRETRAINED[name].fetch(request)
-        print(f"{name}: verified, from {source}. To version it: `dvc add {place}`, `dvc push`")
+    sources = {name: DATASETS[name] if name in DATASETS else PRETRAINED[name] for name in names}
+    archives = [archive for source in sources.values() for archive in source.archives]
+    check_given(request.archives, [archive.filename for archive in archives])
+    for name, source in sources.items():
+        origin, place = source.fetch(request), source.folder.parts[0]
+        print(f"{name}: verified, from {origin}. To version it: `dvc add {place}`, `dvc push`")

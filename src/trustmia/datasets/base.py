@@ -1,15 +1,16 @@
 """A published data set: how to get, find and read it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
 
+from trustmia import paths
 from trustmia.arrays import Int64
-from trustmia.datasets.fetching import Archive, FetchRequest, Unpack, extract_into, fetch_archives
+from trustmia.datasets.fetching import Published
 from trustmia.errors import UserError
 from trustmia.images.base import Dataset, Images
 from trustmia.images.resizing import as_picture
@@ -63,38 +64,31 @@ def unreadable(pictures: Pictures, index: int, error: OSError) -> UserError:
     return UserError(f"{place}: not a readable image ({error}); fetch the data set again")
 
 
-@dataclass(frozen=True)
-class DatasetSource:
+@dataclass(frozen=True, kw_only=True)
+class DatasetSource(Published):
     """A published data set.
 
     Attributes:
         name: Name in `params.yaml` and of `trustmia fetch`.
-        title: Name for people.
         classes: Names of the classes, in the order of the labels.
         channels: Colour channels.
         mean: Mean of each channel, of pixels in [0, 1].
         std: Standard deviation of each channel, of pixels in [0, 1].
-        files: What of the data folder belongs to it.
         load: Loads one or all of its parts from the data folder: training images first,
             in a fixed order that split indices refer to. Raises one of `DAMAGED` where it
             is not complete.
-        archives: What its publisher offers.
-        unpack: Turns the archives into `files`.
         plain_files: Files whose bytes, after so many, are all pixels of the data set in
             the order of `load`. They are copied as they are instead of written as an array:
             DVC stores the same content once, so that `outputs/images` costs the remote nothing.
     """
 
     name: str
-    title: str
     classes: tuple[str, ...]
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    files: tuple[str, ...]
     load: Callable[[Path, Part], Pictures]
-    archives: tuple[Archive, ...]
-    unpack: Unpack = field(default_factory=extract_into)
+    folder: Path = paths.DATA
     plain_files: tuple[tuple[str, int], ...] = ()
 
     def is_present(self, data: Path) -> bool:
@@ -111,10 +105,6 @@ class DatasetSource:
             return self.load(data, part)
         except DAMAGED as error:
             raise incomplete([self], data) from error
-
-    def fetch(self, data: Path, request: FetchRequest) -> str:
-        """Get it from its publisher, verified, into the data folder (see `fetch_archives`)."""
-        return fetch_archives(self.title, data, request, self.archives, self.files, self.unpack)
 
     def dataset(self, size: int) -> Dataset:
         """Return it as models are shown it, at a height and width in pixels."""

@@ -8,7 +8,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeAlias
 
@@ -283,55 +283,6 @@ def replace(new: Path, place: Path, aside: Path) -> None:
         raise
 
 
-def fetch_archives(
-    title: str,
-    data: Path,
-    request: FetchRequest,
-    archives: Sequence[Archive],
-    names: Sequence[str],
-    unpack: Unpack,
-) -> str:
-    """Get archives, unpack them beside the data folder, and put the result in its place.
-
-    Args:
-        title: The data set's name for people.
-        data: The data folder.
-        request: Where archives may come from.
-        archives: What is needed.
-        names: What unpacking has to give, relative to the data folder.
-        unpack: Fills an empty folder.
-
-    Returns:
-        The source, for people.
-
-    Raises:
-        UserError: An archive cannot be had, has a wrong MD5 or is unsafe, or the disk is
-            full. What the data folder held before is still there.
-    """
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        obtained = {archive.filename: obtain(archive, request) for archive in archives}
-        with tempfile.TemporaryDirectory(dir=data.parent, prefix=".fetch-") as scratch:
-            ready = Path(scratch) / "ready"
-            ready.mkdir()
-            unpack(obtained, ready)
-            missing = [name for name in names if not (ready / name).exists()]
-            if missing:
-                raise UserError(f"{title}: its archive holds no {missing[0]}; nothing was changed")
-            for number, name in enumerate(names):
-                replace(ready / name, data / name, Path(scratch) / f"previous-{number}")
-        for path in obtained.values():
-            if path.parent == request.downloads:
-                path.unlink()
-    except OSError as error:
-        place = f" ({error.filename})" if error.filename else ""
-        reason = error.strerror or str(error)
-        raise UserError(f"{title}: {reason}{place}; nothing was changed") from error
-    if request.archives:
-        return ", ".join(map(str, request.archives))
-    return request.mirror or archives[0].url
-
-
 def extract_into(subfolder: str = ".") -> Unpack:
     """Return an `Unpack` that extracts every archive into a subfolder."""
 
@@ -346,3 +297,57 @@ def copy_as_they_are(archives: Mapping[str, Path], folder: Path) -> None:
     """Unpack published files that are no archives."""
     for name, path in archives.items():
         shutil.copyfile(path, folder / name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What its publisher offers as files.
+
+    Attributes:
+        title: Name for people.
+        archives: The published files.
+        folder: Where what they hold goes to.
+        files: What unpacking gives, by its paths in the folder.
+        unpack: Turns the archives into `files`.
+    """
+
+    title: str
+    archives: tuple[Archive, ...]
+    folder: Path
+    files: tuple[str, ...]
+    unpack: Unpack = field(default_factory=extract_into)
+
+    def fetch(self, request: FetchRequest) -> str:
+        """Get the archives, unpack them beside the folder, and put the result into it.
+
+        Returns:
+            The source, for people.
+
+        Raises:
+            UserError: An archive cannot be had, has a wrong checksum or is unsafe, or the
+                disk is full. What the folder held before is still there.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            obtained = {archive.filename: obtain(archive, request) for archive in self.archives}
+            with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=".fetch-") as scratch:
+                ready = Path(scratch) / "ready"
+                ready.mkdir()
+                self.unpack(obtained, ready)
+                missing = [name for name in self.files if not (ready / name).exists()]
+                if missing:
+                    raise UserError(
+                        f"{self.title}: its archive holds no {missing[0]}; nothing was changed"
+                    )
+                for number, name in enumerate(self.files):
+                    replace(ready / name, self.folder / name, Path(scratch) / f"previous-{number}")
+            for path in obtained.values():
+                if path.parent == request.downloads:
+                    path.unlink()
+        except OSError as error:
+            place = f" ({error.filename})" if error.filename else ""
+            reason = error.strerror or str(error)
+            raise UserError(f"{self.title}: {reason}{place}; nothing was changed") from error
+        if request.archives:
+            return ", ".join(map(str, request.archives))
+        return request.mirror or self.archives[0].url
