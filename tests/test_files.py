@@ -23,9 +23,6 @@ class Writer(Protocol):
     def __call__(self, path: Path) -> AbstractContextManager[Path]: ...
 
 
-FOLDER_WRITERS = [files.atomic_folder, files.all_or_nothing]
-
-
 def contents(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): path.read_text()
@@ -34,21 +31,29 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def test_file_is_complete_after_success(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "table.csv"
-    with files.atomic_file(path) as temporary:
-        temporary.write_text("new")
-        assert not path.exists()
-    assert contents(tmp_path) == {"new/table.csv": "new"}
+@pytest.fixture
+def plots(tmp_path: Path) -> Path:
+    """Return a folder of old files, beside nothing else."""
+    folder = tmp_path / "plots"
+    folder.mkdir()
+    for name in ("a.csv", "mine.txt"):
+        (folder / name).write_text("old")
+    return folder
 
 
-def test_file_is_as_before_after_a_failure(tmp_path: Path) -> None:
-    path = tmp_path / "table.csv"
-    path.write_text("old")
+BEFORE = {"plots/a.csv": "old", "plots/mine.txt": "old"}
+
+
+def test_file_is_as_before_until_it_is_complete(plots: Path) -> None:
+    path = plots / "a.csv"
     with pytest.raises(Interrupted), files.atomic_file(path) as temporary:
         temporary.write_text("half")
         raise Interrupted
-    assert contents(tmp_path) == {"table.csv": "old"}
+    assert contents(plots.parent) == BEFORE
+    with files.atomic_file(path.parent / "new" / "b.csv") as temporary:
+        temporary.write_text("new")
+        assert not (plots / "new" / "b.csv").exists()
+    assert contents(plots.parent) == BEFORE | {"plots/new/b.csv": "new"}
 
 
 def test_a_device_and_a_stream_stay_what_they_are(tmp_path: Path) -> None:
@@ -73,25 +78,9 @@ def test_file_has_the_permissions_of_an_ordinary_one(tmp_path: Path) -> None:
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
 
 
-@pytest.mark.parametrize("write", FOLDER_WRITERS)
-def test_folder_is_as_before_after_a_failure(write: Writer, tmp_path: Path) -> None:
-    folder = tmp_path / "plots"
-    folder.mkdir()
-    (folder / "a.csv").write_text("old")
-    with pytest.raises(Interrupted), write(folder) as fresh:
-        (fresh / "a.csv").write_text("half")
-        (fresh / "b.csv").write_text("half")
-        raise Interrupted
-    assert contents(tmp_path) == {"plots/a.csv": "old"}
-    assert list(tmp_path.iterdir()) == [folder]
-
-
 def test_folder_is_as_before_where_its_place_cannot_be_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "plots"
-    folder.mkdir()
-    (folder / "a.csv").write_text("old")
     moved, move = [], os.replace
 
     def interrupted(source: Path, place: Path) -> None:
@@ -101,37 +90,31 @@ def test_folder_is_as_before_where_its_place_cannot_be_taken(
         move(source, place)
 
     monkeypatch.setattr(os, "replace", interrupted)
-    with pytest.raises(Interrupted), files.atomic_folder(folder) as fresh:
+    with pytest.raises(Interrupted), files.atomic_folder(plots) as fresh:
         (fresh / "a.csv").write_text("new")
-    assert contents(tmp_path) == {"plots/a.csv": "old"}
-
-
-@pytest.mark.parametrize("write", FOLDER_WRITERS)
-def test_new_folder_does_not_appear_after_a_failure(write: Writer, tmp_path: Path) -> None:
-    with pytest.raises(Interrupted), write(tmp_path / "plots") as fresh:
-        (fresh / "a.csv").write_text("half")
-        raise Interrupted
-    assert list(tmp_path.iterdir()) == []
+    assert contents(plots.parent) == BEFORE
 
 
 @pytest.mark.parametrize(
-    ("write", "left"),
+    ("write", "after"),
     [
         (files.atomic_folder, {"plots/a.csv": "new"}),
         (files.all_or_nothing, {"plots/a.csv": "new", "plots/mine.txt": "old"}),
     ],
 )
-def test_folder_is_replaced_or_joined_after_success(
-    write: Writer, left: dict[str, str], tmp_path: Path
+def test_folder_is_replaced_or_joined_after_success_alone(
+    write: Writer, after: dict[str, str], plots: Path
 ) -> None:
-    folder = tmp_path / "plots"
-    folder.mkdir()
-    for name in ("a.csv", "mine.txt"):
-        (folder / name).write_text("old")
-    with write(folder) as fresh:
+    for folder in (plots, plots.parent / "fresh"):
+        with pytest.raises(Interrupted), write(folder) as fresh:
+            (fresh / "a.csv").write_text("half")
+            (fresh / "b.csv").write_text("half")
+            raise Interrupted
+    assert contents(plots.parent) == BEFORE
+    with write(plots) as fresh:
         (fresh / "a.csv").write_text("new")
-    assert contents(tmp_path) == left
-    assert list(tmp_path.iterdir()) == [folder]
+    assert contents(plots.parent) == after
+    assert list(plots.parent.iterdir()) == [plots]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -147,10 +130,7 @@ def test_arrays_come_back_and_give_the_same_bytes_twice(tmp_path: Path) -> None:
     arrays = {"scores": np.eye(3, dtype=np.float32), "set": np.asarray(["a", "b"])}
     for name in ("first.npz", "second.npz"):
         files.write_arrays(tmp_path / name, arrays)
-    read = files.read_arrays(tmp_path / "first.npz")
-    assert {name: array.tolist() for name, array in read.items()} == {
-        name: array.tolist() for name, array in arrays.items()
-    }
+    np.testing.assert_equal(files.read_arrays(tmp_path / "first.npz"), arrays)
     assert files.sha256(tmp_path / "first.npz") == files.sha256(tmp_path / "second.npz")
 
 

@@ -151,7 +151,7 @@ def interrupt(*_):
 
 def main():
     import numpy as np
-    from tests.test_references import job, tasks
+    from tests.references.test_references import job, tasks
     from trustmia.references import local
     many = job(4000, epochs=10**6)
     member = np.ones((3, 4000), dtype=bool)
