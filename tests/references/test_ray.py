@@ -115,12 +115,11 @@ class Node:
 
     def _worker(self) -> tuple[int, psutil.Process]:
         deadline = time.monotonic() + 30
+        training = re.compile(r"ray::reference model (\d+)")
         while time.monotonic() < deadline:
             for process in self.processes():
                 with contextlib.suppress(psutil.Error):
-                    if match := re.match(
-                        r"ray::reference model (\d+)", " ".join(process.cmdline())
-                    ):
+                    if match := training.match(" ".join(process.cmdline())):
                         return int(match[1]), process
             time.sleep(0.01)
         raise AssertionError("no process trains a model")
@@ -178,14 +177,8 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     shapes = np.tile(np.array([1, SIDE, SIDE + 2]), (len(pixels), 1))
     uncropped = Uncropped(np.load(file, mmap_mode="c"), shapes, starts_of(shapes))
     audited = np.arange(0, 3 * IMAGES, 3)
-    config = TrainConfig(
-        epochs=EPOCHS,
-        batch_size=16,
-        lr=0.001,
-        weight_decay=0.0,
-        label_smoothing=0.0,
-        precision="fp32",
-    )
+    training = {"epochs": EPOCHS, "batch_size": 16, "lr": 0.001, "precision": "fp32"}
+    config = TrainConfig.model_validate(training | {"weight_decay": 0.0, "label_smoothing": 0.0})
     return Job(
         dataset=Dataset("noise", ("a", "b"), 1, SIDE, (0.5,), (0.25,)),
         pool=Images(pixels[audited, :, :, 1:-1], audited % 2),
@@ -269,33 +262,27 @@ def cluster(place: Path, environment: dict[str, str]) -> Iterator[Cluster]:
             node.stop()
 
 
-@dataclass(frozen=True)
-class Occupant:
-    """Who keeps the head busy, so that the second machine has to train."""
-
-    process: subprocess.Popen[str]
-
-    def leave(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.close()
-        assert self.process.wait(30) == 0
-
-
 @pytest.fixture
-def occupant(cluster: Cluster) -> Iterator[Occupant]:
+def leave_head(cluster: Cluster) -> Iterator[Callable[[], None]]:
+    """Keep the head busy, so that the second machine has to train, until this is called."""
     with subprocess.Popen(
         [sys.executable, "-c", OCCUPANT, cluster.address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-    ) as process:
+    ) as occupant:
+
+        def leave() -> None:
+            assert occupant.stdin
+            occupant.stdin.close()
+            assert occupant.wait(30) == 0
+
         try:
-            assert process.stdout
-            assert process.stdout.readline() == "occupied\n"
-            yield Occupant(process)
+            assert occupant.stdout and occupant.stdout.readline() == "occupied\n"
+            yield leave
         finally:
-            process.kill()
+            occupant.kill()
 
 
 def free_port() -> int:
@@ -343,19 +330,19 @@ def test_a_cluster_of_this_machine_trains_what_processes_train(
 
 
 @pytest.mark.slow
-def test_a_cluster_without_room_for_a_model_is_refused(
-    cluster: Cluster, job: Job, wanted: list[Task]
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "problem"),
+    [
+        (2.0, 0.0, "no machine of the Ray cluster has 2 CPUs and 0 GPUs"),
+        # This is what a task finds.
+        (1.0, 0.5, r"^PyTorch sees no GPU on .*gpus_per_model=0$"),
+    ],
+)
+def test_a_cluster_that_has_not_what_a_model_needs_is_told(
+    cpus: float, gpus: float, problem: str, cluster: Cluster, job: Job, wanted: list[Task]
 ) -> None:
-    with pytest.raises(UserError, match="no machine of the Ray cluster has 2 CPUs and 0 GPUs"):
-        RayExecutor(cluster.address, cpus_per_model=2)(job, wanted, Collected())
-
-
-@pytest.mark.slow
-def test_a_mistake_that_a_task_finds_is_a_user_error(
-    cluster: Cluster, job: Job, wanted: list[Task]
-) -> None:
-    with pytest.raises(UserError, match=r"^PyTorch sees no GPU on .*gpus_per_model=0$"):
-        RayExecutor(cluster.address, gpus_per_model=0.5)(job, wanted, Collected())
+    with pytest.raises(UserError, match=problem):
+        RayExecutor(cluster.address, cpus, gpus)(job, wanted, Collected())
 
 
 @pytest.mark.slow
@@ -377,12 +364,12 @@ def test_models_survive_a_killed_worker_and_a_lost_machine(
     job: Job,
     wanted: list[Task],
     expected: Models,
-    occupant: Occupant,
+    leave_head: Callable[[], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def lose_second(_: Collected) -> None:
         cluster.second.kill()
-        occupant.leave()
+        leave_head()
 
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     collected = Collected({1: cluster.second.kill_worker, 2: lose_second})
@@ -395,20 +382,23 @@ def test_models_survive_a_killed_worker_and_a_lost_machine(
 def test_a_cluster_that_does_not_answer_is_named_at_once(
     job: Job, wanted: list[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = f"127.0.0.1:{free_port()}"
     monkeypatch.setattr("ray.init", None)  # It would try for minutes.
-    with pytest.raises(UserError, match=f"no Ray cluster can be joined at {address}"):
-        RayExecutor(address)(job, wanted, Collected())
+    with pytest.raises(UserError, match=r"no Ray cluster can be joined at 127\.0\.0\.1:1 "):
+        RayExecutor("127.0.0.1:1")(job, wanted, Collected())
 
 
-def test_what_is_no_address_is_refused(job: Job, wanted: list[Task]) -> None:
-    with pytest.raises(UserError, match="no Ray cluster can be joined at head without a port"):
-        RayExecutor("head without a port")(job, wanted, Collected())
-
-
-def test_a_share_of_several_gpus_is_refused(job: Job, wanted: list[Task]) -> None:
-    with pytest.raises(UserError, match=r"references\.gpus_per_model: got 1\.5"):
-        RayExecutor(gpus_per_model=1.5)(job, wanted, Collected())
+@pytest.mark.parametrize(
+    ("executor", "problem"),
+    [
+        (RayExecutor("no port"), "no Ray cluster can be joined at no port"),
+        (RayExecutor(gpus_per_model=1.5), r"references\.gpus_per_model: got 1\.5"),
+    ],
+)
+def test_what_is_no_address_and_no_share_of_a_gpu_is_refused(
+    executor: RayExecutor, problem: str, job: Job, wanted: list[Task]
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        executor(job, wanted, Collected())
 
 
 def test_without_ray_only_its_use_fails(

@@ -6,10 +6,15 @@ import json
 import numpy as np
 import pandas as pd
 from PIL import Image
+from scipy.stats import wasserstein_distance
+from sklearn.metrics import auc, roc_curve
 
 from trustmia.arrays import Float64
+from trustmia.calibration.metrics import reliability_table
+from trustmia.exhibits.densities import density_table
 
 Tables = dict[str, pd.DataFrame]
+Row = tuple[str, str, str, float, float, float]
 
 VARIANTS: dict[str, dict[str, object]] = {
     "standard": {},
@@ -76,8 +81,15 @@ def run_tables(variant: str = "standard", seed: int = 42, gallery: int = 8) -> T
         "models": _models(scores),
         "attacks": attacks,
         "roc": roc,
-        "density": _density(scores),
-        "distances": _distances(scores),
+        "density": density_table(scores, len(CLASSES)),
+        "distances": pd.DataFrame(
+            [
+                (a, b, wasserstein_distance(x, y))
+                for a, x in scores.items()
+                for b, y in scores.items()
+            ],
+            columns=["set_a", "set_b", "distance"],
+        ),
         "reliability": _reliability(scores["original"], rng),
         "embedding": _embedding(rng),
         "gallery": _gallery(scores, rng, gallery),
@@ -109,7 +121,7 @@ def _models(scores: dict[str, Float64]) -> pd.DataFrame:
 def _attacks(
     logits: dict[str, Float64], rng: np.random.Generator
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    rows: list[tuple[str, str, str, float, float, float]] = []
+    rows: list[Row] = []
     curves = []
     for form in (*LEARNED, *GAINS):
         noisy = {n: z + rng.normal(scale=0.5, size=IMAGES) for n, z in logits.items()}
@@ -117,8 +129,9 @@ def _attacks(
         missed = 0.08 + 0.01 * rng.normal()
         cut = float(np.quantile(noisy["members"], missed))
         for name in SETS:
-            fpr, tpr = _curve(noisy["members"], noisy[name])
-            area = float(np.trapezoid(tpr, fpr))
+            both = np.concatenate([noisy["members"], noisy[name]])
+            fpr, tpr, _ = roc_curve(np.arange(len(both)) < IMAGES, both, drop_intermediate=False)
+            area = float(auc(fpr, tpr))
             if form in LEARNED:
                 share = float((noisy[name] > cut).mean())
                 found = 1 - missed
@@ -144,9 +157,7 @@ def _attacks(
     return pd.DataFrame(rows, columns=columns), pd.concat(curves, ignore_index=True)
 
 
-def _ranking(
-    form: str, fpr: Float64, tpr: Float64
-) -> list[tuple[str, str, str, float, float, float]]:
+def _ranking(form: str, fpr: Float64, tpr: Float64) -> list[Row]:
     values = {"balanced_accuracy": float((tpr + 1 - fpr).max() / 2)}
     for name, level in (("5", 0.05), ("1", 0.01), ("0.1", 0.001)):
         values[f"tpr_at_{name}pct_fpr"] = float(tpr[fpr <= level].max())
@@ -159,45 +170,13 @@ def _interval(share: float) -> tuple[float, float, float]:
     return share, max(0.0, share - half), min(1.0, share + half)
 
 
-def _curve(members: Float64, others: Float64) -> tuple[Float64, Float64]:
-    cuts = np.sort(np.concatenate([members, others]))[::-1]
-    tpr = np.searchsorted(np.sort(-members), -cuts, side="right") / len(members)
-    fpr = np.searchsorted(np.sort(-others), -cuts, side="right") / len(others)
-    return np.append(0.0, fpr), np.append(0.0, tpr)
-
-
-def _density(scores: dict[str, Float64]) -> pd.DataFrame:
-    grid = np.linspace(0.1, 1, 181)
-    tables = []
-    for name, values in scores.items():
-        width = max(0.01, 0.3 * float(values.std()))
-        kernel = np.exp(-0.5 * ((grid[:, None] - values) / width) ** 2)
-        density = kernel.mean(axis=1) / (width * np.sqrt(2 * np.pi))
-        tables.append(pd.DataFrame({"set": name, "score": grid, "density": density}))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _distances(scores: dict[str, Float64]) -> pd.DataFrame:
-    ordered = {name: np.sort(values) for name, values in scores.items()}
-    rows = [
-        {"set_a": a, "set_b": b, "distance": float(np.abs(x - y).mean())}
-        for a, x in ordered.items()
-        for b, y in ordered.items()
-    ]
-    return pd.DataFrame(rows)
-
-
 def _reliability(scores: Float64, rng: np.random.Generator) -> pd.DataFrame:
-    rows = []
+    tables = []
     for calibration, shift in (("before", 0.12), ("after", 0.05)):
-        bins = np.minimum((scores * 15).astype(int), 14)
-        for i in np.unique(bins):
-            confidence = float(scores[bins == i].mean())
-            accuracy = float(np.clip(confidence - shift + rng.normal(scale=0.03), 0, 1))
-            count = int((bins == i).sum())
-            rows.append((calibration, i / 15, (i + 1) / 15, count, confidence, accuracy))
-    names = ["calibration", "lower", "upper", "count", "confidence", "accuracy"]
-    return pd.DataFrame(rows, columns=names)
+        wrong = (rng.random(IMAGES) > scores - shift).astype(np.int64)
+        table = pd.DataFrame(reliability_table(np.stack([scores, 1 - scores], axis=1), wrong))
+        tables.append(table[table["count"] > 0].assign(calibration=calibration))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _embedding(rng: np.random.Generator) -> pd.DataFrame:

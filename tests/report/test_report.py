@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,14 @@ def page(tables: Tables, summary: Summary, drawn: Frames) -> str:
     return render(summary, drawn, Provenance(NOTHING.facts, tables["experiments"]))
 
 
+def with_rates(tables: Tables, values: object, **chosen: str | int) -> Tables:
+    """Return tables in which the rows of attacks that are chosen have other values."""
+    attacks = tables["attacks"].copy()
+    rows = (attacks[list(chosen)] == list(chosen.values())).all(axis=1)
+    attacks.loc[rows, "value"] = values
+    return tables | {"attacks": attacks}
+
+
 def content(page: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/json" id="content">(.*?)</script>', page)
     assert found
@@ -77,12 +86,9 @@ def rates(summary: Summary) -> Rates:
 
 
 def test_seeds_become_a_mean_with_student_s_interval() -> None:
-    tables = study_tables(variants=1, seeds=3)
-    chosen = {"attack": "salem", "set": "fake", "metric": "fpr"}
-    attacks = tables["attacks"]
-    is_chosen = (attacks[list(chosen)] == list(chosen.values())).all(axis=1)
-    attacks.loc[is_chosen, "value"] = [0.5, 0.6, 0.7]
-    row = rates(summarise(tables)).of("standard", "fpr", "fake").loc["salem"]
+    three = study_tables(variants=1, seeds=3)
+    three = with_rates(three, [0.5, 0.6, 0.7], attack="salem", set="fake", metric="fpr")
+    row = rates(summarise(three)).of("standard", "fpr", "fake").loc["salem"]
     # t of 2 degrees of freedom is 4.302653 at 97.5%; the deviation is 0.1.
     half = 4.302653 * 0.1 / np.sqrt(3)
     assert row.tolist() == pytest.approx([0.6, 0.6 - half, 0.6 + half], abs=1e-6)
@@ -140,32 +146,18 @@ def test_a_run_that_the_study_has_is_not_shown_twice(tables: Tables, empty: Tabl
     assert with_run(empty, same) is same
 
 
-def altered(tables: Tables, image_set: str, metric: str, value: float) -> Summary:
-    attacks = tables["attacks"].copy()
-    chosen = (attacks["set"] == image_set) & (attacks["metric"] == metric)
-    chosen &= attacks["attack"].isin(LEARNED)
-    attacks.loc[chosen, "value"] = value
-    return summarise(tables | {"attacks": attacks})
-
-
 def test_the_answer_follows_the_numbers(tables: Tables) -> None:
-    assert altered(tables, "fake", "fpr", 0.74).answer.verdict == "No."
-    unfooled = {"fake": 0.05, "original": 0.06}
-    attacks = tables["attacks"].copy()
-    for name, value in unfooled.items():
-        rows = (attacks["set"] == name) & (attacks["metric"] == "fpr")
-        attacks.loc[rows, "value"] = value
-    good = summarise(tables | {"attacks": attacks}).answer
-    assert good.verdict == "Within limits."
-    said = "no attack calls half or more of them members, on average over 2 seeds: Threshold 5%"
-    assert said in good.sentences[0]
-    one = attacks["attack"].eq("salem") & attacks["set"].eq("fake") & attacks["metric"].eq("fpr")
-    attacks.loc[one, "value"] = 0.8
-    some = summarise(tables | {"attacks": attacks}).answer
-    assert some.verdict == "Only some attacks."
-    assert "1 of 3 attacks calls at least half" in some.sentences[0]
-    attacks.loc[attacks["set"].eq("original") & attacks["metric"].eq("fpr"), "value"] = 0.9
-    assert summarise(tables | {"attacks": attacks}).answer.verdict == "Hardly."
+    unfooled = with_rates(tables, 0.06, set="original", metric="fpr")
+    for fake_fpr, verdict, told in (
+        (0.74, "No.", "every attack calls at least half"),
+        (
+            *(0.05, "Within limits."),
+            "no attack calls half or more of them members, on average over 2 seeds: Threshold 5%",
+        ),
+    ):
+        found = summarise(with_rates(unfooled, fake_fpr, set="fake", metric="fpr")).answer
+        assert found.verdict == verdict
+        assert told in found.sentences[0]
 
 
 def said(fooled: Sequence[float], recall: Sequence[float], held_out: Sequence[float]) -> Answer:
@@ -238,13 +230,9 @@ def test_variants_without_a_value_are_not_compared() -> None:
 
 
 def test_a_seed_with_which_an_attack_calls_nobody_a_member_is_named(tables: Tables) -> None:
-    attacks = tables["attacks"].copy()
-    rows = (attacks["set"] == "fake") & (attacks["metric"] == "fpr") & (attacks["seed"] == 43)
-    attacks.loc[
-        rows & (attacks["attack"] == "salem") & (attacks["variant"] == "standard"), "value"
-    ] = 0
+    one = {"attack": "salem", "set": "fake", "metric": "fpr", "seed": 43, "variant": "standard"}
     silent = "None of them is called a member by Salem with seed 43."
-    assert summarise(tables | {"attacks": attacks}).answer.sentences[0].endswith(silent)
+    assert summarise(with_rates(tables, 0, **one)).answer.sentences[0].endswith(silent)
     assert "None of them" not in summarise(tables).answer.sentences[0]
 
 
@@ -265,12 +253,10 @@ def test_the_answer_is_three_sentences_about_the_standard_variant(tables: Tables
 
 
 def test_a_rate_that_one_seed_cannot_have_is_no_mean_of_the_others(tables: Tables) -> None:
-    attacks = tables["attacks"].copy()
-    rows = (attacks["variant"] == "standard") & (attacks["attack"] == "loss")
     for metric in ("tpr_at_0.1pct_fpr", "tpr_at_0.1pct_fpr_realised", "fpr_at_5pct"):
-        one = rows & (attacks["metric"] == metric) & (attacks["seed"] == 42)
-        attacks.loc[one, ["value", "low", "high"]] = np.nan
-    summary = summarise(tables | {"attacks": attacks})
+        one = {"variant": "standard", "attack": "loss", "metric": metric, "seed": 42}
+        tables = with_rates(tables, np.nan, **one)
+    summary = summarise(tables)
     shown = {row[0].text: row[1:] for row in grids(summary)["ranking"].groups[0].rows}
     columns = grids(summary)["ranking"].columns[1:]
     for name, cell in zip(columns, shown["Loss"], strict=True):
@@ -279,20 +265,13 @@ def test_a_rate_that_one_seed_cannot_have_is_no_mean_of_the_others(tables: Table
     for cell in shown["Threshold"][2:4]:
         assert re.fullmatch(r"0\.\d{3}–[01]\.\d{3} at 0\.\d{4}", cell.interval)
     drawn = frames(summary)["transfer"]
-    loss = drawn[(drawn["variant"] == "Standard") & (drawn["attack"] == "Loss")]
-    assert len(loss) and loss["value"].isna().all()
-    text = _svg(figures.transfer(alt.NamedData(name="rows"), palette(summary.sets)), loss)
-    assert figures.NO_THRESHOLD in text
-    others = drawn[(drawn["variant"] == "Standard") & (drawn["attack"] == "Salem")]
-    text = _svg(figures.transfer(alt.NamedData(name="rows"), palette(summary.sets)), others)
-    assert figures.NO_THRESHOLD not in text
-
-
-def _svg(figure: figures.Figure, rows: pd.DataFrame) -> str:
-    records = json.loads(rows.to_json(orient="records"))
-    spec = figure.to_dict(validate=False) | {"datasets": {"rows": records}}
-    drawn: str = vl_convert.vegalite_to_svg(spec)
-    return drawn
+    figure = figures.transfer(alt.NamedData(name="rows"), palette(summary.sets))
+    for attack, lacks_value in (("Loss", True), ("Salem", False)):
+        rows = drawn[(drawn["variant"] == "Standard") & (drawn["attack"] == attack)]
+        assert len(rows) and rows["value"].isna().all() == lacks_value
+        datasets = {"rows": json.loads(rows.to_json(orient="records"))}
+        text = vl_convert.vegalite_to_svg(figure.to_dict(validate=False) | {"datasets": datasets})
+        assert (figures.NO_THRESHOLD in text) == lacks_value
 
 
 @pytest.mark.parametrize("missing", [["fake"], ["original"], ["fake", "original"]])
@@ -326,13 +305,12 @@ def test_no_results_are_a_mistake_with_a_remedy(tables: Tables) -> None:
         summarise(tables | {"attacks": tables["attacks"].head(0)})
 
 
-def encoded_fields(spec: Any) -> set[str]:
+def parts(spec: Any) -> Iterator[dict[str, Any]]:
+    """Yield the objects anywhere in a chart."""
     if isinstance(spec, dict):
-        own = {spec["field"]} if isinstance(spec.get("field"), str) else set()
-        return own.union(*(encoded_fields(value) for value in spec.values()))
-    if isinstance(spec, list):
-        return set().union(*(encoded_fields(value) for value in spec))
-    return set()
+        yield spec
+    for part in spec.values() if isinstance(spec, dict) else spec if isinstance(spec, list) else ():
+        yield from parts(part)
 
 
 def test_every_chart_of_the_page_reads_one_table_through_its_filters(page: str) -> None:
@@ -343,24 +321,18 @@ def test_every_chart_of_the_page_reads_one_table_through_its_filters(page: str) 
         # A layer with data of its own would escape the filter and show all variants at once.
         assert spec["data"] == {"name": panel["table"]}, name
         assert all("data" not in layer for layer in spec.get("layer", [])), name
-        assert encoded_fields(spec) <= set(found["tables"][panel["table"]]), name
+        fields = {part["field"] for part in parts(spec) if isinstance(part.get("field"), str)}
+        assert fields <= set(found["tables"][panel["table"]]), name
         assert [f"datum.{c} === {c}" for c in panel["choices"]] == [
             step["filter"] for step in spec["transform"][: len(panel["choices"])]
         ]
 
 
-def guides(spec: Any) -> Iterator[dict[str, Any]]:
-    """Yield axes and legends that name their values, anywhere in a chart."""
-    if isinstance(spec, dict):
-        yield from (spec[k] for k in ("axis", "legend") if "values" in (spec.get(k) or {}))
-    for part in spec.values() if isinstance(spec, dict) else spec if isinstance(spec, list) else ():
-        yield from guides(part)
-
-
 def test_a_tick_is_labelled_with_its_own_value(page: str) -> None:
-    named = [guide for guide in guides(content(page)) if "labelExpr" not in guide]
-    assert named
-    for guide in named:
+    guides = [part.get(kind) or {} for part in parts(content(page)) for kind in ("axis", "legend")]
+    numbered = [guide for guide in guides if "values" in guide and "labelExpr" not in guide]
+    assert numbered
+    for guide in numbered:
         form = guide["format"].replace("~", "")
         assert [float(format(value, form)) for value in guide["values"]] == guide["values"], guide
 
@@ -375,13 +347,9 @@ def test_every_variant_has_rows_in_every_table(summary: Summary, drawn: Frames) 
 
 
 def test_colours_are_the_sets_own_and_the_order_is_fixed() -> None:
-    assert in_order(["stl10", "fake", "members", "original"]) == [
-        "members",
-        "original",
-        "fake",
-        "stl10",
-    ]
-    found = palette(["members", "original", "fake", "stl10"])
+    ordered = ["members", "original", "fake", "stl10"]
+    assert in_order(["stl10", "fake", "members", "original"]) == ordered
+    found = palette(ordered)
     assert found["Members"] == "#000000"
     assert found["Fake"] == "#D55E00"
     assert set(found) == {"Members", "Held-out", "Fake", "STL-10"}
@@ -406,46 +374,42 @@ def test_pictures_are_drawn_and_the_same_each_time(
     assert again == (folder / "trade_off.png").read_bytes()
 
 
-class Loads(HTMLParser):
-    """Collects what a browser would load, and the page's headings and tables."""
+Tag = tuple[str, dict[str, str | None]]
+
+
+class Tags(HTMLParser):
+    """Collects what elements a page begins, with their attributes."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.urls: list[str] = []
-        self.levels: list[int] = []
-        self.tags: list[str] = []
-        self.unnamed: list[str] = []
+        self.found: list[Tag] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        self.tags.append(tag)
-        self.urls += [found[k] or "" for k in ("src", "href", "srcset", "action") if k in found]
-        if re.fullmatch(r"h[1-6]", tag):
-            self.levels.append(int(tag[1]))
-        if tag == "img" and not found.get("alt"):
-            self.unnamed.append(tag)
+        self.found.append((tag, dict(attrs)))
 
 
-def test_the_page_loads_nothing(page: str) -> None:
-    loads = Loads()
-    loads.feed(page)
-    assert loads.urls
-    assert all(url.startswith(("data:", "#")) for url in loads.urls)
+@pytest.fixture(scope="module")
+def tags(page: str) -> list[Tag]:
+    parser = Tags()
+    parser.feed(page)
+    return parser.found
+
+
+def test_the_page_loads_nothing(page: str, tags: list[Tag]) -> None:
+    loading = ("src", "href", "srcset", "action")
+    urls = [attributes[k] or "" for _, attributes in tags for k in loading if k in attributes]
+    assert urls and all(url.startswith(("data:", "#")) for url in urls)
     assert "default-src 'none'" in page
     style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
-    assert style
-    assert "url(" not in style[1]
-    assert "@import" not in style[1]
+    assert style and "url(" not in style[1] and "@import" not in style[1]
 
 
-def test_headings_are_in_order_and_images_have_names(page: str) -> None:
-    loads = Loads()
-    loads.feed(page)
-    assert loads.levels[0] == 1
-    assert loads.levels.count(1) == 1
-    assert all(b - a <= 1 for a, b in zip(loads.levels, loads.levels[1:]))
-    assert loads.unnamed == []
-    assert loads.tags.count("img") == 2 * (len(SETS) - 1) * 8
+def test_headings_are_in_order_and_images_have_names(tags: list[Tag]) -> None:
+    levels = [int(tag[1]) for tag, _ in tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+    names = [attributes.get("alt") for tag, attributes in tags if tag == "img"]
+    assert all(names) and len(names) == 2 * (len(SETS) - 1) * 8
 
 
 def test_the_same_tables_give_the_same_page(tables: Tables, page: str) -> None:
@@ -481,12 +445,8 @@ def test_large_images_become_small(tables: Tables, tmp_path: Path) -> None:
 
 
 def test_a_score_below_one_is_never_shown_as_one() -> None:
-    assert [score_text(s) for s in (0.5, 0.99994, 0.99996, 1.0)] == [
-        "0.5000",
-        "0.9999",
-        "> 0.9999",
-        "1.0000",
-    ]
+    shown = [score_text(score) for score in (0.5, 0.99994, 0.99996, 1.0)]
+    assert shown == ["0.5000", "0.9999", "> 0.9999", "1.0000"]
 
 
 @pytest.fixture
@@ -517,23 +477,22 @@ def test_the_stage_reports_the_run_where_there_is_no_study(workspace: Path) -> N
     assert paths.REPORT.read_bytes() == first
 
 
-def test_the_stage_reports_a_study_and_a_run_that_is_not_in_it(
-    workspace: Path, tables: Tables
+@pytest.mark.parametrize(
+    ("dataset", "variants"),
+    [
+        ("fashion_mnist", ["standard", "label_smoothing", "this run"]),
+        ("cifar10", ["this run"]),
+    ],
+)
+def test_the_stage_reports_a_study_of_the_data_set_and_a_run_that_is_not_in_it(
+    dataset: str, variants: list[str], workspace: Path, tables: Tables
 ) -> None:
     (workspace / "study").mkdir()
-    for name, table in tables.items():
-        table.to_parquet(workspace / "study" / f"{name}.parquet", index=False)
-    found = summarise(stage.read_tables(load_params()))
-    assert found.variants == ["standard", "label_smoothing", "this run"]
-    assert found.lead == "standard"
-
-
-def test_a_study_of_another_data_set_is_left_out(workspace: Path, tables: Tables) -> None:
-    (workspace / "study").mkdir()
-    experiments = tables["experiments"].assign(dataset="cifar10")
+    experiments = tables["experiments"].assign(dataset=dataset)
     for name, table in (tables | {"experiments": experiments}).items():
         table.to_parquet(workspace / "study" / f"{name}.parquet", index=False)
-    assert summarise(stage.read_tables(load_params())).variants == ["this run"]
+    found = summarise(stage.read_tables(load_params()))
+    assert (found.variants, found.lead) == (variants, variants[0])
 
 
 def test_provenance_has_the_hashes_of_the_repository(workspace: Path) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from selenium import webdriver
 from selenium.webdriver import ActionChains
@@ -16,7 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from tests.report.report_tables import SETS, study_tables
+from tests.report.report_tables import SETS, Tables, study_tables
 from trustmia.report.frames import frames
 from trustmia.report.page import render
 from trustmia.report.provenance import Provenance
@@ -25,30 +24,49 @@ from trustmia.report.summary import summarise
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.browser
 OPTIONS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    *("--headless=new", "--no-sandbox", "--no-first-run", "--disable-gpu", "--disable-quic"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     "--disable-dev-shm-usage",
 )
 CHARTS = 18
 LARGEST = 4 * 2**20
 PHONE, DESK = 390, 1280
+# The smallest contrast of a text with its ground.
+CONTRAST = """
+    const probe = document.createElement("canvas").getContext("2d");
+    const light = (colour) => {
+      probe.fillStyle = colour;
+      probe.fillRect(0, 0, 1, 1);
+      const parts = [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3).map((v) => {
+        const c = v / 255;
+        return c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+      });
+      return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
+    };
+    const ground = light(getComputedStyle(document.body).backgroundColor);
+    const ratio = (colour) => {
+      const [a, b] = [light(colour), ground].sort((x, y) => y - x);
+      return (a + 0.05) / (b + 0.05);
+    };
+    const texts = document.querySelectorAll("main p, td, figcaption, .interval, label");
+    const charts = document.querySelectorAll(".chart svg text");
+    return Math.min(...[...texts].map((e) => ratio(getComputedStyle(e).color)),
+                    ...[...charts].map((e) => ratio(getComputedStyle(e).fill)));
+"""
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a full study: six variants, three seeds each."""
-    tables = study_tables()
+    return written(tmp_path_factory.mktemp("report"), study_tables())
+
+
+def written(folder: Path, tables: Tables) -> Path:
     summary = summarise(tables)
     provenance = Provenance({"Software": {"python": "3.11"}}, tables["experiments"])
-    place = tmp_path_factory.mktemp("report") / "index.html"
-    place.write_text(render(summary, frames(summary), provenance), encoding="utf-8")
-    return place
+    page = render(summary, frames(summary), provenance)
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    return folder / "index.html"
 
 
 @pytest.fixture(scope="module")
@@ -108,28 +126,27 @@ def displayed(browser: webdriver.Chrome, selector: str) -> list[WebElement]:
     return [e for e in browser.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed()]
 
 
-def test_nothing_complains_and_nothing_is_requested(browser: webdriver.Chrome, path: Path) -> None:
+def test_a_small_file_is_all_that_is_requested_and_nothing_complains(
+    browser: webdriver.Chrome, path: Path
+) -> None:
     browser.get_log("browser")
     browser.get_log("performance")
     show(browser, path, DESK, "light")
     assert browser.get_log("browser") == []
+    assert path.stat().st_size < LARGEST
     events = [json.loads(e["message"])["message"] for e in browser.get_log("performance")]
-    failed = [e for e in events if e["method"] == "Network.loadingFailed"]
-    requested = [
-        e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"
-    ]
-    assert failed == []
+    assert [e for e in events if e["method"] == "Network.loadingFailed"] == []
+    sent = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    requested = [parameters["request"]["url"] for parameters in sent]
     assert path.as_uri() in requested
     assert [u for u in requested if not u.startswith(("file:", "data:"))] == []
-
-
-def test_a_request_would_have_been_seen(shown: webdriver.Chrome) -> None:
-    shown.execute_script("const i = new Image(); i.src = 'http://127.0.0.1:9/x.png'")
-    WebDriverWait(shown, 10).until(lambda driver: driver.get_log("browser"))
+    # Another request would have been seen.
+    browser.execute_script("const i = new Image(); i.src = 'http://127.0.0.1:9/x.png'")
+    WebDriverWait(browser, 10).until(lambda driver: driver.get_log("browser"))
 
 
 @pytest.mark.parametrize(("width", "theme"), [(DESK, "light"), (PHONE, "dark")])
-def test_every_chart_is_drawn(
+def test_every_chart_is_drawn_and_text_stands_out_from_its_ground(
     browser: webdriver.Chrome, path: Path, width: int, theme: str
 ) -> None:
     show(browser, path, width, theme)
@@ -152,6 +169,7 @@ def test_every_chart_is_drawn(
         assert 0.9 * chart["room"] < chart["width"] <= chart["room"] + 1, chart
         assert chart["theme"] == theme
     assert drawing(browser, "roc")
+    assert browser.execute_script(CONTRAST) >= 4.5
 
 
 def test_the_chooser_changes_charts_tables_and_gallery(shown: webdriver.Chrome) -> None:
@@ -191,9 +209,7 @@ def test_a_column_sorts_both_ways(shown: webdriver.Chrome) -> None:
     header.find_element(By.TAG_NAME, "button").click()
     assert header.get_attribute("aria-sort") == "descending"
     assert values() == sorted(unsorted, reverse=True)
-
-
-def test_missing_numbers_sort_behind_those_there_are(shown: webdriver.Chrome) -> None:
+    # Numbers that are missing come last.
     table = shown.find_element(By.CSS_SELECTOR, "section[aria-labelledby=ranked] table")
     table.find_elements(By.CSS_SELECTOR, "thead button")[5].click()
     cells = table.find_elements(By.CSS_SELECTOR, "tbody:not([hidden]) td:nth-child(6)")
@@ -237,33 +253,6 @@ def test_it_is_read_with_a_keyboard_alone(shown: webdriver.Chrome) -> None:
     assert header.get_attribute("aria-sort") == "ascending"
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_stands_out_from_its_ground(browser: webdriver.Chrome, path: Path, theme: str) -> None:
-    show(browser, path, DESK, theme)
-    script = """
-        const probe = document.createElement("canvas").getContext("2d");
-        const light = (colour) => {
-          probe.fillStyle = colour;
-          probe.fillRect(0, 0, 1, 1);
-          const parts = [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3).map((v) => {
-            const c = v / 255;
-            return c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-          });
-          return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
-        };
-        const ground = light(getComputedStyle(document.body).backgroundColor);
-        const ratio = (colour) => {
-          const [a, b] = [light(colour), ground].sort((x, y) => y - x);
-          return (a + 0.05) / (b + 0.05);
-        };
-        const texts = document.querySelectorAll("main p, td, figcaption, .interval, label");
-        const charts = document.querySelectorAll(".chart svg text");
-        return Math.min(...[...texts].map((e) => ratio(getComputedStyle(e).color)),
-                        ...[...charts].map((e) => ratio(getComputedStyle(e).fill)));
-    """
-    assert browser.execute_script(script) >= 4.5
-
-
 def test_the_theme_button_draws_the_charts_anew(shown: webdriver.Chrome) -> None:
     shown.find_element(By.ID, "theme").click()
     wait(shown, "[...document.querySelectorAll('.chart')].every((c) => c.dataset.drawn === 'dark')")
@@ -271,21 +260,11 @@ def test_the_theme_button_draws_the_charts_anew(shown: webdriver.Chrome) -> None
     assert ground == "rgba(21, 23, 27, 1)"
 
 
-def test_the_file_is_small(path: Path) -> None:
-    assert path.stat().st_size < LARGEST
-
-
-def test_a_single_run_has_no_chooser_of_variants(
-    browser: webdriver.Chrome, path: Path, tmp_path: Path
-) -> None:
+def test_a_single_run_has_no_chooser_of_variants(browser: webdriver.Chrome, tmp_path: Path) -> None:
     tables = study_tables(variants=1, seeds=1)
     tables["experiments"] = tables["experiments"].head(0)
-    summary = summarise(tables)
-    place = tmp_path / "one.html"
-    provenance = Provenance({}, pd.DataFrame())
-    place.write_text(render(summary, frames(summary), provenance), encoding="utf-8")
     browser.get_log("browser")
-    show(browser, place, PHONE, "light")
+    show(browser, written(tmp_path, tables), PHONE, "light")
     assert browser.get_log("browser") == []
     assert [e.get_attribute("name") for e in displayed(browser, "#chooser select")] == ["attack"]
     assert displayed(browser, "section[aria-labelledby=called] tbody tr")

@@ -141,16 +141,10 @@ def test_every_metric_says_what_it_is() -> None:
 def test_a_new_metric_is_one_row(
     said: AttackRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(
-        DECISIONS,
-        "miss_rate",
-        Metric("miss rate", "1 − recall.", lambda d: 1 - d.true_positives / d.members, shown=True),
-    )
-    monkeypatch.setitem(
-        RANKINGS,
-        "gini",
-        Metric("Gini", "2 AUROC − 1.", lambda r: 2 * RANKINGS["auroc"].value(r) - 1, shown=True),
-    )
+    missed = Metric("miss rate", "1 − recall.", lambda d: 1 - d.true_positives / d.members)
+    gini = Metric("Gini", "2 AUROC − 1.", lambda r: 2 * RANKINGS["auroc"].value(r) - 1)
+    monkeypatch.setitem(DECISIONS, "miss_rate", dataclasses.replace(missed, shown=True))
+    monkeypatch.setitem(RANKINGS, "gini", dataclasses.replace(gini, shown=True))
     table = measure(said, 20, 0)
     at = table.set_index(["attack", "set", "metric"])
     row, recall = at.loc[("salem", "fake", "miss_rate")], at.loc[("salem", "fake", "recall")]
@@ -162,15 +156,9 @@ def test_a_new_metric_is_one_row(
     assert entry["gini"] == pytest.approx(2 * entry["auroc"] - 1) and entry["ci95"]["gini"]
     assert "Salem miss rate" in decision_tables(table, "simple")
     assert "Gini" in ranking_table(table, "simple")
-    write_results(tmp_path / "results.csv", table)
-    content = {"metrics/results.csv": (tmp_path / "results.csv").read_bytes()}
-
-    def read(path: str) -> bytes:
-        if path not in content:
-            raise FileNotFoundError(path)
-        return content[path]
-
-    summary = summarise(of_one_run(run_tables(read), 42))
+    write_results(tmp_path / "metrics/results.csv", table)
+    run = run_tables(lambda path: (tmp_path / path).read_bytes())
+    summary = summarise(of_one_run(run, 42))
     page = render(summary, frames(summary), Provenance({}, pd.DataFrame()))
     for title, value in (("Miss rate", row["value"]), ("Gini", entry["gini"])):
         assert f">{title}</button>" in page and f">{value:.3f} " in page
