@@ -25,11 +25,6 @@ from trustmia.commands import study as study_command
 from trustmia.errors import UserError
 from trustmia.runtime import compute
 
-PACKAGE_PROGRAMS = (
-    ["src/stage.py", "attack"],
-    ["-m", "benchmarks"],
-)
-
 
 def started(
     folder: Path, *command: str, out: int | None = subprocess.PIPE, **own: str
@@ -78,13 +73,13 @@ def test_warnings_and_settings_of_libraries_change_nothing(
     tmp_path: Path, audit: list[str]
 ) -> None:
     plain = started(tmp_path, *audit)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    before = bytes_of(tmp_path / "out")
     (tmp_path / "matplotlibrc").write_text(
         "figure.facecolor: red\nfont.family: NoSuchFont\nno.such.key: 1\nsavefig.dpi: 20\n"
     )
     shown = started(tmp_path, *audit, PYTHONWARNINGS="error", MPLBACKEND="NoSuchBackend")
     assert (shown.returncode, shown.stderr) == (0, "") and shown.stdout == plain.stdout
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert bytes_of(tmp_path / "out") == before
 
 
 def test_settings_that_matplotlib_cannot_read_are_named(tmp_path: Path, audit: list[str]) -> None:
@@ -106,9 +101,7 @@ def test_a_file_that_cannot_be_written_is_named(capsys: pytest.CaptureFixture[st
     def write() -> None:
         raise OSError(28, "No space left on device", "outputs/scores.npz")
 
-    with pytest.raises(SystemExit) as stopped:
-        entry.run("predict", write)
-    assert stopped.value.code == 1
+    assert ended(entry.run, "predict", write) == 1
     assert capsys.readouterr().err == "predict: outputs/scores.npz: No space left on device\n"
 
 
@@ -118,6 +111,10 @@ def least_arguments(name: str) -> list[str]:
     importlib.import_module(f"trustmia.commands.{name.replace('-', '_')}").add_arguments(parser)
     required = [action for action in parser._actions if action.required]
     return [name, *(word for one in required for word in [*one.option_strings[-1:], "own"])]
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*")}
 
 
 @pytest.fixture
@@ -169,9 +166,7 @@ def test_ctrl_c_ends_every_command_in_one_line(
         run(options)
 
     monkeypatch.setattr(sys.modules[run.__module__], run.__name__, interrupted)
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(arguments)
-    assert stopped.value.code == 130
+    assert ended(cli.main, arguments) == 130
     assert capsys.readouterr() == ("", "trustmia: interrupted\n")
     assert not list(tmp_path.iterdir())
 
@@ -188,7 +183,7 @@ def test_ctrl_c_at_any_moment_leaves_all_results_or_none(
     for _ in ("imports", "counts"):
         calls, code = interrupt_at_call(0, audit[1:])
         assert code == 0
-    complete = {path.name: path.read_bytes() for path in Path("out").iterdir()}
+    complete = bytes_of(Path("out"))
     capsys.readouterr()
     # Behind the first calls, which are of the program before it does anything.
     for number in np.linspace(6, calls, 6, dtype=int):
@@ -197,8 +192,7 @@ def test_ctrl_c_at_any_moment_leaves_all_results_or_none(
         assert code == 130
         assert capsys.readouterr().err == "trustmia: interrupted\n"
         assert {path.name for path in tmp_path.iterdir()} <= inputs | {"out"}
-        left = {path.name: path.read_bytes() for path in Path("out").glob("*")}
-        assert left in ({}, complete)
+        assert bytes_of(Path("out")) in ({}, complete)
 
 
 PROGRAMS = {
@@ -265,20 +259,25 @@ def unread_pipe() -> int:
     return writer
 
 
-def leave_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody read what is printed from here on."""
     monkeypatch.setattr(sys, "stdout", os.fdopen(unread_pipe(), "w"))
 
 
+def ended(program: Callable[..., object], *arguments: object) -> object:
+    """Run a program that has to end; return its exit code."""
+    with pytest.raises(SystemExit) as stopped:
+        program(*arguments)
+    return stopped.value.code
+
+
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_nobody_reads_ends_well(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    leave_unread(monkeypatch)
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([name, "--help"])
-    assert stopped.value.code == 0
-    assert capsys.readouterr().err == ""
+    assert (ended(cli.main, [name, "--help"]), capsys.readouterr().err) == (0, "")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, audit: list[str]) -> None:
@@ -303,31 +302,24 @@ def results_to_a_pipe() -> None:
         raise UserError(f"--out: cannot write: {error.strerror}") from error
 
 
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize(
     ("main", "code", "told"),
     [(mistake, 2, "audit: a mistake\n"), (results_to_a_pipe, 0, "")],
 )
 def test_a_mistake_is_told_where_nobody_reads_results(
-    main: Callable[[], None],
-    code: int,
-    told: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    main: Callable[[], None], code: int, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    leave_unread(monkeypatch)
-    with pytest.raises(SystemExit) as stopped:
-        entry.run("audit", main)
-    assert stopped.value.code == code
-    assert capsys.readouterr().err == told
+    assert (ended(entry.run, "audit", main), capsys.readouterr().err) == (code, told)
 
 
-def test_a_study_goes_on_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    leave_unread(monkeypatch)
+@pytest.mark.usefixtures("unread")
+def test_a_study_goes_on_where_nobody_reads() -> None:
     study_command._say("1 experiment")
     study_command._say("done")
 
 
-@pytest.mark.parametrize("program", PACKAGE_PROGRAMS)
+@pytest.mark.parametrize("program", [["src/stage.py", "attack"], ["-m", "benchmarks"]])
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--force", 2)])
 def test_a_program_with_arguments_that_it_does_not_know_does_nothing(
     program: list[str], argument: str, code: int
@@ -335,8 +327,7 @@ def test_a_program_with_arguments_that_it_does_not_know_does_nothing(
     written = ROOT / "metrics/attack.json"
     before = written.stat().st_mtime_ns
     done = started(ROOT, sys.executable, *program, argument)
-    assert done.returncode == code
-    assert done.stderr.count("\n") == (1 if code else 0)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1 if code else 0)
     assert ("usage" in done.stdout) == (code == 0)
     assert written.stat().st_mtime_ns == before
 
@@ -358,10 +349,8 @@ def test_cores_are_counted_where_the_system_does_not_tell_which_may_be_used(
 
 @pytest.mark.filterwarnings("error")
 def test_float32_is_never_computed_in_tensorfloat_32() -> None:
-    kinds: list[Any] = [
-        torch.backends.cuda.matmul,
-        *(getattr(torch.backends.cudnn, name) for name in ("conv", "rnn")),
-    ]
+    cudnn: Any = torch.backends.cudnn
+    kinds: list[Any] = [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn]
     for kind in kinds:
         kind.fp32_precision = "tf32"
     compute.pick_device()

@@ -81,10 +81,7 @@ def test_imagenet_weights_fit_all_of_resnet50_but_its_head() -> None:
 def test_weights_are_read_from_both_formats(suffix: str, tmp_path: Path) -> None:
     state = {"w": torch.arange(3.0)}
     path = tmp_path / f"weights{suffix}"
-    if suffix == ".pth":
-        torch.save(state, path)
-    else:
-        save_file(state, path)
+    torch.save(state, path) if suffix == ".pth" else save_file(state, path)
     assert torch.equal(read_initial_weights(path)["w"], state["w"])
 
 
@@ -104,16 +101,14 @@ def test_file_without_weights_is_told_and_runs_nothing(
     with pytest.raises(UserError, match=rf"{name}: not readable as weights"):
         read_initial_weights(tmp_path / name)
     assert not Path("evil").exists()
-
-
-def test_file_with_something_else_is_told(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "weights.pth")
     with pytest.raises(UserError, match="holds no state dict"):
         read_initial_weights(tmp_path / "weights.pth")
 
 
 def test_augmented_images_are_others_each_time_and_follow_the_seed() -> None:
-    shown = AugmentedInputs(uncropped(), 16, as_inputs(pixels(16), *identity()).normalize)
+    as_they_are = as_inputs(pixels(16), np.ones(3, np.float32), np.zeros(3, np.float32))
+    shown = AugmentedInputs(uncropped(), 16, as_they_are.normalize)
     index = torch.arange(4)
     torch.manual_seed(0)
     first, second = shown.batch(index), shown.batch(index)
@@ -121,10 +116,6 @@ def test_augmented_images_are_others_each_time_and_follow_the_seed() -> None:
     again = shown.batch(index)
     assert first.shape == (4, 3, 16, 16)
     assert torch.equal(first, again) and not torch.equal(first, second)
-
-
-def identity() -> tuple[np.ndarray[tuple[int], np.dtype[np.float32]], ...]:
-    return np.ones(3, np.float32), np.zeros(3, np.float32)
 
 
 def test_augmented_training_is_the_same_for_the_same_seed_and_learns_from_crops() -> None:

@@ -225,7 +225,7 @@ def cluster(place: Path, environment: dict[str, str]) -> Iterator[Cluster]:
         "PYTHONPATH": str(place / "bare"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
         # The GPU that the head is said to have is none, on machines with one, too.
-        "CUDA_VISIBLE_DEVICES": "",
+        "CUDA_VISIBLE_DEVICES": "-1",
         "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
         "RAY_health_check_initial_delay_ms": "1000",
         "RAY_health_check_period_ms": "500",

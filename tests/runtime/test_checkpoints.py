@@ -22,11 +22,10 @@ def checkpoint(**card: Any) -> Checkpoint:
 
 
 def test_saved_checkpoint_comes_back(tmp_path: Path) -> None:
-    saved = checkpoint()
-    checkpoints.save(tmp_path / "model", saved)
+    checkpoints.save(tmp_path / "model", checkpoint())
     loaded = checkpoints.load(tmp_path / "model")
-    assert loaded.card == saved.card
-    assert all(torch.equal(tensor, loaded.tensors[n]) for n, tensor in saved.tensors.items())
+    assert loaded.card == checkpoint().card
+    torch.testing.assert_close(loaded.tensors, checkpoint().tensors, rtol=0, atol=0)
 
 
 def test_copied_checkpoint_has_the_same_bytes(tmp_path: Path) -> None:
@@ -46,22 +45,16 @@ def read(request: pytest.FixtureRequest) -> Callable[[Path], Any]:
 
 
 @pytest.mark.parametrize("suffix", ["json", "safetensors"])
-def test_missing_file_of_a_checkpoint_is_named(
+def test_missing_or_unreadable_file_of_a_checkpoint_is_named(
     suffix: str, read: Callable[[Path], Any], tmp_path: Path
 ) -> None:
     checkpoints.save(tmp_path / "model", checkpoint())
-    (tmp_path / f"model.{suffix}").unlink()
-    with pytest.raises(UserError, match=rf"model\.{suffix}: not found; run `dvc pull`"):
-        read(tmp_path / "model")
-
-
-@pytest.mark.parametrize("suffix", ["json", "safetensors"])
-def test_unreadable_file_of_a_checkpoint_is_named(
-    suffix: str, read: Callable[[Path], Any], tmp_path: Path
-) -> None:
-    checkpoints.save(tmp_path / "model", checkpoint())
-    (tmp_path / f"model.{suffix}").write_bytes(b"\x07 not it")
+    path = tmp_path / f"model.{suffix}"
+    path.write_bytes(b"\x07 not it")
     with pytest.raises(UserError, match=rf"model\.{suffix}: not readable .*`dvc checkout`"):
+        read(tmp_path / "model")
+    path.unlink()
+    with pytest.raises(UserError, match=rf"model\.{suffix}: not found; run `dvc pull`"):
         read(tmp_path / "model")
 
 
@@ -84,25 +77,23 @@ def test_differences_are_told_in_words() -> None:
     ]
 
 
-def load_fitting(folder: Path, names: list[str], params: dict[str, Any]) -> Checkpoint:
-    stems = [folder / name / "target" for name in names]
-    stem = checkpoints.fitting(stems, "target classifier", params, DATA, "train.source")
-    return checkpoints.load(stem)
+def stem_that_fits(folder: Path, *trained: tuple[str, dict[str, Any]]) -> Path:
+    """Save checkpoints by their names and parameters; return the stem of the fitting one."""
+    for name, params in trained:
+        checkpoints.save(folder / name / "target", checkpoint(params=PARAMS | params))
+    stems = [folder / name / "target" for name, _ in trained]
+    return checkpoints.fitting(stems, "target classifier", PARAMS, DATA, "train.source")
 
 
 def test_first_fitting_checkpoint_is_taken(tmp_path: Path) -> None:
-    for name, epochs in (("far", 9), ("near", 2), ("later", 2)):
-        params = PARAMS | {"train.epochs": epochs}
-        checkpoints.save(tmp_path / name / "target", checkpoint(params=params, name=name))
-    assert load_fitting(tmp_path, ["far", "near", "later"], PARAMS).card["name"] == "near"
+    far = ("far", {"train.epochs": 9})
+    assert stem_that_fits(tmp_path, far, ("near", {}), ("later", {})) == tmp_path / "near/target"
 
 
 def test_nearest_checkpoint_is_named_where_none_fits(tmp_path: Path) -> None:
-    for name, lr in (("far", 0.1), ("near", 0.001)):
-        card = {"params": {"train.epochs": 9, "train.lr": lr}}
-        checkpoints.save(tmp_path / name / "target", checkpoint(**card))
+    nine = {"train.epochs": 9}
     with pytest.raises(UserError) as caught:
-        load_fitting(tmp_path, ["far", "near"], PARAMS)
+        stem_that_fits(tmp_path, ("far", nine | {"train.lr": 0.1}), ("near", nine))
     assert str(caught.value) == (
         "params.yaml: train.source: no pretrained target classifier fits; the nearest, "
         f"{tmp_path / 'near'}, was trained with train.epochs 9 rather than 2. Restore these or "
@@ -112,4 +103,4 @@ def test_nearest_checkpoint_is_named_where_none_fits(tmp_path: Path) -> None:
 
 def test_absence_of_checkpoints_is_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no pretrained target .*`dvc pull .*train.source=scratch"):
-        load_fitting(tmp_path, [], PARAMS)
+        stem_that_fits(tmp_path)
