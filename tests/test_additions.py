@@ -122,47 +122,37 @@ class Addition:
 
     Attributes:
         name: Its name in the registry and of its file.
-        line: Its line in the registry.
-        before: What the line that it is put before begins with.
+        entry: What the registry has under its name.
+        before: The name that it is put before.
         code: Its file; none if a line is all.
     """
 
     name: str
-    line: str
+    entry: str
     before: str
     code: str = ""
 
 
 # By what README's table calls them.
 ADDITIONS = {
-    "attack": Addition(
-        "margin", '"margin": "trustmia.attacks.margin:ATTACK",', '"threshold": ', ATTACK
-    ),
-    "data set": Addition(
-        "blobs", '"blobs": "trustmia.datasets.blobs:SOURCE",', '"cifar10": ', DATA_SET
-    ),
+    "attack": Addition("margin", '"trustmia.attacks.margin:ATTACK"', "threshold", ATTACK),
+    "data set": Addition("blobs", '"trustmia.datasets.blobs:SOURCE"', "cifar10", DATA_SET),
     "architecture": Addition(
-        "perceptron",
-        '"perceptron": "trustmia.classifiers.architectures.perceptron:Perceptron",',
-        '"salem_cnn": ',
-        ARCHITECTURE,
+        *("perceptron", '"trustmia.classifiers.architectures.perceptron:Perceptron"'),
+        *("salem_cnn", ARCHITECTURE),
     ),
-    "calibration": Addition(
-        "halved", '"halved": "trustmia.calibration.halved:HALVED",', '"none": ', CALIBRATION
-    ),
+    "calibration": Addition("halved", '"trustmia.calibration.halved:HALVED"', "none", CALIBRATION),
     "image set": Addition(
         "upside_down",
-        '"upside_down": ImageSet('
-        '"Upside down", "trustmia.image_sets.upside_down:upside_down", of_held_out=True),',
-        '"digits": ',
-        IMAGE_SET,
+        'ImageSet("Upside down", "trustmia.image_sets.upside_down:upside_down", of_held_out=True)',
+        *("digits", IMAGE_SET),
     ),
     "metric": Addition(
         "missed",
-        '"missed": Metric("missed members", "Share of members that are not called members.", '
+        'Metric("missed members", "Share of members that are not called members.", '
         "lambda decided: 1 - decided.true_positives / decided.members, "
-        '"members", shown=True, heading="Missed"),',
-        '"recall": ',
+        '"members", shown=True, heading="Missed")',
+        "recall",
     ),
 }
 PARAMS = {
@@ -208,8 +198,9 @@ def add(place: Path, addition: Addition, paths: list[str]) -> None:
         assert not path.exists()
         path.write_text(addition.code)
     lines = registry.read_text(encoding="utf-8").splitlines()
-    number = next(n for n, line in enumerate(lines) if line.lstrip().startswith(addition.before))
-    lines.insert(number, f"    {addition.line}")
+    before = f'"{addition.before}": '
+    number = next(n for n, line in enumerate(lines) if line.lstrip().startswith(before))
+    lines.insert(number, f'    "{addition.name}": {addition.entry},')
     registry.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -260,14 +251,13 @@ def test_report_shows_them(extended: Path) -> None:
 
 def test_command_line_knows_them(extended: Path, tmp_path: Path) -> None:
     scores = [f"--{role}={extended}/outputs/scores/{role}.npz" for role in ("shadow", "target")]
-    command = ["trustmia", "audit", *scores, "--attacks", "margin", "--resamples", "0"]
-    printed = run(
-        extended, *command, "-S", "margin.bound=0.25", "--out", str(tmp_path / "a")
-    ).stdout
+    options = ["--attacks=margin", "--resamples=0", f"--out={tmp_path}"]
+    command = ["trustmia", "audit", *scores, *options]
+    printed = run(extended, *command, "-S", "margin.bound=0.25").stdout
     assert "Margin" in printed and "upside_down" in printed
-    metrics = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["parameters"] == {"margin_bound": 0.25}
-    refused = run(extended, *command, "-S", "margin.bound=2", "--out", str(tmp_path), code=2)
+    refused = run(extended, *command, "-S", "margin.bound=2", code=2)
     assert "margin.bound: got 2; allowed: " in refused.stderr
     assert "margin.bound" in run(extended, "trustmia", "audit", "--help").stdout
 

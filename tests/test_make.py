@@ -76,6 +76,11 @@ def interpreters(folder: Path, scripts: dict[str, str]) -> Path:
     return folder
 
 
+def with_python(folder: Path) -> dict[str, str]:
+    """Return an environment whose PATH has this Python, as python3.13, before all others."""
+    return {"PATH": f"{interpreters(folder, {'python3.13': REAL})}:{os.environ['PATH']}"}
+
+
 def make_clone(place: Path) -> Path:
     (place / "src/trustmia").mkdir(parents=True)
     (place / "src/trustmia/__init__.py").touch()
@@ -155,7 +160,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (beside / "leaked").mkdir()
     (beside / "leaked/venv.py").write_text("raise SystemExit('not this one')")
     foreign = {
-        "PATH": f"{interpreters(beside / 'bin', {'python3.13': REAL})}:{os.environ['PATH']}",
+        **with_python(beside / "bin"),
         "PIP_CONFIG_FILE": str(beside / "pip.conf"),
         "PIP_PREFIX": str(beside / "prefix"),
         "PIP_REQUIRE_VIRTUALENV": "1",
@@ -227,8 +232,8 @@ def test_commands_see_the_environment_and_no_other(made: Path) -> None:
 def test_link_to_a_folder_that_is_not_yet_there_becomes_the_environment(tmp_path: Path) -> None:
     place = make_clone(tmp_path / "clone")
     (place / ".venv").symlink_to("../large disk/env")
-    path = f"{interpreters(tmp_path / 'bin', {'python3.13': REAL})}:{os.environ['PATH']}"
-    make(place, "venv", own={"PATH": path})
+    own = with_python(tmp_path / "bin")
+    make(place, "venv", own=own)
     assert (place / ".venv").is_symlink() and (tmp_path / "large disk/env/pyvenv.cfg").is_file()
     assert imported_from(place / ".venv") == place
     assert "Nothing to be done" in make(place, "-n", "venv").stdout
@@ -237,39 +242,29 @@ def test_link_to_a_folder_that_is_not_yet_there_becomes_the_environment(tmp_path
 def test_environment_that_was_moved_or_lost_its_python_is_made_again(
     made: Path, tmp_path: Path
 ) -> None:
-    path = f"{interpreters(tmp_path / 'bin', {'python3.13': REAL})}:{os.environ['PATH']}"
+    own = with_python(tmp_path / "bin")
     moved = tmp_path / "moved"
     shutil.copytree(made, moved, symlinks=True)
-    make(moved, "venv", "VENV=my env", own={"PATH": path})
+    make(moved, "venv", "VENV=my env", own=own)
     assert imported_from(moved / "my env") == moved
+    assert (moved / "my env/notes").read_text() == "mine"
     script = (moved / "my env/bin/pip").read_text()
     assert str(moved) in script and str(made) not in script
     for name in ("python", "python3", f"python3.{sys.version_info[1]}"):
         (moved / "my env/bin" / name).unlink()
         (moved / "my env/bin" / name).symlink_to("/nowhere/python")
-    assert len(creations(make(moved, "-n", "venv", "VENV=my env", own={"PATH": path}).stdout)) == 1
+    assert len(creations(make(moved, "-n", "venv", "VENV=my env", own=own).stdout)) == 1
 
 
 @pytest.mark.parametrize("stamped", [False, True])
 def test_environment_never_takes_the_place_of_a_project(tmp_path: Path, stamped: bool) -> None:
     place = make_clone(tmp_path / "clone")
-    path = f"{interpreters(tmp_path / 'bin', {'python3.13': REAL})}:{os.environ['PATH']}"
+    own = with_python(tmp_path / "bin")
     if stamped:
         (place / ".ready").write_text("elsewhere")
     before = sorted(file.name for file in place.iterdir())
-    told = make(place, "venv", "VENV=.", own={"PATH": path}, code=2)
+    told = make(place, "venv", "VENV=.", own=own, code=2)
     assert "holds a project" in told.stderr
     assert sorted(file.name for file in place.iterdir()) == before
-    (line,) = creations(make(place, "-n", "venv", own={"PATH": path, "VENV": ""}).stdout)
+    (line,) = creations(make(place, "-n", "venv", own=own | {"VENV": ""}).stdout)
     assert "python3.13 -m venv" in line
-
-
-def test_what_else_lies_in_an_environment_stays_when_it_is_made_again(tmp_path: Path) -> None:
-    place = make_clone(tmp_path / "clone")
-    path = f"{interpreters(tmp_path / 'bin', {'python3.13': REAL})}:{os.environ['PATH']}"
-    (place / ".venv").mkdir()
-    (place / ".venv/notes").write_text("mine")
-    (place / ".venv/.ready").write_text("elsewhere")
-    make(place, "venv", own={"PATH": path})
-    assert (place / ".venv/notes").read_text() == "mine"
-    assert imported_from(place / ".venv") == place

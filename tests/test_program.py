@@ -69,7 +69,7 @@ def test_what_the_terminal_cannot_show_is_escaped(
         assert (helped.returncode, helped.stderr) == (0, "") and "usage" in helped.stdout
 
 
-def test_warnings_and_settings_of_libraries_change_nothing(
+def test_warnings_and_settings_of_libraries_change_nothing_or_are_named(
     tmp_path: Path, audit: list[str]
 ) -> None:
     plain = started(tmp_path, *audit)
@@ -80,9 +80,6 @@ def test_warnings_and_settings_of_libraries_change_nothing(
     shown = started(tmp_path, *audit, PYTHONWARNINGS="error", MPLBACKEND="NoSuchBackend")
     assert (shown.returncode, shown.stderr) == (0, "") and shown.stdout == plain.stdout
     assert bytes_of(tmp_path / "out") == before
-
-
-def test_settings_that_matplotlib_cannot_read_are_named(tmp_path: Path, audit: list[str]) -> None:
     (tmp_path / "matplotlibrc").write_bytes(b"# f\xfcr mich\n")
     done = started(tmp_path, *audit)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
@@ -280,14 +277,13 @@ def test_a_command_that_nobody_reads_ends_well(
     assert (ended(cli.main, [name, "--help"]), capsys.readouterr().err) == (0, "")
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, audit: list[str]) -> None:
-    done = started(tmp_path, *audit, out=unread_pipe())
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_stage_that_nobody_hears_is_not_taken_for_done() -> None:
-    done = started(ROOT, *PROGRAMS["attack"], "--help", out=unread_pipe())
-    assert (done.returncode, done.stderr) == (1, "")
+def test_a_reader_that_has_seen_enough_is_no_error_but_of_a_stage(
+    tmp_path: Path, audit: list[str]
+) -> None:
+    for command, code in ((audit, 0), ([*PROGRAMS["attack"], "--help"], 1)):
+        folder = ROOT if code else tmp_path
+        done = started(folder, *command, out=unread_pipe())
+        assert (done.returncode, done.stderr) == (code, "")
 
 
 def mistake() -> None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from pyarrow import parquet
+from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from tests.helpers import ROOT, run, set_params
@@ -397,36 +398,27 @@ def test_intervals_that_are_left_out_are_told(
     assert "No intervals: the target has more than 119 images." in said and "[" not in said
 
 
-@pytest.fixture
-def binary(tmp_path: Path) -> Path:
-    """Return a folder with `shadow.npz` and `target.npz` of two classes."""
+def test_two_classes_are_audited_by_default_and_have_no_more_scores(
+    tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_npz(tmp_path / "shadow", scores_of_a_model(0, ("original",), classes=2))
     write_npz(tmp_path / "target", scores_of_a_model(1, ("zebra",), classes=2))
-    return tmp_path
-
-
-def test_two_classes_are_audited_by_default(binary: Path, capsys: Capsys) -> None:
-    content = audited(binary)
+    refused = "salem.k: got 3; allowed: 1 to 2, the number of classes"
+    arguments = command(tmp_path, "target.npz", "-S", "salem.k=3")
+    assert complaint(capsys, tmp_path, arguments, "salem.k") == f"-S {refused}"
+    content = audited(tmp_path)
     told = "Salem Attack: the 2 largest scores (salem.k), as there are 2 classes"
     assert told in capsys.readouterr().out
     assert content["parameters"]["salem_k"] == 2
     assert list(content["sets"]["zebra"]) == list(ATTACKS)
-
-
-def test_more_scores_than_classes_are_refused_by_the_name_of_the_setting(
-    binary: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = complaint(capsys, binary, command(binary, "target.npz", "-S", "salem.k=3"), "salem.k")
-    assert said == "-S salem.k: got 3; allowed: 1 to 2, the number of classes"
-    shutil.copy(ROOT / "params.yaml", binary)
-    set_params(binary, {"attack.methods": ["salem"]})
-    scores = binary / paths.SCORES
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    set_params(tmp_path, {"attack.methods": ["salem"]})
+    scores = tmp_path / paths.SCORES
     scores.mkdir(parents=True)
     for name in ("shadow.npz", "target.npz"):
-        (binary / name).rename(scores / name)
-    monkeypatch.chdir(binary)
-    problem = r"params\.yaml: attack\.salem\.k: got 3; allowed: 1 to 2, the number of classes"
-    with pytest.raises(UserError, match=problem):
+        (tmp_path / name).rename(scores / name)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=re.escape(f"params.yaml: attack.{refused}")):
         attack_stage.main()
 
 
@@ -438,12 +430,15 @@ def test_settings_are_given_as_in_params_yaml(good: Path, capsys: Capsys) -> Non
     assert other["sets"] != content["sets"]
 
 
-def test_attacks_that_a_door_does_not_allow_are_left_out_and_told(
+def test_attacks_that_a_door_does_not_allow_are_told_but_no_ties_without_any(
     good: Path, capsys: Capsys
 ) -> None:
-    content = audited(good, "--attacks", "rmia,threshold")
-    assert list(content["sets"]["ant"]) == ["threshold"]
-    assert "Left out: rmia (no signals of many models)." in capsys.readouterr().out
+    content = audited(good, "--attacks", "rmia,threshold,entropy")
+    assert list(content["sets"]["ant"]) == ["threshold", "entropy"]
+    said = capsys.readouterr().out
+    assert "Left out: rmia (no signals of many models)." in said
+    assert content["ties"]["ant"] == {"threshold": 1, "entropy": 1}
+    assert "share their set's largest" not in said
 
 
 def test_help_and_documentation_have_every_setting(capsys: Capsys) -> None:
@@ -547,8 +542,7 @@ def saturated(digits: int | None = None) -> tuple[Arrays, Arrays]:
     found = []
     for arrays in (SHADOW, TARGET):
         logits = arrays["logits"] * gain
-        powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-        scores = powers / powers.sum(axis=1, keepdims=True)
+        scores = softmax(logits.astype(np.float64), axis=1)
         scores = scores.astype(np.float32) if digits is None else scores.round(digits)
         found.append(arrays | {"logits": logits, "scores": scores})
     return found[0], found[1]
@@ -601,11 +595,6 @@ def test_scores_in_float64_rank_and_it_is_said(good: Path, capsys: Capsys) -> No
     found = content["ranking"]["zebra"]["threshold"]["auroc"]
     assert found == pytest.approx(roc_auc_score(target["member"][rows], odds[rows]))
     assert found != content["sets"]["zebra"]["threshold"]["auroc"]
-
-
-def test_no_word_about_ties_without_any(good: Path, capsys: Capsys) -> None:
-    assert set(audited(good, "--attacks", "threshold,entropy")["ties"]["ant"].values()) == {1}
-    assert "share their set's largest" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("digits", [2, 3])

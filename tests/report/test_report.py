@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -453,10 +454,9 @@ def test_a_score_below_one_is_never_shown_as_one() -> None:
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the committed run left behind."""
     for name in ("params.yaml", "dvc.lock", "data.dvc", "models.dvc"):
-        files.copy_file(ROOT / name, tmp_path / name)
+        shutil.copy(ROOT / name, tmp_path)
     for folder in ("metrics", "plots"):
-        for path in (ROOT / folder).rglob("*.*"):
-            files.copy_file(path, tmp_path / path.relative_to(ROOT))
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -517,9 +517,9 @@ def test_provenance_is_the_same_after_the_report_was_written(workspace: Path) ->
 
 def test_the_time_of_a_study_is_that_of_its_newest_experiment(workspace: Path) -> None:
     dates = ["2026-03-02T01:30:00+00:00", "2026-03-02T01:00:00+00:00"]
-    found = read_provenance(pd.DataFrame({"date": dates})).facts["Time"]
-    assert found["newest experiment"] == dates[0]
-    assert "newest experiment" not in read_provenance(None).facts.get("Time", {})
+    of_study, of_run = read_provenance(pd.DataFrame({"date": dates})), read_provenance(None)
+    assert of_study.facts["Time"]["newest experiment"] == dates[0]
+    assert "newest experiment" not in of_run.facts.get("Time", {})
 
 
 def note_report(md5: str, params: dict[str, object]) -> None:
@@ -567,12 +567,7 @@ def test_the_command_names_the_report_or_what_to_run(
         find_report(False, None)
     note_report(files.md5(paths.REPORT), {})
     opened: list[str] = []
-
-    def open_it(url: str) -> bool:
-        opened.append(url)
-        return True
-
-    monkeypatch.setattr("webbrowser.open", open_it)
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
     assert find_report(False, None) == str(paths.REPORT)
     assert opened == []
     assert find_report(True, Path("copies/mine.html")) == "copies/mine.html"
