@@ -20,16 +20,11 @@ UNTESTED = {
 }
 
 
-def blocks(page: str) -> list[tuple[bool, str]]:
-    """Return whether each block of commands is marked as tested, and its text."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    found = re.findall(r"(<!-- tested: \w+ -->\n)?```bash\n(.*?)```", text, flags=re.DOTALL)
-    return [(bool(mark), block) for mark, block in found]
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_of_commands_is_run_by_a_test(page: str) -> None:
-    for tested, block in blocks(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"(<!-- tested: \w+ -->\n)?```bash\n(.*?)```", text, flags=re.DOTALL)
+    for tested, block in blocks:
         known = [place for start, place in UNTESTED.items() if block.startswith(start)]
         assert tested or known == [page], f"{page}: no test runs\n{block}"
 

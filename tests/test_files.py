@@ -5,9 +5,9 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pytest
@@ -19,8 +19,7 @@ class Interrupted(Exception):
     pass
 
 
-class Writer(Protocol):
-    def __call__(self, path: Path) -> AbstractContextManager[Path]: ...
+Writer = Callable[[Path], AbstractContextManager[Path]]
 
 
 def contents(folder: Path) -> dict[str, str]:

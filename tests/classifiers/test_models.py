@@ -15,8 +15,7 @@ from trustmia.classifiers.architectures import ARCHITECTURES, efficientnet_b0
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.architectures.salem_cnn import SalemCNN
 
-EXPECTED = REFERENCE / "networks_expected.json"
-PUBLISHED: dict[str, Any] = json.loads(EXPECTED.read_text())
+PUBLISHED: dict[str, Any] = json.loads((REFERENCE / "networks_expected.json").read_text())
 CLASSES = 7
 # The first block does not expand; it keeps the layer only for the usual names.
 UNUSED = {"efficientnet_b0": [f"layers.0.{p}" for p in ("conv1.weight", "bn1.weight", "bn1.bias")]}
@@ -96,9 +95,8 @@ def test_networks_are_those_of_the_published_code(
         logits = model(images).detach().numpy()
         np.testing.assert_allclose(logits, expected[mode], atol=1e-3)
     model = published_network(arch).train()
-    optimizer = torch.optim.Adam(
-        model.parameters(), expected["lr"], weight_decay=expected["weight_decay"]
-    )
+    decay = expected["weight_decay"]
+    optimizer = torch.optim.Adam(model.parameters(), expected["lr"], weight_decay=decay)
     losses = []
     for _ in expected["losses"]:
         loss = F.cross_entropy(model(images), torch.arange(8))

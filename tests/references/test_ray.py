@@ -127,21 +127,21 @@ class Node:
     def kill(self) -> None:
         """Let the machine lose its power."""
         assert self._worker()
-        _end(self.processes(), signal.SIGKILL)
+        _kill(self.processes())
 
     def stop(self) -> None:
         processes = self.processes()
         if processes:
             self.command.terminate()
             psutil.wait_procs(processes, timeout=15)
-        _end(processes, signal.SIGKILL)
+        _kill(processes)
         self.command.wait()
 
 
-def _end(processes: list[psutil.Process], number: signal.Signals) -> None:
+def _kill(processes: list[psutil.Process]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
+            process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,8 @@ def cluster(place: Path, environment: dict[str, str]) -> Iterator[Cluster]:
     def start(documented: str, *options: str) -> None:
         command = shlex.split(documented.replace("6379", str(port)).replace("HEAD", "127.0.0.1"))
         limits = ["--num-cpus=1", "--object-store-memory=100000000"]
-        with (place / f"node{len(nodes)}.log").open("wb") as log:
+        said = place / f"node{len(nodes)}.log"
+        with said.open("wb") as log:
             process = subprocess.Popen(
                 [*command, *limits, "--dashboard-agent-listen-port=0", *options],
                 cwd=place,
@@ -246,16 +247,15 @@ def cluster(place: Path, environment: dict[str, str]) -> Iterator[Cluster]:
                 start_new_session=True,
             )
         nodes.append(Node(process))
+        deadline = time.monotonic() + 120
+        while b"Ray runtime started" not in said.read_bytes():
+            assert process.poll() is None and time.monotonic() < deadline, said.read_text()
+            time.sleep(0.05)
 
     try:
         head, second = documented("docs/clusters.md", "clusters")
         start(head, "--num-gpus=1", f"--temp-dir={place}")
-        wait_for(lambda: listens(port), nodes)
         start(second)
-        started = b"Ray runtime started"
-        wait_for(
-            lambda: all(started in (place / f"node{i}.log").read_bytes() for i in range(2)), nodes
-        )
         yield Cluster(f"127.0.0.1:{port}", place / "bare", *nodes)
     finally:
         for node in reversed(nodes):
@@ -290,19 +290,6 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait_for(condition: Callable[[], bool], nodes: list[Node]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        assert all(node.command.poll() is None for node in nodes)
-        time.sleep(0.05)
 
 
 def test_the_stage_takes_the_executor_that_the_parameters_name() -> None:

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import altair as alt
 import numpy as np
@@ -67,7 +68,7 @@ def page(tables: Tables, summary: Summary, drawn: Frames) -> str:
     return render(summary, drawn, Provenance(NOTHING.facts, tables["experiments"]))
 
 
-def with_rates(tables: Tables, values: object, **chosen: str | int) -> Tables:
+def with_rates(tables: Tables, values: object, **chosen: object) -> Tables:
     """Return tables in which the rows of attacks that are chosen have other values."""
     attacks = tables["attacks"].copy()
     rows = (attacks[list(chosen)] == list(chosen.values())).all(axis=1)
@@ -566,12 +567,12 @@ def test_the_command_names_the_report_or_what_to_run(
     with pytest.raises(UserError, match=r"not the report that dvc\.lock names"):
         find_report(False, None)
     note_report(files.md5(paths.REPORT), {})
-    opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
+    opened = Mock(return_value=True)
+    monkeypatch.setattr("webbrowser.open", opened)
     assert find_report(False, None) == str(paths.REPORT)
-    assert opened == []
+    opened.assert_not_called()
     assert find_report(True, Path("copies/mine.html")) == "copies/mine.html"
-    assert opened == [(workspace / "copies/mine.html").as_uri()]
+    opened.assert_called_once_with((workspace / "copies/mine.html").as_uri())
     with pytest.raises(UserError, match="is a folder"):
         find_report(False, Path("copies"))
     monkeypatch.setattr("webbrowser.open", lambda url: False)

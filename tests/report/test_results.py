@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -141,10 +143,11 @@ def test_every_metric_says_what_it_is() -> None:
 def test_a_new_metric_is_one_row(
     said: AttackRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    missed = Metric("miss rate", "1 − recall.", lambda d: 1 - d.true_positives / d.members)
-    gini = Metric("Gini", "2 AUROC − 1.", lambda r: 2 * RANKINGS["auroc"].value(r) - 1)
-    monkeypatch.setitem(DECISIONS, "miss_rate", dataclasses.replace(missed, shown=True))
-    monkeypatch.setitem(RANKINGS, "gini", dataclasses.replace(gini, shown=True))
+    metric = partial(Metric[Any], shown=True)
+    missed = metric("miss rate", "1 − recall.", lambda d: 1 - d.true_positives / d.members)
+    monkeypatch.setitem(DECISIONS, "miss_rate", missed)
+    gini = metric("Gini", "2 AUROC − 1.", lambda r: 2 * RANKINGS["auroc"].value(r) - 1)
+    monkeypatch.setitem(RANKINGS, "gini", gini)
     table = measure(said, 20, 0)
     at = table.set_index(["attack", "set", "metric"])
     row, recall = at.loc[("salem", "fake", "miss_rate")], at.loc[("salem", "fake", "recall")]
