@@ -359,7 +359,7 @@ def test_views_and_calibration_reach_all_models(restored: Path) -> None:
     plain = np.load(restored / "outputs/signals/logits.npy")
     halved = {"calibration.method": "temperature", "calibration.temperature": 2.0}
     set_params(restored, halved | {"predict.views": ["flip", "plain"]})
-    for words in ("calibrate target", "predict target", "predict_references"):
+    for words in ("calibrate target", "predict", "predict_references"):
         stage(restored, *words.split())
     found = np.load(restored / "outputs/signals/logits.npy")
     assert found.shape == (*plain.shape[:2], 2, plain.shape[2])
