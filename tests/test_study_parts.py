@@ -21,7 +21,7 @@ from trustmia.params import load_params
 from trustmia.study import queue
 from trustmia.study.grid import Experiment, load_grid, waiting
 from trustmia.study.progress import Clock, current_stage, duration, log_end
-from trustmia.study.queue import Task, parse_status
+from trustmia.study.queue import Task
 from trustmia.study.running import _StudyRun
 from trustmia.study.store import read_study, write_study
 from trustmia.study.tables import COLUMNS, EXPERIMENT_COLUMNS, run_tables, thinned
@@ -306,18 +306,19 @@ Worker status: 1 active, 2 idle
 """
 
 
-def test_the_queue_is_read_as_documented() -> None:
-    tasks = [
-        Task("standard-s42", "753b005", "Running"),
-        Task("", "1234567", "Queued"),
-        Task("weight_decay-s42-x", "0bbb118", "Failed"),
-    ]
-    assert parse_status(STATUS) == (tasks, 3)
+def test_the_queue_is_read_as_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    def status_of(printed: str) -> tuple[list[Task], int]:
+        monkeypatch.setattr(queue, "call", lambda *arguments: printed)
+        return queue.status()
+
+    running, queued = Task("standard-s42", "753b005", "Running"), Task("", "1234567", "Queued")
+    failed = Task("weight_decay-s42-x", "0bbb118", "Failed")
+    assert status_of(STATUS) == ([running, queued, failed], 3)
     empty = "No experiment tasks in the queue.\n\nWorker status: 0 active, 0 idle\n"
-    assert parse_status(empty) == ([], 0)
+    assert status_of(empty) == ([], 0)
     for other in ("", STATUS.replace("Name", "Title"), STATUS.replace("Worker", "Workers")):
         with pytest.raises(UserError, match="no table as DVC 3 prints it"):
-            parse_status(other)
+            status_of(other)
 
 
 def test_what_is_queued_is_taken_over_where_it_is_the_studys(
