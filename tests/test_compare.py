@@ -173,12 +173,13 @@ def test_experiments_of_other_commits(tiny: TinyRepository) -> None:
     assert [f"standard@{head}", "2"] in first and [f"standard@{before}", "3"] in first
 
 
-def test_outside_of_a_repository(tiny: TinyRepository, tmp_path: Path) -> None:
-    failed = TinyRepository(tmp_path).trustmia("compare", code=2)
-    assert "not the root of a DVC repository" in failed.stderr
+def test_outside_of_a_repository(tmp_path: Path) -> None:
+    place = TinyRepository(tmp_path)
+    assert "not the root of a DVC repository" in place.trustmia("compare", code=2).stderr
+    (tmp_path / ".dvc").mkdir()
+    assert "experiments need a git repository" in place.trustmia("compare", code=2).stderr
     git(tmp_path, "init", "--quiet")
-    TinyRepository(tmp_path).run("dvc", "init", "--quiet")
-    failed = TinyRepository(tmp_path).trustmia("compare", code=2)
+    failed = place.trustmia("compare", code=2)
     assert "git commit" in failed.stderr and failed.stderr.count("\n") == 1
 
 

@@ -19,7 +19,7 @@ Outcome = tuple[list[tuple[Experiment, Finished]], list[str]]
 WORKERS_COME_IN = 15.0
 # How long DVC is left alone: asking takes a second of a processor. A look at git takes nothing.
 SHORTEST, LONGEST = 1.0, 20.0
-GLANCE = 0.5
+GLANCE = 1.0
 
 
 def run_study(grid: Grid, repository: ExperimentRepository, jobs: int, say: Say) -> Outcome:
