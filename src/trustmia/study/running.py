@@ -213,7 +213,8 @@ class _StudyRun:
             self._settle(name, f"failed; `dvc queue logs {name}` shows all of it:\n{end}")
         elif task.status == "Running":
             self._clock.start(name)
-            stage = current_stage(queue.log(task))
+            # Its log is another question to DVC: for times when nothing else happens.
+            stage = current_stage(queue.log(task)) if self._pause > SHORTEST else None
             if stage is not None and stage != self._stages.get(name):
                 self._stages[name] = stage
                 self._report(name, stage)
