@@ -18,7 +18,7 @@ foreign := PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONPLATLIBDIR PYTHONOPTIMIZE 
 unexport $(foreign)
 export PIP_USER := 0
 
-.PHONY: run check test test-all study lint bench publish readme configurations venv
+.PHONY: run check test test-all study lint bench publish readme venv
 
 run: venv  ## environment, data, the whole experiment, its result table and report
 	"$$VENV"/bin/dvc pull data.dvc models.dvc study.dvc
@@ -63,9 +63,6 @@ bench: venv  ## speed as ratios, measured side by side in one run
 
 readme: venv  ## write the tables of README.md from metrics/
 	"$$VENV"/bin/trustmia results --update README.md
-
-configurations: venv  ## write the paper's experiments to configurations/ from params.yaml
-	"$$VENV"/bin/python -m trustmia.paper.configurations
 
 publish: venv  ## once per finished piece of work: fill the embedded remote and stage it
 	"$$VENV"/bin/dvc push

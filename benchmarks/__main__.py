@@ -12,6 +12,7 @@ from benchmarks import (
     references,
     sampling,
     signals,
+    start,
     training,
 )
 from trustmia import files
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
     "rmia": signals.rmia,
     "lira": signals.lira,
     "intervals": signals.intervals,
+    "start": start.report,
     "repro": nothing_to_do.report,
 }
 

@@ -8,7 +8,6 @@ and `--temp`) and an installed package, or PYTHONPATH, is the working tree's.
 import hashlib
 import os
 import sys
-import warnings
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -16,8 +15,6 @@ if __name__ == "__main__":
     sys.path.insert(0, str(here))
     # Threads that wait for others sleep: on a busy machine, spinning costs several times the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Not even an import may fail for what a library warns of.
-    warnings.simplefilter("ignore")
     package = here / "trustmia"
     stages = sorted(p.stem for p in (package / "stages").glob("[!_]*.py"))
     if sys.argv[1:2] not in [[name] for name in stages]:
@@ -25,6 +22,14 @@ if __name__ == "__main__":
         sys.exit(2)
     # What is imported from here on; an edit in the meantime is found at the stage's end.
     code = {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in package.rglob("*.py")}
-    from trustmia.stages._runner import run_stage
+    from trustmia import program
 
-    run_stage(sys.argv.pop(1), code)
+    stage = sys.argv.pop(1)
+
+    def _main() -> None:
+        from trustmia.stages._runner import run_stage
+
+        run_stage(stage, code)
+
+    # Without its files a stage is not done, whether or not anybody reads what it says.
+    program.run(stage, _main, unread=1)

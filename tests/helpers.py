@@ -1,11 +1,11 @@
 """A clone of the repository to run real DVC in."""
 
+import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
-from functools import reduce
 from operator import getitem
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from typing import Any
 import yaml
 
 from tests import warm
+from trustmia.paper.configurations import configured
+from trustmia.params import Params, validated
+from trustmia.yaml_files import parse_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 # Numbers that published code gives; see README.md there.
@@ -28,8 +31,8 @@ SMALL = {
     "references.count": 2,
     "references.parallel": "none",
     "generate.num_images": 100,
-    "predict.max_images": 300,
-    "predict.num_patches": 100,
+    "image_sets.max_images": 300,
+    "image_sets.num_patches": 100,
     "attack.salem.max_epochs": 20,
     "attack.resamples": 50,
     "predict.feature_images": 40,
@@ -142,8 +145,14 @@ def set_params(repository: Path, values: dict[str, object]) -> None:
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     for key, value in values.items():
         *sections, name = key.split(".")
-        reduce(getitem, sections, params)[name] = value
+        functools.reduce(getitem, sections, params)[name] = value
     path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+@functools.cache
+def paper_params(name: str) -> Params:
+    """Return the parameters of a configuration of the paper."""
+    return validated(parse_yaml(configured(ROOT / "params.yaml", name)), name)
 
 
 def without_study(repository: Path) -> None:

@@ -55,7 +55,7 @@ from trustmia.datasets.base import DatasetSource
 from trustmia.images.base import Images
 
 
-def read(data, part):
+def load(data, part):
     rng = np.random.default_rng(0)
     labels = np.arange(900) % 3
     pixels = rng.integers(0, 156, (900, 1, 28, 28), dtype=np.uint8)
@@ -72,7 +72,7 @@ SOURCE = DatasetSource(
     mean=(0.3,),
     std=(0.2,),
     files=(),
-    read=read,
+    load=load,
     archives=(),
 )
 '''
@@ -180,12 +180,13 @@ PARAMS = {
     "calibration.method": "halved",
     "references.count": 0,
     "generator.source": "scratch",
+    "judge.source": "scratch",
     "generator.epochs": 1,
-    "generator.judge_epochs": 1,
+    "judge.epochs": 1,
     "generator.width": 4,
     "generator.discriminator_width": 4,
     "generate.num_images": 60,
-    "predict.nonmember_sets": ["original", "upside_down", "fake"],
+    "image_sets.nonmember_sets": ["original", "upside_down", "fake"],
     "predict.feature_images": 30,
     "attack.methods": ["threshold", "margin"],
     "attack.resamples": 50,

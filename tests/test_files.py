@@ -86,6 +86,26 @@ def test_folder_is_as_before_after_a_failure(write: Writer, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_folder_is_as_before_where_its_place_cannot_be_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "plots"
+    folder.mkdir()
+    (folder / "a.csv").write_text("old")
+    moved, move = [], os.replace
+
+    def interrupted(source: Path, place: Path) -> None:
+        moved.append(source)
+        if len(moved) == 2:
+            raise Interrupted
+        move(source, place)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(Interrupted), files.atomic_folder(folder) as fresh:
+        (fresh / "a.csv").write_text("new")
+    assert contents(tmp_path) == {"plots/a.csv": "old"}
+
+
 @pytest.mark.parametrize("write", FOLDER_WRITERS)
 def test_new_folder_does_not_appear_after_a_failure(write: Writer, tmp_path: Path) -> None:
     with pytest.raises(Interrupted), write(tmp_path / "plots") as fresh:

@@ -22,7 +22,6 @@ TARGETS = {
     "lint": ["ruff format", "ruff check --fix"],
     "bench": ["python -m benchmarks"],
     "readme": ["trustmia results --update README.md"],
-    "configurations": ["python -m trustmia.paper.configurations"],
     "publish": ["dvc push", "git add"],
 }
 # A package that pip installs without a network: it builds itself.

@@ -1,5 +1,6 @@
 """What `load_params` says of parameters that are wrong."""
 
+import ast
 import copy
 import re
 import sys
@@ -138,7 +139,7 @@ def test_every_key_has_a_comment_on_its_line() -> None:
         ("generator.source", "stylegan", "got 'stylegan'; allowed: .*'stylegan2_ada'"),
         ("generator.stylegan2_ada_sha256", "abc", "got 'abc'; allowed: .*64 hexadecimal digits"),
         ("generate.truncation_psi", 1.5, "got 1.5; allowed: less than or equal to 1"),
-        ("predict.max_images", 0, "got 0; allowed: greater than or equal to 1"),
+        ("image_sets.max_images", 0, "got 0; allowed: greater than or equal to 1"),
         ("train.arch", "vgg", "got 'vgg'; allowed: .*salem_cnn, resnet18, efficientnet_b0"),
         ("train.source", "here", "got 'here'; allowed: 'pretrained' or 'scratch'"),
         ("train.precision", "fp16", "got 'fp16'; allowed: 'auto', 'fp32' or 'bf16'"),
@@ -180,7 +181,7 @@ def test_wrong_value_is_named_with_what_is_allowed(
     ("key", "names", "wrong", "allowed"),
     [
         ("attack.methods", ["threshold", "lyra"], "lyra", "threshold, entropy, salem, lira"),
-        ("predict.nonmember_sets", ["original", "orignal"], "orignal", "original, permuted"),
+        ("image_sets.nonmember_sets", ["original", "orignal"], "orignal", "original, permuted"),
         ("predict.views", ["plain", "turn"], "turn", "plain, flip, shift_left"),
     ],
 )
@@ -202,12 +203,12 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     ("changes", "said"),
     [
         (
-            {"dataset.name": "svhn", "predict.nonmember_sets": ["original", "svhn"]},
-            "predict.nonmember_sets: 'svhn' has members among its images",
+            {"dataset.name": "svhn", "image_sets.nonmember_sets": ["original", "svhn"]},
+            "image_sets.nonmember_sets: 'svhn' has members among its images",
         ),
         (
-            {"dataset.name": "afhq", "predict.nonmember_sets": ["afhq_cats"]},
-            "predict.nonmember_sets: 'afhq_cats' has members among its images",
+            {"dataset.name": "afhq", "image_sets.nonmember_sets": ["afhq_cats"]},
+            "image_sets.nonmember_sets: 'afhq_cats' has members among its images",
         ),
         (
             {"split.method": "published"},
@@ -232,8 +233,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
             "attack.methods: holds none of threshold, entropy, salem; allowed: at least one",
         ),
         (
-            {"predict.nonmember_sets": ["fake"]},
-            "predict.nonmember_sets: lacks original, the held-out images; add it",
+            {"image_sets.nonmember_sets": ["fake"]},
+            "image_sets.nonmember_sets: lacks original, the held-out images; add it",
         ),
     ],
 )
@@ -268,15 +269,35 @@ HEAVY = ("torch", "sklearn", "scipy", "pandas", "pyarrow", "matplotlib")
 LIGHT = [
     "import trustmia.params; trustmia.params.load_params()",
     "import trustmia.cli; trustmia.cli.main(['--help'])",
+    "import trustmia.cli; trustmia.cli.main(['results', '--help'])",
     "from trustmia.attacks import ATTACKS; list(ATTACKS.values())",
+    "from trustmia.datasets import DATASETS; list(DATASETS.values())",
+    "from trustmia.stages import prepare_dataset, prepare_image_sets, split",
+    "from trustmia.stages import train_generator, train_judge",
+]
+# These describe what models said, in tables.
+TABLES = ("pandas", "pyarrow", "scipy")
+WITHOUT_MODELS = [
+    "from trustmia.stages import attack, describe_scores, gallery, report",
+    "from trustmia.commands import audit, compare, export_models, study",
 ]
 
 
-@pytest.mark.parametrize("code", LIGHT)
-def test_parameters_and_help_load_no_library_that_takes_time(code: str) -> None:
+def loaded_by(code: str) -> str:
+    """Return which libraries that take time to import some code loads, as a list."""
     check = f"sys.stderr.write(str([n for n in {HEAVY} if n in sys.modules]))"
     lines = ["import sys", "try:", f"  {code}", "finally:", f"  {check}"]
-    assert run(ROOT, sys.executable, "-c", "\n".join(lines)).stderr == "[]"
+    return run(ROOT, sys.executable, "-c", "\n".join(lines)).stderr
+
+
+@pytest.mark.parametrize("code", LIGHT)
+def test_what_computes_little_loads_no_library_that_takes_time(code: str) -> None:
+    assert loaded_by(code) == "[]"
+
+
+@pytest.mark.parametrize("code", WITHOUT_MODELS)
+def test_what_only_reads_scores_starts_without_pytorch_and_scikit_learn(code: str) -> None:
+    assert not set(ast.literal_eval(loaded_by(code))) - set(TABLES)
 
 
 def test_attack_without_a_section_has_its_defaults(tmp_path: Path) -> None:

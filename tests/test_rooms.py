@@ -1,6 +1,7 @@
 """The rooms of the package: what they import, and that stages depend on them."""
 
 import graphlib
+import re
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,16 @@ def test_tests_lie_in_folders_that_are_the_rooms() -> None:
 
 def test_no_modules_import_each_other() -> None:
     graphlib.TopologicalSorter({module: imports(module) for module in MODULES}).prepare()
+
+
+def test_of_dvc_only_its_documented_interface_is_imported() -> None:
+    """Everything else in it changes without notice: the commands are for that."""
+    pattern = re.compile(r"^ *(?:from|import) ((?:dvc(?:_\w+)?|scmrepo|celery)\b[.\w]*)", re.M)
+    code = [
+        path for folder in ("src", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+    ]
+    imported = {name for path in code for name in pattern.findall(path.read_text("utf-8"))}
+    assert imported == {"dvc.api"}
 
 
 def test_only_stages_import_the_stages_helpers_and_nothing_imports_a_stage() -> None:

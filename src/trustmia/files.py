@@ -56,9 +56,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         fresh = Path(scratch) / "new"
         fresh.mkdir()
         yield fresh
-        if path.exists():
-            os.replace(path, Path(scratch) / "old")
-        os.replace(fresh, path)
+        old = Path(scratch) / "old"
+        try:
+            if path.exists():
+                os.replace(path, old)
+            os.replace(fresh, path)
+        except BaseException:
+            if old.exists() and not path.exists():
+                os.replace(old, path)
+            raise
 
 
 def _umask() -> int:

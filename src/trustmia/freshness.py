@@ -21,7 +21,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -173,6 +173,10 @@ class Lock:
             outside = [path for path in self._dependencies(stage) if not self._outs_at(path)]
             md5s |= {path: self._present_md5(path) for path in outside}
         return md5s
+
+    def names(self, path: str) -> bool:
+        """Return whether a path is, or lies in, what a stage wrote."""
+        return any(place in self._outs for place in _upwards(path))
 
     def noted_md5(self, path: str) -> str | None:
         """Return the MD5 that a file had when its stage ended; None if dvc.lock has none."""
@@ -418,14 +422,6 @@ class CurrentFiles:
     def not_run(self) -> tuple[str, ...]:
         """Return the stages whose files were asked for and are not current."""
         return tuple(dict.fromkeys((path, *why.stages)[-1] for path, why in self.outdated.items()))
-
-
-def by_stages(not_run: Mapping[str, tuple[str, ...]]) -> str:
-    """Say which experiments lack which stages, those that lack the same ones together."""
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for name, stages in not_run.items():
-        alike.setdefault(stages, []).append(name)
-    return "; ".join(f"{', '.join(names)} ({', '.join(s)})" for s, names in alike.items() if s)
 
 
 def complaint(paths: Iterable[Path]) -> str | None:

@@ -10,7 +10,7 @@ from trustmia.attacks import ATTACKS
 from trustmia.attacks.base import Need
 from trustmia.calibration import METHODS
 from trustmia.calibration.settings import LllaParams
-from trustmia.classifiers import AUGMENTATIONS, TrainConfig
+from trustmia.classifiers import AUGMENTATIONS, InferenceConfig, TrainConfig
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.datasets import DATASETS
 from trustmia.errors import UserError
@@ -102,7 +102,14 @@ class GeneratorParams(GanConfig):
     stylegan2_ada_repo: str | None
     stylegan2_ada_pickle: FileName | None
     stylegan2_ada_sha256: Sha256 | None
-    judge_epochs: Annotated[int, Field(ge=0, le=10**9)]
+
+
+class JudgeParams(Section):
+    """The classifier that judges the fake images."""
+
+    source: Source
+    epochs: Annotated[int, Field(ge=0, le=10**9)]
+    precision: Precision
 
 
 class GenerateParams(Section):
@@ -115,8 +122,8 @@ class GenerateParams(Section):
     precision: Precision
 
 
-class PredictParams(Section):
-    """What is shown to the models."""
+class ImageSetParams(Section):
+    """What the target is shown beside its members."""
 
     nonmember_sets: Annotated[
         list[Annotated[str, _member_of(IMAGE_SETS)]], Field(min_length=1), Distinct
@@ -124,15 +131,18 @@ class PredictParams(Section):
     max_images: Count | None
     max_fakes: Count | None
     num_patches: Count
-    feature_images: Count
-    views: Annotated[list[Annotated[str, _member_of(VIEWS)]], Field(min_length=1), Distinct]
-    batch_size: Count
-    precision: Precision
 
     def datasets(self) -> list[str]:
         """Return the published data sets whose images are shown."""
         datasets = [IMAGE_SETS[name].dataset for name in self.nonmember_sets]
         return [name for name in datasets if name is not None]
+
+
+class PredictParams(InferenceConfig):
+    """How models are shown images, and what of that is kept."""
+
+    feature_images: Count
+    views: Annotated[list[Annotated[str, _member_of(VIEWS)]], Field(min_length=1), Distinct]
 
 
 class AttackParams(Section):
@@ -186,6 +196,8 @@ class Params(Section):
     references: ReferenceParams
     generator: GeneratorParams
     generate: GenerateParams
+    judge: JudgeParams
+    image_sets: ImageSetParams
     predict: PredictParams
     attack: Composed
 
@@ -222,19 +234,19 @@ def validated(content: dict[str, Any], name: str) -> Params:
 def _contradiction(params: Params) -> str | None:
     """Say which parameters, each valid by itself, do not go together."""
     dataset, generator = params.dataset.name, params.generator
-    for name in params.predict.nonmember_sets:
+    for name in params.image_sets.nonmember_sets:
         if IMAGE_SETS[name].dataset == dataset:
             return (
-                f"predict.nonmember_sets: {name!r} has members among its images, as dataset.name "
-                f"is {dataset}; take it out, or show `{HELD_OUT}`"
+                f"image_sets.nonmember_sets: {name!r} has members among its images, as "
+                f"dataset.name is {dataset}; take it out, or show `{HELD_OUT}`"
             )
     if params.split.method == "published" and dataset not in PUBLISHED_SPLITS:
         allowed = ", ".join(PUBLISHED_SPLITS)
         return f"split.method: got 'published' for {dataset}; allowed for {allowed}"
     if (problem := _impossible_attacks(params)) is not None:
         return problem
-    if HELD_OUT not in params.predict.nonmember_sets:
-        return f"predict.nonmember_sets: lacks {HELD_OUT}, the held-out images; add it"
+    if HELD_OUT not in params.image_sets.nonmember_sets:
+        return f"image_sets.nonmember_sets: lacks {HELD_OUT}, the held-out images; add it"
     if generator.source == "stylegan2_ada":
         for key in ("stylegan2_ada_repo", "stylegan2_ada_pickle"):
             if getattr(generator, key) is None:

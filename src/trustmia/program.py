@@ -21,7 +21,7 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; run `{self.prog} --help`\n")
 
 
-def run(name: str, main: Callable[[], None]) -> None:
+def run(name: str, main: Callable[[], None], unread: int = 0) -> None:
     """Run a program's `main`.
 
     Exits with 2 after a `UserError`, with 130 after Ctrl-C, with 1 where the system refuses
@@ -30,24 +30,37 @@ def run(name: str, main: Callable[[], None]) -> None:
     Args:
         name: What to call the program in messages.
         main: The program; what it prints has left the process when this returns.
+        unread: What to exit with where nobody reads what it prints any more.
     """
     _quieten_libraries()
     _write_any_character()
     try:
-        try:
-            main()
-        finally:
-            if sys.stdout is not None:
-                _flush(sys.stdout)
+        _run_and_flush(main)
     except UserError as error:
+        if isinstance(error.__cause__, BrokenPipeError):  # of --out /dev/stdout
+            sys.exit(unread)
         _exit(2, f"{name}: {error}")
     except BrokenPipeError:
-        sys.exit(0)
+        sys.exit(unread)
     except KeyboardInterrupt:
         _exit(130, f"{name}: interrupted")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _exit(1, f"{name}: {place}{error.strerror or error}")
+
+
+def _run_and_flush(main: Callable[[], None]) -> None:
+    """Run `main` and write what it printed; an error of its own counts before one of that."""
+    try:
+        main()
+    except SystemExit:
+        _flush(sys.stdout)
+        raise
+    except BaseException:
+        with contextlib.suppress(OSError):
+            _flush(sys.stdout)
+        raise
+    _flush(sys.stdout)
 
 
 def _exit(code: int, message: str) -> NoReturn:
@@ -56,8 +69,10 @@ def _exit(code: int, message: str) -> NoReturn:
     sys.exit(code)
 
 
-def _flush(stream: TextIO) -> None:
+def _flush(stream: TextIO | None) -> None:
     """Write what was printed; where that fails, the interpreter is not to try it again."""
+    if stream is None:
+        return
     try:
         stream.flush()
     except OSError:

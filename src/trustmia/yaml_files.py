@@ -4,6 +4,10 @@ DVC writes `-S train.lr=0.00001` as `1e-05` and notes in dvc.lock what this read
 it. For a reader of version 1.1, such as PyYAML, that is text, `010` is 8 and `on` is true.
 """
 
+from collections.abc import Mapping
+from functools import reduce
+from io import StringIO
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +47,31 @@ def read_yaml(path: Path, remedy: str) -> Any:
         raise UserError(f"{path}: not found; {remedy}") from error
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: not valid YAML: {error}") from error
+
+
+def with_values(text: str, values: Mapping[str, Any]) -> str:
+    """Return a YAML document with other values and its comments, as `dvc exp run -S` does it.
+
+    Args:
+        text: Sections of keys.
+        values: Plain values or lists of them by their full keys, e.g. `train.lr`.
+
+    Raises:
+        KeyError: The document lacks a key.
+    """
+    yaml, stream = YAML(), StringIO()
+    yaml.width = 10**6
+    content = yaml.load(text)
+    for name, value in values.items():
+        *sections, key = name.split(".")
+        try:
+            section = reduce(getitem, sections, content)
+            before = section[key]
+        except (KeyError, TypeError) as error:
+            raise KeyError(name) from error
+        if isinstance(value, list) and isinstance(before, list):
+            before[:] = value
+        else:
+            section[key] = value
+    yaml.dump(content, stream)
+    return stream.getvalue()

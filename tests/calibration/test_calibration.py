@@ -34,7 +34,7 @@ from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import Prepared
 from trustmia.params import validated
 from trustmia.runtime import checkpoints
-from trustmia.stages import _calibration, _inference, _reference_models, calibrate
+from trustmia.stages import _calibration, _reference_models, calibrate
 from trustmia.stages._calibration import fit_calibration, noise_images
 from trustmia.torchvision_compat import declare_missing_operators
 
@@ -348,7 +348,7 @@ def test_stages_show_images_in_the_precision_and_batches_of_predict(
         seen.append((batch_size, precision))
         return Prediction(torch.zeros(len(shown), 128), torch.zeros(len(shown), 2))
 
-    monkeypatch.setattr(_inference, "predict", note)
+    monkeypatch.setattr(classifiers, "predict", note)
     monkeypatch.setattr(_calibration, "METHODS", {"llla": METHODS["none"]})
     for name, found in {
         "load_params": lambda: params,
@@ -367,7 +367,7 @@ def test_stages_show_images_in_the_precision_and_batches_of_predict(
     assert seen[4:] == [(7, "bf16")]
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     used = stages["calibrate"]["do"]["params"]
-    assert {"predict.batch_size", "predict.precision"} <= set(used)
+    assert "predict" in used
 
 
 @pytest.mark.parametrize("prior", ["nll", "paper"])

@@ -101,8 +101,8 @@ def test_training_stops_at_a_loss_that_is_not_finite() -> None:
         ),
         (
             train_judge.recipe_of(EXPERIMENT),
-            r"in epoch 1 of the judge of the fakes; set generator\.precision=fp32, or "
-            r"generator\.judge_epochs=0 for no judge$",
+            r"in epoch 1 of the judge of the fakes; set judge\.precision=fp32, or "
+            r"judge\.epochs=0 for no judge$",
         ),
     ],
 )

@@ -1,13 +1,15 @@
 """Every published file in its official format, small enough to make in a test."""
 
+import gzip
 import hashlib
 import io
 import pickle
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import scipy.io
@@ -15,12 +17,14 @@ import torch
 from PIL import Image
 
 from trustmia.arrays import Int64, UInt8
-from trustmia.datasets import DATASETS, afhq, cifar10, cifar100, stanford_dogs, stl10, svhn
+from trustmia.datasets import DATASETS, afhq, cifar10, cifar100, stanford_dogs, stl10
+from trustmia.datasets.fetching import Archive
 from trustmia.datasets.weights import PRETRAINED
 from trustmia.torchvision_compat import declare_missing_operators
 
+FASHION_TRAIN = 60
 CIFAR_BATCH, CIFAR100_TRAIN, STL10_TRAIN, SVHN_TRAIN = 120, 200, 100, 60
-DOGS_PER_BREED, AFHQ_PER_CLASS = 4, 30
+DOGS_PER_BREED, AFHQ_PER_CLASS = 2, 30
 # What unpickling the stand-in of a StyleGAN2-ADA network needs, in NVIDIA's packages' place.
 STAND_IN = '''
 import torch
@@ -89,6 +93,16 @@ def cifar_batch(count: int, classes: int, key: str, seed: int) -> bytes:
     labels = turns(count, classes)
     data = pictures(labels, 32, seed).reshape(count, -1)
     return pickle.dumps({"data": data, key: labels.tolist()}, protocol=2)
+
+
+def idx_files() -> Iterable[bytes]:
+    """Return images and labels of training and test, each in gzip."""
+    for count in (FASHION_TRAIN, 20):
+        labels = turns(count, 10)
+        pixels = pictures(labels, 28, count)[:, 0]
+        for magic, array in ((2051, pixels), (2049, labels.astype(np.uint8))):
+            header = np.asarray([magic, *array.shape], dtype=">i4")
+            yield gzip.compress(header.tobytes() + array.tobytes(), mtime=0)
 
 
 def cifar10_files() -> dict[str, bytes]:
@@ -181,6 +195,10 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 class Miniatures:
     """The miniatures of some published files, and their checksums.
 
@@ -196,57 +214,53 @@ class Miniatures:
         for name in names:
             getattr(self, f"_add_{name}")()
 
-    def _serve(self, name: str, content: bytes) -> None:
-        (archive,) = DATASETS[name].archives
+    def serve(self, archive: Archive, content: bytes) -> None:
+        """Serve content that counts as a published file."""
         self.served[f"/{archive.filename}"] = content
-        self.sums[str(archive.md5)] = md5(content)
+        self.sums[str(archive.md5 or archive.sha256)] = (md5 if archive.md5 else sha256)(content)
+
+    def _serve_dataset(self, name: str, *contents: bytes) -> None:
+        for archive, content in zip(DATASETS[name].archives, contents, strict=True):
+            self.serve(archive, content)
+
+    def _serve_files(self, module: ModuleType, files: Mapping[str, bytes]) -> None:
+        """Serve a TAR of files that have published checksums of their own."""
+        sums = {**module.TRAIN, **module.TEST, **getattr(module, "META", {})}
+        self.sums |= {sums[name]: md5(content) for name, content in files.items() if name in sums}
+        archive = tar((f"{module.FOLDER}/{name}", content) for name, content in files.items())
+        self._serve_dataset(module.SOURCE.name, archive)
+
+    def _add_fashion_mnist(self) -> None:
+        self._serve_dataset("fashion_mnist", *idx_files())
 
     def _add_cifar10(self) -> None:
-        files = cifar10_files()
-        sums = {**cifar10.TRAIN, **cifar10.TEST, **cifar10.META}
-        self.sums |= {sums[name]: md5(content) for name, content in files.items()}
-        self._serve("cifar10", tar((f"{cifar10.FOLDER}/{n}", c) for n, c in files.items()))
+        self._serve_files(cifar10, cifar10_files())
 
     def _add_cifar100(self) -> None:
-        files = cifar100_files()
-        sums = {**cifar100.TRAIN, **cifar100.TEST, **cifar100.META}
-        self.sums |= {sums[name]: md5(content) for name, content in files.items()}
-        self._serve("cifar100", tar((f"{cifar100.FOLDER}/{n}", c) for n, c in files.items()))
+        self._serve_files(cifar100, cifar100_files())
 
     def _add_stl10(self) -> None:
-        files = stl10_files()
-        sums = {**stl10.TRAIN, **stl10.TEST}
-        self.sums |= {sums[name]: md5(content) for name, content in files.items() if name in sums}
-        self._serve("stl10", tar((f"{stl10.FOLDER}/{n}", c) for n, c in files.items()))
+        self._serve_files(stl10, stl10_files())
 
     def _add_svhn(self) -> None:
-        for part, count in (("train", SVHN_TRAIN), ("test", 20)):
-            archive, content = svhn.ARCHIVES[part], svhn_file(count)
-            self.served[f"/{archive.filename}"] = content
-            self.sums[str(archive.md5)] = md5(content)
+        self._serve_dataset("svhn", svhn_file(SVHN_TRAIN), svhn_file(20))
 
     def _add_stanford_dogs(self) -> None:
-        self._serve("stanford_dogs", tar(dogs(), "w"))
+        self._serve_dataset("stanford_dogs", tar(dogs(), "w"))
 
     def _add_afhq(self) -> None:
-        self._serve("afhq", zipped(afhq_files()))
+        self._serve_dataset("afhq", zipped(afhq_files()))
 
     def _add_stylegan2_ada_cifar10(self) -> None:
-        self._serve_pickle("stylegan2_ada_cifar10", 10, 32)
+        content = stylegan2_ada(self.repository, 10, 32)
+        self.serve(PRETRAINED["stylegan2_ada_cifar10"].archive, content)
 
     def _add_stylegan2_ada_afhqdog(self) -> None:
-        self._serve_pickle("stylegan2_ada_afhqdog", 0, 64)
-
-    def _serve_pickle(self, name: str, classes: int, side: int) -> None:
-        archive = PRETRAINED[name].archive
-        content = stylegan2_ada(self.repository, classes, side)
-        self.served[f"/{archive.filename}"] = content
-        self.sums[str(archive.md5)] = md5(content)
+        content = stylegan2_ada(self.repository, 0, 64)
+        self.serve(PRETRAINED["stylegan2_ada_afhqdog"].archive, content)
 
     def _add_imagenet_resnet50(self) -> None:
-        archive, content = PRETRAINED["imagenet_resnet50"].archive, resnet50_weights()
-        self.served[f"/{archive.filename}"] = content
-        self.sums[str(archive.sha256)] = hashlib.sha256(content).hexdigest()
+        self.serve(PRETRAINED["imagenet_resnet50"].archive, resnet50_weights())
 
     def count_as_published(self, clone: Path) -> None:
         """Make the miniatures the published files of a clone, by their checksums."""

@@ -151,7 +151,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Return what fills a folder with the inputs of the stage, of tiny images."""
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    set_params(tmp_path, {"predict.nonmember_sets": list(SETS[1:])})
+    set_params(tmp_path, {"image_sets.nonmember_sets": list(SETS[1:])})
 
     def write_images(folder: Path, images: Images) -> None:
         folder.mkdir(parents=True)

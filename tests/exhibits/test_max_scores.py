@@ -1,4 +1,4 @@
-"""Densities and distances of maximum scores against slow twins and their own laws."""
+"""Densities, histograms and distances of maximum scores against slow twins and their own laws."""
 
 import json
 import math
@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from trustmia.arrays import Float32, Float64
 from trustmia.exhibits.densities import (
     GRID_POINTS,
+    HISTOGRAM_BINS,
     MIN_BANDWIDTH,
     bandwidth,
     density_table,
+    histogram_table,
     maximum_scores,
     reflected_density,
     score_distances,
@@ -132,9 +134,22 @@ def test_table_has_one_grid_for_all_sets() -> None:
         assert np.allclose(rows["score"], np.linspace(0.25, 1, GRID_POINTS))
 
 
-def test_stage_writes_density_and_distances(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_histograms_are_those_of_a_loop_over_images() -> None:
+    maxima = maximum_scores(target())
+    table = histogram_table(maxima, classes=4)
+    width = (1 - 1 / 4) / HISTOGRAM_BINS
+    for (name, group), rows in table.groupby(["set", "group"]):
+        counts = [0] * HISTOGRAM_BINS
+        for value in maxima["members" if group == "members" else str(name)]:
+            counts[min(int((value - 1 / 4) / width), HISTOGRAM_BINS - 1)] += 1
+        assert np.allclose(rows["share"], np.array(counts) / sum(counts))
+        middles = 1 / 4 + (np.arange(HISTOGRAM_BINS) + 0.5) * width
+        assert np.allclose(rows["maximum score"], middles)
+    assert list(table["set"].unique()) == ["zebra", "ant"]
+    assert list(table["group"].unique()) == ["members", "non-members"]
+
+
+def test_stage_writes_tables_and_distances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_scores(Path("outputs/scores/target.npz"), target())
     describe_scores.main()
@@ -142,5 +157,6 @@ def test_stage_writes_density_and_distances(
     assert table["set"].value_counts().to_dict() == dict.fromkeys(
         ("members", "zebra", "ant"), GRID_POINTS
     )
+    assert set(pd.read_csv("plots/score_histograms.csv")["set"]) == {"zebra", "ant"}
     distances = json.loads(Path("metrics/score_distances.json").read_text(encoding="utf-8"))
     assert distances == score_distances(maximum_scores(target()))

@@ -173,18 +173,13 @@ def test_saved_fakes_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["images.npy", "labels.npy", "manifest.json"])
-def test_corrupted_fakes_are_named_with_what_to_run(name: str, tmp_path: Path) -> None:
+def test_corrupted_and_missing_fakes_are_named_with_what_to_run(name: str, tmp_path: Path) -> None:
     save_fakes(tmp_path / "fakes", draw(), {"seed": 0})
     path = tmp_path / "fakes" / name
     path.write_bytes(path.read_bytes()[:-3] + b"\x77")
     with pytest.raises(UserError, match=rf"fakes/{name}: .*`dvc checkout "):
         load_fakes(tmp_path / "fakes")
-
-
-@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "manifest.json"])
-def test_missing_fakes_are_named_with_what_to_run(name: str, tmp_path: Path) -> None:
-    save_fakes(tmp_path / "fakes", draw(), {"seed": 0})
-    (tmp_path / "fakes" / name).unlink()
+    path.unlink()
     with pytest.raises(UserError, match=rf"fakes/{name}: not found; run `dvc repro generate`"):
         load_fakes(tmp_path / "fakes")
 

@@ -227,7 +227,7 @@ def smooth(height: int, width: int) -> UInt8:
     return (127.5 + 120 * np.stack(waves)).astype(np.uint8)
 
 
-def source(read: Any, **changes: Any) -> DatasetSource:
+def source(pictures: Any, **changes: Any) -> DatasetSource:
     content: dict[str, Any] = {
         "name": "toy",
         "title": "Toys",
@@ -236,7 +236,7 @@ def source(read: Any, **changes: Any) -> DatasetSource:
         "mean": (0.5,) * 3,
         "std": (0.25,) * 3,
         "files": ("toys",),
-        "read": lambda data, part: read,
+        "load": lambda data, part: pictures,
         "archives": (),
     }
     return DatasetSource(**(content | changes))

@@ -1,7 +1,9 @@
 """What the paper published: its splits, checkpoints, tables and configurations."""
 
+import functools
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +17,8 @@ import yaml
 from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset, random_split
 
-from tests.helpers import ROOT, run
-from trustmia import paths
+from tests.helpers import ROOT, paper_params
+from trustmia import cli, paths
 from trustmia.arrays import Int64
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.classifiers.architectures.base import Classifier
@@ -26,61 +28,111 @@ from trustmia.measures.table import COLUMNS
 from trustmia.paper import comparison
 from trustmia.paper.checkpoints import PAPER_NAMES, import_checkpoints, parse_name
 from trustmia.paper.comparison import METRICS, compare, published_results
-from trustmia.paper.configurations import FOLDER, configurations, render
-from trustmia.params import Params, load_params
+from trustmia.paper.configurations import CONFIGURATIONS, MODELS, configured
+from trustmia.params import load_params
 from trustmia.runtime import checkpoints
 from trustmia.splits import SplitParams
 from trustmia.splits.published import published_split
+from trustmia.yaml_files import parse_yaml, with_values
 
-TEMPLATE = (ROOT / "params.yaml").read_text(encoding="utf-8")
-
-
-def params_of(name: str) -> Params:
-    return load_params(ROOT / FOLDER / f"{name}.yaml")
+COMMITTED = (ROOT / "params.yaml").read_text(encoding="utf-8")
+NAMES = list(CONFIGURATIONS)
 
 
 # Configurations
 
 
-@pytest.mark.parametrize("name", configurations())
-def test_configuration_is_params_yaml_with_the_papers_values(name: str) -> None:
-    written = (ROOT / FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
-    assert written == render(TEMPLATE, configurations()[name]), "run `make configurations`"
-    params = params_of(name)
-    assert all(
-        comparison.value_of(params, key) == value for key, value in configurations()[name].items()
-    )
+def leaves(params: dict[str, Any], section: str = "") -> dict[str, Any]:
+    """Return the values of parameters by their full keys."""
+    values: dict[str, Any] = {}
+    for key, value in params.items():
+        inner = isinstance(value, dict)
+        values |= leaves(value, f"{section}{key}.") if inner else {f"{section}{key}": value}
+    return values
 
 
-def test_folder_has_the_papers_configurations_and_no_other() -> None:
-    assert {p.stem for p in (ROOT / FOLDER).iterdir()} == set(configurations())
+@pytest.mark.parametrize("name", NAMES)
+def test_configuration_sets_its_values_and_nothing_else(name: str) -> None:
+    text = configured(ROOT / "params.yaml", name)
+    values = CONFIGURATIONS[name].values
+    assert leaves(parse_yaml(text)) == leaves(parse_yaml(COMMITTED)) | values
+    comments = [[line.partition("#")[2] for line in t.splitlines()] for t in (COMMITTED, text)]
+    assert comments[0] == comments[1]
 
 
-def test_rendering_keeps_comments_and_other_values() -> None:
-    template = (
-        "seed: 1 # a seed\n\ntrain: # how\n  lr: 0.1 # rate\n  adam:\n    lr: 3 # its\n"
-        "  sets: [a, b]\n"
-    )
-    changed = render(template, {"train.lr": 0.5, "train.sets": ["c"], "train.adam.lr": 4})
-    assert changed == (
-        "seed: 1 # a seed\n\ntrain: # how\n  lr: 0.5 # rate\n  adam:\n    lr: 4 # its\n"
-        "  sets: [c]\n"
-    )
-    with pytest.raises(KeyError, match=r"params\.yaml has no train\.momentum"):
-        render(template, {"train.momentum": 0.9})
+def test_configuration_is_the_same_whichever_was_there_before() -> None:
+    assert len({frozenset(c.values) for c in CONFIGURATIONS.values()}) == 1
+    text = COMMITTED
+    for name in [*NAMES, NAMES[0]]:
+        text = with_values(text, CONFIGURATIONS[name].values)
+        assert parse_yaml(text) == parse_yaml(with_values(COMMITTED, CONFIGURATIONS[name].values))
 
 
-@pytest.mark.parametrize("name", configurations())
-def test_split_of_every_configuration_can_be_drawn(name: str) -> None:
-    params = params_of(name)
+def test_configure_keeps_what_else_a_user_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = f"# mine\n{COMMITTED}".replace("num_patches: 2500", "num_patches: 7")
+    Path("params.yaml").write_text(mine)
+    cli.main(["configure", NAMES[-1]])
+    assert "params.yaml: stanford_dogs_resnet50_temperature_10 (Stan" in capsys.readouterr().out
+    written = Path("params.yaml").read_text()
+    expected = leaves(parse_yaml(mine)) | CONFIGURATIONS[NAMES[-1]].values
+    assert leaves(parse_yaml(written)) == expected
+    assert "num_patches: 7" in written and written.startswith("# mine\n")
+    assert re.search(r"^  methods: \[threshold, entropy, salem\] +# attacks to run$", written, re.M)
+    cli.main(["configure", NAMES[0], "--params", "params.yaml", "--out", "other.yaml"])
+    assert Path("params.yaml").read_text() == written
+    assert load_params(Path("other.yaml")).train.arch == "resnet18"
+
+
+def test_configure_without_a_name_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["configure"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == NAMES and len(lines) == 24
+    assert "CIFAR-10, ResNet-18, L2 regularisation 0.0003" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "told"),
+    [
+        (COMMITTED, ["cifar10_resnet"], "'cifar10_resnet' is unknown; similar: cifar10_resnet18,"),
+        (COMMITTED, ["vgg"], "'vgg' is unknown; similar: none; `trustmia configure` lists all 24"),
+        (None, [NAMES[0]], "params.yaml: not found; run from the root of the repository"),
+        ("seed: [", [NAMES[0]], "params.yaml: not valid YAML"),
+        ("seed", [NAMES[0]], "params.yaml: lacks seed; `git restore params.yaml` brings it"),
+        (COMMITTED.replace("  lr: 0.001", "  rate: 0.001"), [NAMES[0]], "lacks train.lr; `git"),
+        (COMMITTED.replace("width: 32", "width: wide"), [NAMES[0]], "generator.width: got 'wide'"),
+        (COMMITTED, [NAMES[0], "--out", "params.yaml/file"], "cannot write params.yaml/file: "),
+    ],
+    ids=["near", "far", "missing", "no YAML", "no keys", "lacks", "wrong", "out"],
+)
+def test_configure_tells_in_one_line_why_it_wrote_nothing(
+    content: str | None,
+    arguments: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path("params.yaml").write_text(content)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["configure", *arguments])
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and told in said and said.count("\n") == 1
+    assert content is None or Path("params.yaml").read_text() == content
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_split_of_every_model_can_be_drawn(name: str) -> None:
+    params = paper_params(name)
     cifar = params.dataset.name == "cifar10"
     labels = np.tile(np.arange(10), 6000) if cifar else np.arange(20580) % 120
     sizes = params.split
-    for split in (published_split(params.dataset.name, labels, sizes, params.seed),):
-        assert {role: len(split[role]["train"]) for role in ("target", "shadow")} == {
-            "target": sizes.train_size,
-            "shadow": sizes.train_size,
-        }
+    split = published_split(params.dataset.name, labels, sizes, params.seed)
+    assert [len(split[role]["train"]) for role in ("target", "shadow")] == [sizes.train_size] * 2
 
 
 # Splits
@@ -199,11 +251,16 @@ def test_sizes_that_the_published_split_cannot_have_are_told(
 # Checkpoints
 
 
-def state_dict(model: str) -> dict[str, torch.Tensor]:
-    arch = params_of(PAPER_NAMES[model]).train.arch
+@functools.cache
+def _state_dict(model: str) -> dict[str, torch.Tensor]:
+    arch = paper_params(PAPER_NAMES[model]).train.arch
     size, classes = (32, 10) if model.endswith("cifar10") else (32, 120)
     torch.manual_seed(0)
     return ARCHITECTURES[arch](3, size, classes).state_dict()
+
+
+def state_dict(model: str) -> dict[str, torch.Tensor]:
+    return dict(_state_dict(model))
 
 
 def saved(state: object) -> bytes:
@@ -230,7 +287,7 @@ def test_published_checkpoint_becomes_one_of_this_project(model: str, tmp_path: 
     loaded = checkpoints.load(place.with_suffix(""))
     assert all(torch.equal(loaded.tensors[key], tensor) for key, tensor in state.items())
     assert loaded.card["params"]["train.weight_decay"] == 0.0003
-    assert loaded.card["arch"] == params_of(PAPER_NAMES[model]).train.arch
+    assert loaded.card["arch"] == paper_params(PAPER_NAMES[model]).train.arch
 
 
 def test_imported_checkpoint_fits_the_papers_configuration_and_no_other(tmp_path: Path) -> None:
@@ -240,7 +297,7 @@ def test_imported_checkpoint_fits_the_papers_configuration_and_no_other(tmp_path
     stem = tmp_path / "resnet18_cifar10_LS_0.0083" / "target"
 
     def differences(name: str, **split: object) -> list[str]:
-        params = params_of(name).train.model_dump(exclude={"source"})
+        params = paper_params(name).train.model_dump(exclude={"source"})
         wanted = {f"train.{key}": value for key, value in params.items()}
         published = {
             "dataset": "cifar10",
@@ -323,30 +380,40 @@ def test_archive_with_something_else_is_refused_without_running_it(
 
 
 @pytest.mark.parametrize("content", [None, b"no zip"])
-def test_file_that_is_no_zip_is_named(content: bytes | None, tmp_path: Path) -> None:
+def test_file_that_is_no_zip_is_named(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "models.zip"
     if content is not None:
         path.write_bytes(content)
-    failed = run(ROOT, "trustmia", "import-checkpoints", str(path), code=2)
-    assert "models.zip: not a readable ZIP" in failed.stderr
-    assert failed.stderr.count("\n") == 1
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["import-checkpoints", str(path)])
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and said.count("\n") == 1
+    assert "models.zip: not a readable ZIP" in said
 
 
 @pytest.mark.parametrize(
-    ("name", "changed"),
+    ("name", "configuration", "changed"),
     [
-        ("resnet18_cifar10_target.pt", {}),
-        ("efficient_net_cifar10_L2_0.0003_shadow.pt", {"train.weight_decay": 0.0003}),
-        ("resnet50_stanford_dogs_LS_0.1_target.pt", {"train.label_smoothing": 0.1}),
+        ("resnet18_cifar10_target.pt", "cifar10_resnet18", {}),
+        (
+            "efficient_net_cifar10_L2_0.0003_shadow.pt",
+            "cifar10_efficientnet_b0",
+            {"train.weight_decay": 0.0003},
+        ),
+        (
+            "resnet50_stanford_dogs_LS_0.1_target.pt",
+            "stanford_dogs_resnet50",
+            {"train.label_smoothing": 0.1},
+        ),
     ],
 )
 def test_name_of_a_published_file_says_how_it_was_trained(
-    name: str, changed: dict[str, float]
+    name: str, configuration: str, changed: dict[str, float]
 ) -> None:
-    published = parse_name(name)
-    base = params_of(PAPER_NAMES[name[: name.index("cifar10") + 7 if "cifar" in name else 22]])
-    expected = base.train.model_dump(exclude={"source"})
-    assert published.params == {f"train.{k}": v for k, v in expected.items()} | changed
+    expected = paper_params(configuration).train.model_dump(exclude={"source"})
+    assert parse_name(name).params == {f"train.{k}": v for k, v in expected.items()} | changed
 
 
 def test_models_have_the_published_names_of_modules() -> None:
@@ -361,31 +428,6 @@ def test_models_have_the_published_names_of_modules() -> None:
 
 
 # Tables
-
-
-# The sum of all figures of each published table.
-TOTALS = {
-    "cifar10_efficientnet_b0": 256.4412,
-    "cifar10_efficientnet_b0_l2": 223.0533,
-    "cifar10_efficientnet_b0_label_smoothing": 254.7926,
-    "cifar10_efficientnet_b0_llla": 252.8308,
-    "cifar10_efficientnet_b0_temperature_10": 170.4174,
-    "cifar10_resnet18": 263.1545,
-    "cifar10_resnet18_l2": 216.4365,
-    "cifar10_resnet18_label_smoothing": 253.3996,
-    "cifar10_resnet18_llla": 214.5594,
-    "cifar10_resnet18_temperature_10": 198.8786,
-    "cifar10_salem_cnn": 249.2716,
-    "cifar10_salem_cnn_l2": 241.6727,
-    "cifar10_salem_cnn_label_smoothing": 250.4911,
-    "cifar10_salem_cnn_llla": 185.8082,
-    "cifar10_salem_cnn_temperature_10": 211.0421,
-    "stanford_dogs_resnet50": 201.1462,
-    "stanford_dogs_resnet50_l2": 163.0001,
-    "stanford_dogs_resnet50_label_smoothing": 182.052,
-    "stanford_dogs_resnet50_llla": 174.1107,
-    "stanford_dogs_resnet50_temperature_10": 109.8749,
-}
 
 
 @pytest.mark.parametrize(
@@ -412,8 +454,7 @@ def test_published_tables_are_complete() -> None:
     counts = tables.groupby("configuration")["set"].nunique() * 3
     assert tables.groupby("configuration").size().to_dict() == counts.to_dict()
     assert len(tables) == 15 * 11 * 3 + 5 * 9 * 3
-    figures = tables.drop(columns=["set", "attack"]).groupby("configuration").sum()
-    assert figures.sum(axis=1).to_dict() == pytest.approx(TOTALS, abs=1e-6)
+    assert tables.select_dtypes("number").to_numpy().sum() == pytest.approx(4272.4335, abs=1e-6)
 
 
 def test_published_precision_is_that_of_the_published_rates() -> None:
@@ -445,20 +486,25 @@ def test_comparison_has_run_paper_and_their_difference() -> None:
 
 def test_every_published_table_belongs_to_a_configuration() -> None:
     published = set(published_results()["configuration"])
-    for name in configurations():
+    for name in NAMES:
         if name in published:
-            assert comparison.configuration_of(params_of(name)) == name
+            assert comparison.configuration_of(paper_params(name)) == name
         else:
             assert name.endswith("_temperature")
             with pytest.raises(UserError, match=r"published no table for .*temperature=fit"):
-                comparison.configuration_of(params_of(name))
-    assert published < set(configurations())
+                comparison.configuration_of(paper_params(name))
+    assert published < set(NAMES)
 
 
-def test_default_run_has_no_table_in_the_paper() -> None:
-    failed = run(ROOT, "trustmia", "compare-paper", code=2)
-    assert "no table for dataset.name=fashion_mnist, train.arch=salem_cnn" in failed.stderr
-    assert failed.stderr.count("\n") == 1
+def test_default_run_has_no_table_in_the_paper(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["compare-paper"])
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and said.count("\n") == 1
+    assert "no table for dataset.name=fashion_mnist, train.arch=salem_cnn" in said
 
 
 def test_comparison_without_a_run_names_what_to_run(
@@ -466,15 +512,15 @@ def test_comparison_without_a_run_names_what_to_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="not found; run `dvc repro`"):
-        comparison.compare_paper(params_of("cifar10_salem_cnn"), "simple", None)
+        comparison.compare_paper(paper_params("cifar10_salem_cnn"), "simple", None)
 
 
 def test_run_with_other_parameters_is_not_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_bytes((ROOT / FOLDER / "cifar10_salem_cnn.yaml").read_bytes())
-    params = params_of("cifar10_salem_cnn")
+    Path("params.yaml").write_text(configured(ROOT / "params.yaml", "cifar10_salem_cnn"))
+    params = paper_params("cifar10_salem_cnn")
     (tmp_path / "metrics").mkdir()
     rows = [f"threshold,original,{metric},0.5,,,20\n" for metric in METRICS]
     paths.RESULTS.write_text(f"{','.join(COLUMNS)}\n{''.join(rows)}")
@@ -495,13 +541,11 @@ def test_run_with_other_parameters_is_not_compared(
         comparison.compare_paper(params, "simple", None)
 
 
-def test_deviations_from_the_paper_are_told(tmp_path: Path) -> None:
-    text = (ROOT / FOLDER / "cifar10_salem_cnn.yaml").read_text(encoding="utf-8")
-    content = yaml.safe_load(text)
-    content["train"]["epochs"] = 3
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(content))
-    told = comparison.deviations(load_params(path), "cifar10_salem_cnn")
+def test_deviations_from_the_paper_are_told() -> None:
+    params = paper_params("cifar10_salem_cnn")
+    fewer = params.train.model_copy(update={"epochs": 3})
+    params = params.model_copy(update={"train": fewer})
+    told = comparison.deviations(params, "cifar10_salem_cnn")
     assert told == ["train.epochs 3 instead of 100"]
 
 

@@ -1,8 +1,11 @@
 """Reference models: who is trained on what, and the same weights however they are trained."""
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -137,6 +140,61 @@ def test_worker_processes_give_what_one_thread_gives() -> None:
     with threads(2):
         alone = [train_one(job_, task, CPU) for task in wanted]
     assert all(largest_difference(c, found[n]) == 0 for n, c in enumerate(alone))
+
+
+INTERRUPTED = """
+import dataclasses, os, signal, sys
+import numpy as np
+from tests.test_references import job, tasks
+from trustmia import program
+from trustmia.references import local
+
+def interrupt(*_):
+    os.killpg(0, signal.SIGINT)
+
+def main():
+    many = job(4000, epochs=10**6)
+    member = np.ones((3, 4000), dtype=bool)
+    if sys.argv[1] == "starting":
+        local.as_completed = interrupt
+    else:
+        many = dataclasses.replace(many, recipe=job(epochs=300).recipe)
+        member[0, 2:] = False
+    local.cores = lambda: 2
+    local.LocalExecutor("processes")(many, tasks(member, 5), interrupt)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    program.run("train_references", main)
+"""
+
+
+@pytest.mark.parametrize("workers", ["starting", "training"])
+def test_ctrl_c_ends_worker_processes_at_once_without_a_word(workers: str, tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "interrupted.py", workers],
+        env=environment(ROOT) | {"PYTHONPATH": paths},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        _, said = process.communicate(timeout=120)
+        assert (process.returncode, said) == (130, "train_references: interrupted\n")
+        group = [one for one in psutil.process_iter() if session_of(one.pid) == process.pid]
+        assert [one for one in group if one.status() != psutil.STATUS_ZOMBIE] == []
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def session_of(process: int) -> int | None:
+    try:
+        return os.getsid(process)
+    except ProcessLookupError:
+        return None
 
 
 @pytest.mark.parametrize("parallel", ["none", "stacked"])

@@ -1,4 +1,4 @@
-"""What is made of an audit's result: summaries, histograms, colours, the README's answer."""
+"""What is made of an audit's result: summaries, colours, the README's answer."""
 
 import dataclasses
 import json
@@ -39,7 +39,6 @@ from trustmia.signals.container import Signals
 from trustmia.signals.decisions import read_decisions
 from trustmia.signals.scores import ScoreSet
 from trustmia.stages import attack as attack_stage
-from trustmia.stages.attack import HISTOGRAM_BINS, histograms
 from trustmia.study.tables import run_tables
 
 SETS = ("members", "original", "fake")
@@ -243,22 +242,6 @@ def test_the_paper_s_table_has_its_columns(results: pd.DataFrame) -> None:
     assert column["fake"] == sets["fake"]["salem"]["fpr_at_95tpr"]
     assert nested(results)["sizes"] == {"members": 40, "original": 30, "fake": 20}
     json.dumps(nested(results), allow_nan=False)
-
-
-def test_histograms_are_those_of_a_loop_over_images() -> None:
-    target = score_set(2)
-    table = histograms(target)
-    width = (1 - 1 / 4) / HISTOGRAM_BINS
-    for (set_name, group), rows in table.groupby(["set", "group"]):
-        counts = [0] * HISTOGRAM_BINS
-        chosen = "members" if group == "members" else set_name
-        for scores, code in zip(target.scores, target.set_codes):
-            if SETS[code] == chosen:
-                counts[min(int((scores.max() - 1 / 4) / width), HISTOGRAM_BINS - 1)] += 1
-        assert np.allclose(rows["share"], np.array(counts) / sum(counts))
-        middles = 1 / 4 + (np.arange(HISTOGRAM_BINS) + 0.5) * width
-        assert np.allclose(rows["maximum score"], middles)
-    assert set(table["set"]) == set(SETS[1:])
 
 
 def test_known_sets_keep_their_colour_and_others_get_one() -> None:

@@ -1,5 +1,6 @@
 """Checkpoints: kept, read, refused, and chosen among several."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from trustmia.errors import UserError
+from trustmia.files import sha256
 from trustmia.runtime import checkpoints
 from trustmia.runtime.checkpoints import Checkpoint
 
@@ -27,26 +29,48 @@ def test_saved_checkpoint_comes_back(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, loaded.tensors[n]) for n, tensor in saved.tensors.items())
 
 
+def test_copied_checkpoint_has_the_same_bytes(tmp_path: Path) -> None:
+    source, copied = tmp_path / "model", tmp_path / "folder" / "copied"
+    checkpoints.save(source, checkpoint())
+    checkpoints.save(source, checkpoint(sha256=sha256(checkpoints.paths(source)[0])))
+    checkpoints.copy(source, copied)
+    for old, new in zip(checkpoints.paths(source), checkpoints.paths(copied), strict=True):
+        assert old.read_bytes() == new.read_bytes()
+
+
+@pytest.fixture(params=["load", "copy"])
+def read(request: pytest.FixtureRequest) -> Callable[[Path], Any]:
+    if request.param == "load":
+        return checkpoints.load
+    return lambda stem: checkpoints.copy(stem, stem.with_name("copied"))
+
+
 @pytest.mark.parametrize("suffix", ["json", "safetensors"])
-def test_missing_file_of_a_checkpoint_is_named(suffix: str, tmp_path: Path) -> None:
+def test_missing_file_of_a_checkpoint_is_named(
+    suffix: str, read: Callable[[Path], Any], tmp_path: Path
+) -> None:
     checkpoints.save(tmp_path / "model", checkpoint())
     (tmp_path / f"model.{suffix}").unlink()
     with pytest.raises(UserError, match=rf"model\.{suffix}: not found; run `dvc pull`"):
-        checkpoints.load(tmp_path / "model")
+        read(tmp_path / "model")
 
 
 @pytest.mark.parametrize("suffix", ["json", "safetensors"])
-def test_unreadable_file_of_a_checkpoint_is_named(suffix: str, tmp_path: Path) -> None:
+def test_unreadable_file_of_a_checkpoint_is_named(
+    suffix: str, read: Callable[[Path], Any], tmp_path: Path
+) -> None:
     checkpoints.save(tmp_path / "model", checkpoint())
     (tmp_path / f"model.{suffix}").write_bytes(b"\x07 not it")
     with pytest.raises(UserError, match=rf"model\.{suffix}: not readable .*`dvc checkout`"):
-        checkpoints.load(tmp_path / "model")
+        read(tmp_path / "model")
 
 
-def test_weights_other_than_the_card_says_are_refused(tmp_path: Path) -> None:
+def test_weights_other_than_the_card_says_are_refused(
+    read: Callable[[Path], Any], tmp_path: Path
+) -> None:
     checkpoints.save(tmp_path / "model", checkpoint(sha256="0" * 64))
     with pytest.raises(UserError, match=r"is not what model\.json describes; run `dvc checkout`"):
-        checkpoints.load(tmp_path / "model")
+        read(tmp_path / "model")
 
 
 def test_differences_are_told_in_words() -> None:
@@ -62,7 +86,8 @@ def test_differences_are_told_in_words() -> None:
 
 def load_fitting(folder: Path, names: list[str], params: dict[str, Any]) -> Checkpoint:
     stems = [folder / name / "target" for name in names]
-    return checkpoints.load_fitting(stems, "target classifier", params, DATA, "train.source")
+    stem = checkpoints.fitting(stems, "target classifier", params, DATA, "train.source")
+    return checkpoints.load(stem)
 
 
 def test_first_fitting_checkpoint_is_taken(tmp_path: Path) -> None:

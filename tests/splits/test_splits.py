@@ -78,27 +78,19 @@ def test_pool_may_be_everything() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(uneven_labels(), possible_sizes(), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_parts_are_disjoint_and_together_never_more_than_all(
+def test_parts_are_disjoint_of_the_wanted_sizes_and_have_the_classes_in_proportion(
     labels: Labels, sizes: SplitParams, pool_seed: int, seed: int
 ) -> None:
     split = split_indices(labels, with_sizes(sizes, pool_seed=pool_seed), seed)
-    parts = [split["generator"]["train"], split["generator"]["holdout"]]
-    parts += [split[role][name] for role in ROLES for name in ("train", "validation", "test")]
-    together = np.concatenate(parts)
+    generator = split["generator"]
+    disjoint = [generator["train"], generator["holdout"]]
+    disjoint += [split[role][name] for role in ROLES for name in ("train", "validation", "test")]
+    together = np.concatenate(disjoint)
     assert len(np.unique(together)) == len(together)
     assert set(together.tolist()) <= set(range(len(labels)))
-
-
-@settings(deadline=None, max_examples=30)
-@given(uneven_labels(), possible_sizes(), st.integers(0, 2**32 - 1))
-def test_parts_have_the_wanted_sizes_and_attack_sets_lie_inside(
-    labels: Labels, sizes: SplitParams, seed: int
-) -> None:
-    split = split_indices(labels, sizes, seed)
-    generator = split.pop("generator")
     assert len(generator["holdout"]) == sizes.generator_holdout_size
     assert len(generator["train"]) == len(labels) - sizes.pool_size - sizes.generator_holdout_size
-    for parts in split.values():
+    for parts in (split[role] for role in ROLES):
         assert {name: len(index) for name, index in parts.items()} == {
             "train": sizes.train_size,
             "validation": sizes.validation_size,
@@ -108,18 +100,11 @@ def test_parts_have_the_wanted_sizes_and_attack_sets_lie_inside(
         }
         assert set(parts["members"]) <= set(parts["train"])
         assert set(parts["non_members"]) <= set(parts["test"])
-
-
-@settings(deadline=None, max_examples=30)
-@given(uneven_labels(), possible_sizes(), st.integers(0, 2**32 - 1))
-def test_every_part_has_the_classes_in_proportion(
-    labels: Labels, sizes: SplitParams, seed: int
-) -> None:
     share = np.bincount(labels) / len(labels)
-    for parts in split_indices(labels, sizes, seed).values():
-        for index in parts.values():
-            counts = np.bincount(labels[index], minlength=len(share))
-            assert np.abs(counts - share * len(index)).max() < ROUNDINGS
+    for index in (index for parts in split.values() for index in parts.values()):
+        counts = np.bincount(labels[index], minlength=len(share))
+        assert np.abs(counts - share * len(index)).max() < ROUNDINGS
+        assert index.dtype == np.int64 and np.array_equal(index, np.sort(index))
 
 
 @settings(deadline=None, max_examples=30)
@@ -146,13 +131,6 @@ def test_same_seeds_give_the_same_split_and_another_seed_another() -> None:
     assert equal(first, again)
     for role in ROLES:
         assert not np.array_equal(first[role]["train"], other[role]["train"])
-
-
-def test_indices_are_sorted_int64() -> None:
-    for parts in split_indices(LABELS, SIZES, 0).values():
-        for index in parts.values():
-            assert index.dtype == np.int64
-            assert np.array_equal(index, np.sort(index))
 
 
 @pytest.mark.parametrize(

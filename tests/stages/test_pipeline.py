@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.attacks.attacking import LEARNED
 from tests.helpers import documented, git, run, set_params, stages_run
@@ -62,7 +63,7 @@ def test_generated_images_come_back_identical(restored: Path) -> None:
     before = digest(fakes)
     (fakes / "labels.npy").unlink()
     (fakes / "images.npy").write_bytes(b"spoilt")
-    refused = run(restored, "python", "src/stage.py", "predict", "target", code=2)
+    refused = run(restored, "python", "src/stage.py", "predict", code=2)
     assert "outputs/fakes/images.npy" in refused.stderr and "dvc checkout" in refused.stderr
     run(restored, "dvc", "checkout", "--force", "outputs/fakes")
     assert digest(fakes) == before
@@ -77,7 +78,7 @@ def test_the_same_seed_gives_the_same_bytes(restored: Path) -> None:
     scores = digest(restored / "outputs/scores")
     run(restored, "dvc", "repro", "--force", "--single-item", "split", "generate")
     run(restored, "dvc", "repro", "--force", "--single-item", "train@shadow")
-    run(restored, "dvc", "repro", "--force", "--single-item", "predict@target", "attack")
+    run(restored, "dvc", "repro", "--force", "--single-item", "predict", "attack")
     assert [digest(folder) for folder in folders] == before
     assert digest(restored / "outputs/scores") == scores
     assert git(restored, "status", "--porcelain") == ""
@@ -93,10 +94,11 @@ def test_calibration_changes_scores(restored: Path, method: str) -> None:
 
 
 def test_generator_and_judge_train_from_scratch(restored: Path) -> None:
-    changes = {"source": "scratch", "epochs": 1, "judge_epochs": 1}
-    changes |= {"width": 8, "discriminator_width": 8}
-    set_params(restored, {f"generator.{key}": value for key, value in changes.items()})
-    set_params(restored, {"split.pool_size": 68500, "split.generator_holdout_size": 500})
+    changes: dict[str, object] = {"generator.source": "scratch", "generator.epochs": 1}
+    changes |= {"generator.width": 8, "generator.discriminator_width": 8}
+    changes |= {"judge.source": "scratch", "judge.epochs": 1}
+    changes |= {"split.pool_size": 68500, "split.generator_holdout_size": 500}
+    set_params(restored, changes)
     ran = stages_run(run(restored, "dvc", "repro", "evaluate_generator").stdout)
     stages = {"split", "train_generator", "train_judge", "generate", "evaluate_generator"}
     assert set(ran) == stages
@@ -122,7 +124,7 @@ def test_pretrained_classifiers_are_those_of_the_default_experiment(
     run(place, "dvc", "cache", "dir", str(pulled / ".dvc/cache"), "--local")
     run(place, "dvc", "checkout")
     set_params(place, {"train.source": "pretrained"})
-    stages = ("train@target", "train@shadow", "predict@target")
+    stages = ("train@target", "train@shadow", "predict")
     assert stages_run(run(place, "dvc", "repro", "--single-item", *stages).stdout) == [*stages]
     weights = [
         place / name
@@ -221,6 +223,27 @@ def test_readme_commands_work_as_printed(restored: Path, tmp_path: Path) -> None
     git(restored, "checkout", "--quiet", "-")
     run(elsewhere, "dvc", "pull", "outputs/scores/target.npz")
     assert (elsewhere / "outputs/scores/target.npz").is_file()
+
+
+def test_dvc_draws_every_file_of_points(pulled: Path) -> None:
+    shown = json.loads(run(pulled, "dvc", "plots", "show", "--json").stdout)["data"]
+    points = {path.relative_to(pulled).as_posix() for path in pulled.glob("plots/**/*.[ct]sv")}
+    assert points - set(shown) == {"plots/score_density.csv"}
+    assert len(points) > 15 and "plots/fakes.png" in shown
+
+
+def test_published_checkpoints_are_artifacts(pulled: Path, tmp_path: Path) -> None:
+    artifacts = yaml.safe_load((pulled / "dvc.yaml").read_text())["artifacts"]
+    assert all((pulled / artifact["path"]).exists() for artifact in artifacts.values())
+    assert all({"type", "desc", "labels"} < artifact.keys() for artifact in artifacts.values())
+    clone = tmp_path / "clone"
+    git(pulled, "clone", "--quiet", str(pulled), str(clone))
+    for name in ("target", "generator"):
+        git(clone, "tag", "--annotate", f"{name}@v1.0.0", "--message", "First")
+        run(tmp_path, "dvc", "artifacts", "get", str(clone), name)
+    for got in ("target.safetensors", "generator/model.safetensors"):
+        published = next((pulled / "models").rglob(got))
+        assert (tmp_path / got).read_bytes() == published.read_bytes()
 
 
 def test_with_tables_refuses_a_text_without_markers() -> None:

@@ -26,7 +26,7 @@ for out in map(pathlib.Path, written):
 """
 BEHIND_ATTACK = {"attack", "gallery", "report"}
 DESCRIBED = {"describe_scores", "embed"}
-SHOWN = {"prepare_image_sets", "predict@target", "predict@shadow", "predict_references"}
+SHOWN = {"prepare_image_sets", "predict", "predict_references"}
 TRAINED = {"train@target", "train@shadow", "train_references"}
 CALIBRATED = {"calibrate@target", "calibrate@shadow"}
 EDITED = {
@@ -39,7 +39,7 @@ EDITED = {
 PREDICTED = (SHOWN - {"prepare_image_sets"}) | BEHIND_ATTACK | DESCRIBED
 SET: list[tuple[str, object, set[str]]] = [
     ("attack.salem.k", 2, BEHIND_ATTACK),
-    ("predict.nonmember_sets", ["original", "patches"], SHOWN | BEHIND_ATTACK | DESCRIBED),
+    ("image_sets.nonmember_sets", ["original", "patches"], SHOWN | BEHIND_ATTACK | DESCRIBED),
     ("train.lr", 0.002, TRAINED | CALIBRATED | PREDICTED),
     ("calibration.method", "temperature", CALIBRATED | PREDICTED),
 ]

@@ -21,7 +21,7 @@ def test_trainings_are_kept_by_the_run_cache(name: str) -> None:
     assert all(isinstance(out, str) for out in STAGES[name]["outs"])
 
 
-@pytest.mark.parametrize("name", ["train", "calibrate", "predict"])
+@pytest.mark.parametrize("name", ["train", "calibrate"])
 @pytest.mark.parametrize("arguments", [[], ["attacker"]])
 def test_role_that_is_missing_or_unknown_is_told_in_one_line(
     name: str, arguments: list[str]

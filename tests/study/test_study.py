@@ -39,9 +39,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyRepository]:
 def printed(tiny: TinyRepository) -> list[str]:
     """Return what a study told while trainings with weight decay failed, and its error."""
     tiny.switch("broken", on=True)
+    tiny.switch("hold", on=True)
     messages: list[str] = []
+
+    def say(message: str) -> None:
+        messages.append(message)
+        if message.endswith("standard-s43: train"):
+            tiny.switch("hold", on=False)
+
     with pytest.raises(UserError) as caught:
-        run_study(tiny, messages.append)
+        run_study(tiny, say)
     tiny.switch("broken", on=False)
     return ["\n".join(messages), str(caught.value)]
 

@@ -19,6 +19,7 @@ from trustmia.errors import UserError
 from trustmia.params import load_params
 from trustmia.study.grid import Experiment, load_grid, waiting
 from trustmia.study.progress import Clock, current_stage, duration, log_end
+from trustmia.study.queue import Task, parse_status
 from trustmia.study.store import read_study, write_study
 from trustmia.study.tables import COLUMNS, EXPERIMENT_COLUMNS, run_tables, thinned
 
@@ -49,8 +50,8 @@ def test_the_default_study_is_the_published_one() -> None:
 
 def test_values_are_written_as_dvc_reads_them(tmp_path: Path) -> None:
     changes = {
-        "predict.nonmember_sets": ["original", "fake"],
-        "predict.max_fakes": None,
+        "image_sets.nonmember_sets": ["original", "fake"],
+        "image_sets.max_fakes": None,
         "train.initial_weights": "resnet50-0676ba61.pth",
         "train.lr": 1e-5,
     }
@@ -58,8 +59,8 @@ def test_values_are_written_as_dvc_reads_them(tmp_path: Path) -> None:
     (one,) = load_grid(path, PARAMS).experiments
     assert one.overrides == (
         "seed=1",
-        "predict.nonmember_sets=[original,fake]",
-        "predict.max_fakes=null",
+        "image_sets.nonmember_sets=[original,fake]",
+        "image_sets.max_fakes=null",
         "train.initial_weights='resnet50-0676ba61.pth'",
         "train.lr=1e-05",
     )
@@ -283,15 +284,37 @@ def test_the_clock_tells_trainings_from_others() -> None:
     assert [duration(s) for s in (89, 91, 6000)] == ["89 s", "2 min", "1.7 h"]
 
 
-def test_stages_and_failures_are_read_from_logs(tmp_path: Path) -> None:
-    log = tmp_path / "out"
-    assert current_stage(log) is None and "no output" in log_end(None)
+def test_stages_and_failures_are_read_from_logs() -> None:
+    assert current_stage("") is None and "no output" in log_end("")
     lines = [f"line {i}" for i in range(30)]
-    log.write_text("\n".join(["Running stage 'split':", *lines, "Running stage 'train@target':"]))
+    log = "\n".join(["Running stage 'split':", *lines, "Running stage 'train@target':"])
     assert current_stage(log) == "train@target"
-    log.write_text("\n".join([log.read_text(), "Stage 'calibrate@target' is cached - skipping"]))
+    log += "\nStage 'calibrate@target' is cached - skipping"
     assert current_stage(log) == "calibrate@target"
     assert log_end(log).count("\n") == 14 and log_end(log).startswith("    line 17")
+
+
+STATUS = """Task     Name                Created       Status
+753b005  standard-s42        04:01 PM      Running
+1234567                      Nov 24, 2026  Queued
+0bbb118  weight_decay-s42-x  04:01 PM      Failed
+
+Worker status: 1 active, 2 idle
+"""
+
+
+def test_the_queue_is_read_as_documented() -> None:
+    tasks = [
+        Task("standard-s42", "753b005", "Running"),
+        Task("", "1234567", "Queued"),
+        Task("weight_decay-s42-x", "0bbb118", "Failed"),
+    ]
+    assert parse_status(STATUS) == (tasks, 3)
+    empty = "No experiment tasks in the queue.\n\nWorker status: 0 active, 0 idle\n"
+    assert parse_status(empty) == ([], 0)
+    for other in ("", STATUS.replace("Name", "Title"), STATUS.replace("Worker", "Workers")):
+        with pytest.raises(UserError, match="no table as DVC 3 prints it"):
+            parse_status(other)
 
 
 def test_no_jobs_are_refused() -> None:

@@ -4,10 +4,13 @@ Its files are those of the real pipeline, its stages a few lines. Switches, file
 the repository, let a training fail or wait, and every training leaves a line there.
 """
 
+import contextlib
+import io
 import json
 import os
 import shutil
 import subprocess
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ import pandas as pd
 import yaml
 
 from tests.helpers import ROOT, environment, git, run
-from trustmia import files
+from trustmia import cli, files
 
 TRAIN = """
 import json, pathlib, sys, time, yaml
@@ -113,10 +116,25 @@ class TinyRepository:
         own = tiny_environment(self.root)
         return run(self.root, *command, code=code, timeout=300, own=own)
 
+    def trustmia(self, *arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
+        """Run the project's command there in this process, which has loaded everything."""
+        out, errors = io.StringIO(), io.StringIO()
+        ended = 0
+        with contextlib.chdir(self.root), redirect_stdout(out), redirect_stderr(errors):
+            try:
+                cli.main(arguments)
+            except SystemExit as end:
+                ended = int(end.code or 0)
+        result = subprocess.CompletedProcess(arguments, ended, out.getvalue(), errors.getvalue())
+        assert result.returncode == code, f"{arguments}\n{result.stdout}\n{result.stderr}"
+        return result
+
     def names(self) -> list[str]:
         """Return the names of the experiments of the current commit."""
-        listed = self.run("dvc", "exp", "list", "--name-only").stdout
-        return sorted(listed.split())
+        listed = git(self.root, "for-each-ref", "--format=%(refname)", "refs/exps")
+        head = git(self.root, "rev-parse", "HEAD").strip()
+        place = f"refs/exps/{head[:2]}/{head[2:]}/"
+        return sorted(n.removeprefix(place) for n in listed.split() if n.startswith(place))
 
     def queue(self) -> dict[str, str]:
         """Return the states of DVC's tasks by their names."""

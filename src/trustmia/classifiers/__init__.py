@@ -28,3 +28,15 @@ class TrainConfig(Section):
     weight_decay: Annotated[float, Field(ge=0, le=1)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     precision: Precision
+
+
+class InferenceConfig(Section):
+    """How a classifier is shown images.
+
+    Attributes:
+        batch_size: Images per forward pass.
+        precision: See `compute.resolved`.
+    """
+
+    batch_size: Count
+    precision: Precision

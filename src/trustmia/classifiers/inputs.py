@@ -3,9 +3,10 @@
 import numpy as np
 
 from trustmia.arrays import Float32
+from trustmia.classifiers import InferenceConfig
 from trustmia.classifiers.architectures import ARCHITECTURES
 from trustmia.classifiers.architectures.base import Classifier
-from trustmia.classifiers.inference import Inputs, as_inputs
+from trustmia.classifiers.inference import Inputs, Prediction, as_inputs, predict
 from trustmia.images.base import Dataset, Images
 from trustmia.runtime.checkpoints import Checkpoint
 
@@ -15,6 +16,19 @@ def prepare(
 ) -> Inputs:
     """Return images as a model sees them (see `normalization`)."""
     return as_inputs(images.pixels, *normalization(dataset.mean, dataset.std, normalised, scale))
+
+
+def show(
+    model: Classifier,
+    dataset: Dataset,
+    images: Images,
+    config: InferenceConfig,
+    normalised: bool = True,
+    scale: float = 1.0,
+) -> Prediction:
+    """Show images to a model, their pixels as `normalization` says."""
+    inputs = prepare(dataset, images, normalised, scale)
+    return predict(model, inputs, config.batch_size, config.precision)
 
 
 def normalization(

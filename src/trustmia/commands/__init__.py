@@ -4,6 +4,7 @@
 COMMANDS = {
     "audit": "run attacks on what any classifiers say",
     "fetch": "get data sets and weights from their publishers and verify them",
+    "configure": "set an experiment of the paper in params.yaml",
     "results": "print the result table of the last run",
     "export-models": "keep the last run's models as pretrained checkpoints in models/",
     "import-checkpoints": "turn the paper's published checkpoints into this project's",

@@ -8,7 +8,6 @@ import pandas as pd
 
 from trustmia import files
 from trustmia.errors import UserError
-from trustmia.freshness import by_stages
 from trustmia.image_sets import HELD_OUT
 from trustmia.study.comparison import (
     Group,
@@ -19,6 +18,7 @@ from trustmia.study.comparison import (
     measure,
     stem,
 )
+from trustmia.study.progress import by_stages
 from trustmia.study.repository import ExperimentRepository, Finished, open_repository
 
 

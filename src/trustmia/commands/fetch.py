@@ -6,7 +6,6 @@ from pathlib import Path
 
 from trustmia import paths
 from trustmia.datasets import DATASETS
-from trustmia.datasets.base import fetch as fetch_dataset
 from trustmia.datasets.fetching import FetchRequest, check_given
 from trustmia.datasets.weights import PRETRAINED
 from trustmia.errors import UserError
@@ -45,7 +44,7 @@ def needed(params: Params) -> list[str]:
 
     A file of weights that is none of the published ones is the user's own.
     """
-    names = [params.dataset.name, *params.predict.datasets()]
+    names = [params.dataset.name, *params.image_sets.datasets()]
     weights = {params.train.initial_weights} if params.train.source == "scratch" else set()
     if params.generator.source == "stylegan2_ada":
         weights.add(params.generator.stylegan2_ada_pickle)
@@ -70,7 +69,7 @@ def fetch(names: Sequence[str], request: FetchRequest) -> None:
     check_given(request.archives, [archive.filename for part in archives for archive in part])
     for name in names:
         if name in DATASETS:
-            place, source = paths.DATA, fetch_dataset(DATASETS[name], paths.DATA, request)
+            place, source = paths.DATA, DATASETS[name].fetch(paths.DATA, request)
         else:
             place, source = paths.MODELS, PRETRAINED[name].fetch(request)
         print(f"{name}: verified, from {source}. To version it: `dvc add {place}`, `dvc push`")

@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from trustmia.report import readme
-
 STYLES = ("simple", "github")
 
 
@@ -23,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the attacks' table, or write all tables into a file."""
+    from trustmia.report import readme
+
     if options.update:
         readme.update(options.update)
     else:

@@ -1,14 +1,14 @@
 """`trustmia study`: many experiments through DVC's queue, and their tables."""
 
 import argparse
-import functools
+import contextlib
 import shlex
 from pathlib import Path
 
 from trustmia.errors import UserError
-from trustmia.freshness import by_stages
 from trustmia.study.collect import collect
 from trustmia.study.grid import load_grid
+from trustmia.study.progress import by_stages
 from trustmia.study.repository import open_repository
 from trustmia.study.running import Say, run_study
 from trustmia.study.store import FOLDER, write_study
@@ -45,7 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the study, saying how far it is."""
-    study(options.config, options.jobs, options.out, functools.partial(print, flush=True))
+    study(options.config, options.jobs, options.out, _say)
+
+
+def _say(message: str) -> None:
+    """Print a message; a study goes on where nobody reads any more."""
+    with contextlib.suppress(BrokenPipeError):
+        print(message, flush=True)
 
 
 def study(config: Path, jobs: int, out: Path, say: Say) -> None:

@@ -4,20 +4,17 @@ from pathlib import Path
 
 import numpy as np
 
-from trustmia.datasets.base import DatasetSource, ImageFiles, Part, image_folders, incomplete
+from trustmia.datasets.base import DatasetSource, ImageFiles, Part, image_folders
 from trustmia.datasets.fetching import Archive
 
 FOLDER = "afhq"
 CLASSES = ("cat", "dog", "wild")
 
 
-def read(data: Path, part: Part) -> ImageFiles:
+def load(data: Path, part: Part) -> ImageFiles:
     """List the training images and, for `all`, the validation images after them."""
     names = ["train"] if part == "train" else ["train", "val"]
-    try:
-        parts = [image_folders(data / FOLDER / name, len(CLASSES)) for name in names]
-    except OSError as error:
-        raise incomplete("AFHQ", "afhq", data / FOLDER) from error
+    parts = [image_folders(data / FOLDER / name, len(CLASSES)) for name in names]
     paths = tuple(path for files in parts for path in files.paths)
     return ImageFiles(paths, np.concatenate([files.labels for files in parts]))
 
@@ -37,5 +34,5 @@ SOURCE = DatasetSource(
         ),
     ),
     files=(f"{FOLDER}/train", f"{FOLDER}/val"),
-    read=read,
+    load=load,
 )

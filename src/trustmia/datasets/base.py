@@ -1,6 +1,6 @@
 """A published data set: how to get, find and read it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -16,6 +16,8 @@ from trustmia.images.resizing import as_picture
 
 Part = Literal["train", "all"]
 SUFFIXES = {".jpg", ".jpeg", ".png", ".JPEG"}
+# What libraries raise for files that are missing, cut off or not in their format.
+DAMAGED = (RuntimeError, OSError, ValueError, KeyError, TypeError, AssertionError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,13 @@ class DatasetSource:
         mean: Mean of each channel, of pixels in [0, 1].
         std: Standard deviation of each channel, of pixels in [0, 1].
         files: What of the data folder belongs to it.
-        read: Reads one or all of its parts from the data folder: training images first,
-            in a fixed order that split indices refer to. Raises UserError where it is
-            not complete.
+        load: Loads one or all of its parts from the data folder: training images first,
+            in a fixed order that split indices refer to. Raises one of `DAMAGED` where it
+            is not complete.
         archives: What its publisher offers.
         unpack: Turns the archives into `files`.
-        fetch: Gets it in another way than downloading and unpacking the archives.
         plain_files: Files whose bytes, after so many, are all pixels of the data set in
-            the order of `read`. They are copied as they are instead of written as an array:
+            the order of `load`. They are copied as they are instead of written as an array:
             DVC stores the same content once, so that `outputs/images` costs the remote nothing.
     """
 
@@ -91,39 +92,43 @@ class DatasetSource:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     files: tuple[str, ...]
-    read: Callable[[Path, Part], Pictures]
+    load: Callable[[Path, Part], Pictures]
     archives: tuple[Archive, ...]
     unpack: Unpack = field(default_factory=extract_into)
-    fetch: Callable[[Path, FetchRequest], str] | None = None
     plain_files: tuple[tuple[str, int], ...] = ()
 
     def is_present(self, data: Path) -> bool:
         """Say whether all its files are in the data folder, without reading them."""
         return all((data / name).exists() for name in self.files)
 
+    def read(self, data: Path, part: Part) -> Pictures:
+        """Read its training images or all of them from the data folder.
+
+        Raises:
+            UserError: It is not complete in the data folder.
+        """
+        try:
+            return self.load(data, part)
+        except DAMAGED as error:
+            raise incomplete([self], data) from error
+
+    def fetch(self, data: Path, request: FetchRequest) -> str:
+        """Get it from its publisher, verified, into the data folder (see `fetch_archives`)."""
+        return fetch_archives(self.title, data, request, self.archives, self.files, self.unpack)
+
     def dataset(self, size: int) -> Dataset:
         """Return it as models are shown it, at a height and width in pixels."""
         return Dataset(self.name, self.classes, self.channels, size, self.mean, self.std)
 
 
-def fetch(source: DatasetSource, data: Path, request: FetchRequest) -> str:
-    """Get a data set from its publisher, verified, into the data folder.
-
-    Returns:
-        Where it came from, for people.
-
-    Raises:
-        UserError: No source has it, a checksum is wrong, or the disk is full; what the
-            data folder held before is still there.
-    """
-    if source.fetch is not None:
-        return source.fetch(data, request)
-    return fetch_archives(source.title, data, request, source.archives, source.files, source.unpack)
-
-
-def incomplete(title: str, name: str, place: Path) -> UserError:
-    """Return the error of a data set that is missing or damaged."""
-    return UserError(f"{title} is not complete in {place}: run `trustmia fetch {name}`")
+def incomplete(sources: Sequence[DatasetSource], data: Path) -> UserError:
+    """Return the error of data sets that are missing or damaged: the one command that gets them."""
+    titles = ", ".join(dict.fromkeys(source.title for source in sources))
+    names = " ".join(dict.fromkeys(source.name for source in sources))
+    return UserError(
+        f"{titles}: not complete in {data}/; run `trustmia fetch {names}`, or "
+        f"`dvc pull {data}.dvc` where they are versioned"
+    )
 
 
 def image_folders(root: Path, classes: int) -> ImageFiles:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trustmia.datasets.base import DatasetSource, Part, incomplete
+from trustmia.datasets.base import DatasetSource, Part
 from trustmia.datasets.fetching import Archive
 from trustmia.datasets.torchvision_files import read_cifar
 from trustmia.images.base import Images
@@ -20,10 +20,9 @@ META = {"batches.meta": "5ff9c542aee3614f3951f8cda6e48888"}
 CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
 
 
-def read(data: Path, part: Part) -> Images:
+def load(data: Path, part: Part) -> Images:
     """Read the 50,000 training images and, for `all`, the 10,000 test images after them."""
-    complaint = incomplete("CIFAR-10", "cifar10", data / FOLDER)
-    return read_cifar("CIFAR10", data, part, (TRAIN, TEST, META), complaint)
+    return read_cifar("CIFAR10", data, part, (TRAIN, TEST, META))
 
 
 SOURCE = DatasetSource(
@@ -41,5 +40,5 @@ SOURCE = DatasetSource(
         ),
     ),
     files=(FOLDER,),
-    read=read,
+    load=load,
 )

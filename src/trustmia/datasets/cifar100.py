@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trustmia.datasets.base import DatasetSource, Part, incomplete
+from trustmia.datasets.base import DatasetSource, Part
 from trustmia.datasets.fetching import Archive
 from trustmia.datasets.torchvision_files import read_cifar
 from trustmia.images.base import Images
@@ -23,10 +23,9 @@ train trout tulip turtle wardrobe whale willow_tree wolf woman worm
 """
 
 
-def read(data: Path, part: Part) -> Images:
+def load(data: Path, part: Part) -> Images:
     """Read the 50,000 training images and, for `all`, the 10,000 test images after them."""
-    complaint = incomplete("CIFAR-100", "cifar100", data / FOLDER)
-    return read_cifar("CIFAR100", data, part, (TRAIN, TEST, META), complaint)
+    return read_cifar("CIFAR100", data, part, (TRAIN, TEST, META))
 
 
 SOURCE = DatasetSource(
@@ -44,5 +43,5 @@ SOURCE = DatasetSource(
         ),
     ),
     files=(FOLDER,),
-    read=read,
+    load=load,
 )

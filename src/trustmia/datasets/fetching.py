@@ -1,6 +1,5 @@
 """Published files: downloaded with resume, verified, extracted, put in their place."""
 
-import contextlib
 import os
 import shutil
 import stat
@@ -284,17 +283,6 @@ def replace(new: Path, place: Path, aside: Path) -> None:
         raise
 
 
-@contextlib.contextmanager
-def one_line_errors(title: str) -> Iterator[None]:
-    """Turn a full disk or a missing permission into a `UserError`."""
-    try:
-        yield
-    except OSError as error:
-        place = f" ({error.filename})" if error.filename else ""
-        reason = error.strerror or str(error)
-        raise UserError(f"{title}: {reason}{place}; nothing was changed") from error
-
-
 def fetch_archives(
     title: str,
     data: Path,
@@ -320,7 +308,7 @@ def fetch_archives(
         UserError: An archive cannot be had, has a wrong MD5 or is unsafe, or the disk is
             full. What the data folder held before is still there.
     """
-    with one_line_errors(title):
+    try:
         data.mkdir(parents=True, exist_ok=True)
         obtained = {archive.filename: obtain(archive, request) for archive in archives}
         with tempfile.TemporaryDirectory(dir=data.parent, prefix=".fetch-") as scratch:
@@ -335,6 +323,10 @@ def fetch_archives(
         for path in obtained.values():
             if path.parent == request.downloads:
                 path.unlink()
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        reason = error.strerror or str(error)
+        raise UserError(f"{title}: {reason}{place}; nothing was changed") from error
     if request.archives:
         return ", ".join(map(str, request.archives))
     return request.mirror or archives[0].url

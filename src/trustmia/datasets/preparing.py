@@ -12,8 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from trustmia.arrays import UInt8
-from trustmia.datasets.base import DatasetSource, Pictures, picture, unreadable
-from trustmia.errors import UserError
+from trustmia.datasets.base import DatasetSource, Pictures, incomplete, picture, unreadable
 from trustmia.images import Fit, prepared
 from trustmia.images.base import Images
 from trustmia.images.resizing import (
@@ -149,9 +148,4 @@ def require(sources: list[DatasetSource], data: Path) -> None:
     """
     absent = [source for source in sources if not source.is_present(data)]
     if absent:
-        names = " ".join(dict.fromkeys(source.name for source in absent))
-        titles = ", ".join(dict.fromkeys(source.title for source in absent))
-        raise UserError(
-            f"{titles}: not complete in {data}/; run `trustmia fetch {names}`, or `dvc pull "
-            f"{data}.dvc` where they are versioned"
-        )
+        raise incomplete(absent, data)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trustmia.datasets.base import DatasetSource, ImageFiles, Part, image_folders, incomplete
+from trustmia.datasets.base import DatasetSource, ImageFiles, Part, image_folders
 from trustmia.datasets.fetching import Archive, extract_into
 
 FOLDER = "stanford_dogs"
@@ -30,16 +30,13 @@ miniature_poodle standard_poodle Mexican_hairless dingo dhole African_hunting_do
 """
 
 
-def read(data: Path, part: Part) -> ImageFiles:
+def load(data: Path, part: Part) -> ImageFiles:
     """List all photographs, by folder and file name.
 
     The published lists of training and test images are not used, as in the paper; the
     training part is everything.
     """
-    try:
-        return image_folders(data / FOLDER / "Images", len(BREEDS.split()))
-    except OSError as error:
-        raise incomplete("Stanford Dogs", "stanford_dogs", data / FOLDER) from error
+    return image_folders(data / FOLDER / "Images", len(BREEDS.split()))
 
 
 SOURCE = DatasetSource(
@@ -58,5 +55,5 @@ SOURCE = DatasetSource(
     ),
     unpack=extract_into(FOLDER),
     files=(f"{FOLDER}/Images",),
-    read=read,
+    load=load,
 )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trustmia.datasets.base import DatasetSource, Part, incomplete
+from trustmia.datasets.base import DatasetSource, Part
 from trustmia.datasets.fetching import Archive
 from trustmia.datasets.torchvision_files import NAMES, read_splits, torchvision_class
 from trustmia.images.base import Images
@@ -19,14 +19,13 @@ TEST = {
 CLASSES = "airplane bird car cat deer dog horse monkey ship truck"
 
 
-def read(data: Path, part: Part) -> Images:
+def load(data: Path, part: Part) -> Images:
     """Read the 5,000 training images and, for `all`, the 8,000 test images after them.
 
     The 100,000 images without labels are neither read nor verified.
     """
     stl10 = torchvision_class("STL10", train_list=list(TRAIN.items()), test_list=list(TEST.items()))
-    complaint = incomplete("STL-10", "stl10", data / FOLDER)
-    return read_splits(stl10, data, part, NAMES, lambda s: (s.data, s.labels), complaint)
+    return read_splits(stl10, data, part, NAMES, lambda s: (s.data, s.labels))
 
 
 SOURCE = DatasetSource(
@@ -44,5 +43,5 @@ SOURCE = DatasetSource(
         ),
     ),
     files=(FOLDER,),
-    read=read,
+    load=load,
 )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trustmia.datasets.base import DatasetSource, Part, incomplete
+from trustmia.datasets.base import DatasetSource, Part
 from trustmia.datasets.fetching import Archive, copy_as_they_are
 from trustmia.datasets.torchvision_files import NAMES, read_splits, torchvision_class
 from trustmia.images.base import Images
@@ -21,12 +21,11 @@ ARCHIVES = {
 }
 
 
-def read(data: Path, part: Part) -> Images:
+def load(data: Path, part: Part) -> Images:
     """Read the 73,257 training images and, for `all`, the 26,032 test images after them."""
     files = {name: [a.url, a.filename, a.md5] for name, a in ARCHIVES.items()}
     svhn = torchvision_class("SVHN", split_list=files)
-    complaint = incomplete("SVHN", "svhn", data)
-    return read_splits(svhn, data, part, NAMES, lambda s: (s.data, s.labels), complaint)
+    return read_splits(svhn, data, part, NAMES, lambda s: (s.data, s.labels))
 
 
 SOURCE = DatasetSource(
@@ -39,5 +38,5 @@ SOURCE = DatasetSource(
     archives=tuple(ARCHIVES.values()),
     unpack=copy_as_they_are,
     files=tuple(archive.filename for archive in ARCHIVES.values()),
-    read=read,
+    load=load,
 )

@@ -11,12 +11,8 @@ import numpy as np
 
 from trustmia.arrays import Int64, UInt8
 from trustmia.datasets.base import Part
-from trustmia.errors import UserError
 from trustmia.images.base import Images
-from trustmia.torchvision_compat import declare_missing_operators
 
-# What torchvision raises for files that are missing, cut off or not its format.
-DAMAGED = (RuntimeError, OSError, ValueError, KeyError, TypeError, AssertionError, EOFError)
 # How torchvision's classes are asked for the training and the test images.
 FLAGS = ({"train": True}, {"train": False})
 NAMES = ({"split": "train"}, {"split": "test"})
@@ -33,6 +29,9 @@ def torchvision_class(name: str, **attributes: Any) -> Any:
         attributes: Class attributes that are replaced, such as the MD5 sums of files,
             which torchvision checks before it reads (and, for CIFAR, unpickles) them.
     """
+    # Seconds to import, which nothing but reading needs.
+    from trustmia.torchvision_compat import declare_missing_operators
+
     declare_missing_operators()
     from torchvision import datasets
 
@@ -45,7 +44,6 @@ def read_splits(
     part: Part,
     splits: tuple[Mapping[str, Any], Mapping[str, Any]],
     arrays: Callable[[Any], Arrays],
-    complaint: UserError,
 ) -> Images:
     """Read the training images of a data set and, for the part `all`, its test images after them.
 
@@ -55,20 +53,14 @@ def read_splits(
         part: `train` or `all`.
         splits: `FLAGS` or `NAMES`.
         arrays: Returns an opened split's uint8 pixels [N, C, H, W] and integer labels [N].
-        complaint: What to raise where a file is missing or damaged.
     """
     chosen = splits[:1] if part == "train" else splits
-    try:
-        opened = [arrays(kind(str(data), **split)) for split in chosen]
-    except DAMAGED as error:
-        raise complaint from error
+    opened = [arrays(kind(str(data), **split)) for split in chosen]
     pixels, labels = (np.concatenate(both) for both in zip(*opened, strict=True))
     return Images(np.ascontiguousarray(pixels), labels.astype(np.int64))
 
 
-def read_cifar(
-    name: str, data: Path, part: Part, sums: tuple[Sums, Sums, Sums], complaint: UserError
-) -> Images:
+def read_cifar(name: str, data: Path, part: Part, sums: tuple[Sums, Sums, Sums]) -> Images:
     """Read CIFAR-10 or CIFAR-100.
 
     Args:
@@ -76,7 +68,6 @@ def read_cifar(
         data: The data folder.
         part: `train` or `all`.
         sums: MD5 sums of the files of training, of test, and of the class names.
-        complaint: What to raise where a file is missing or damaged.
     """
     train, test, meta = sums
     key = {"CIFAR10": "label_names", "CIFAR100": "fine_label_names"}[name]
@@ -91,4 +82,4 @@ def read_cifar(
     def arrays(split: Any) -> Arrays:
         return split.data.transpose(0, 3, 1, 2), np.asarray(split.targets)
 
-    return read_splits(cifar, data, part, FLAGS, arrays, complaint)
+    return read_splits(cifar, data, part, FLAGS, arrays)

@@ -11,6 +11,7 @@ from trustmia.image_sets import MEMBERS
 from trustmia.signals.scores import ScoreSet
 
 GRID_POINTS = 128
+HISTOGRAM_BINS = 25
 # Smallest bandwidth, as a share of the interval: scores may all be exactly 1. More than the
 # distance of two grid points, so that no peak falls between them.
 MIN_BANDWIDTH = 0.01
@@ -39,6 +40,29 @@ def density_table(maxima: dict[str, Float32], classes: int) -> pd.DataFrame:
     for name, values in maxima.items():
         density = reflected_density(values, grid)
         tables.append(pd.DataFrame({"set": name, "score": grid, "density": density}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def histogram_table(maxima: dict[str, Float32], classes: int) -> pd.DataFrame:
+    """Return how the maximum scores of members and of each other set are distributed.
+
+    Args:
+        maxima: Set → maximum scores, float32 [n].
+        classes: K, the number of scores of an image.
+
+    Returns:
+        Rows `set`, `group` (`members` or `non-members`), `maximum score` (middle of a bin)
+        and `share` of the group's images in the bin.
+    """
+    lowest = 1 / classes
+    edges = np.linspace(lowest, 1, HISTOGRAM_BINS + 1)
+    middles = (edges[:-1] + edges[1:]) / 2
+    tables = []
+    for name in filter(lambda name: name != MEMBERS, maxima):
+        for group, values in ((MEMBERS, maxima[MEMBERS]), ("non-members", maxima[name])):
+            counts = np.histogram(np.clip(values, lowest, 1), edges)[0]
+            columns = {"maximum score": middles, "share": counts / len(values)}
+            tables.append(pd.DataFrame({"set": name, "group": group, **columns}))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -4,6 +4,7 @@ Whether a pretrained classifier fits is decided by the SHA-256 of its training i
 authors' checkpoints come without it; theirs are known by the published split that drew them.
 """
 
+import hashlib
 import io
 import re
 import zipfile
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from safetensors.torch import save as serialized
 from torch import Tensor
 
-from trustmia import files
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inputs import build
 from trustmia.datasets import DATASETS
@@ -71,28 +72,22 @@ def parse_name(filename: str) -> Published:
             f"{{{','.join(PAPER_NAMES)}}}_[LS_…_|L2_…_]{{target,shadow}}.pt"
         )
     model = PAPER_NAMES[match["model"]]
-    changes = MODELS[model]
-    params: dict[str, Any] = {
-        "train.initial_weights": None,
-        "train.augmentation": "none",
-        "train.weight_decay": 0.0,
-        "train.label_smoothing": 0.0,
-    }
-    params |= {key: value for key, value in changes.items() if key.startswith("train.")}
+    values = MODELS[model].values
+    params = {key: value for key, value in values.items() if key.startswith("train.")}
     if match["defence"]:
         params[DEFENCES[match["defence"]]] = float(match["strength"])
     split = {
-        "dataset": changes["dataset.name"],
+        "dataset": values["dataset.name"],
         "method": "published",
-        "seed": changes["seed"],
-        "train_size": changes["split.train_size"],
+        "seed": values["seed"],
+        "train_size": values["split.train_size"],
     }
     return Published(
         name=filename.removesuffix(f"_{match['role']}.pt"),
         role=match["role"],
         params=params,
         split=split,
-        dataset=DATASETS[changes["dataset.name"]].dataset(changes["dataset.size"]),
+        dataset=DATASETS[values["dataset.name"]].dataset(values["dataset.size"]),
     )
 
 
@@ -130,7 +125,7 @@ def import_checkpoints(archive: Path, folder: Path) -> list[Path]:
         published = parse_name(name)
         state = checkpoints.read_state_dict(io.BytesIO(content), f"{archive}: {name}")
         # Models trained on several GPUs carry the wrapper's name.
-        state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+        state = {key.removeprefix("module."): t.contiguous() for key, t in state.items()}
         model = build(published.dataset, published.params["train.arch"])
         phrases = faults(model, state)
         if phrases:
@@ -138,12 +133,16 @@ def import_checkpoints(archive: Path, folder: Path) -> list[Path]:
             more = f" and {rest} more" if rest > 0 else ""
             problems.append(f"{name}: {', '.join(phrases[:MOST_FAULTS])}{more}")
         stem = folder / published.name / published.role
-        imported[stem] = Checkpoint(state, _card(published, archive.name, name))
+        digest = hashlib.sha256(serialized(state)).hexdigest()
+        card = _card(published, archive.name, name) | {"sha256": digest}
+        imported[stem] = Checkpoint(state, card)
     if problems:
         raise UserError(f"{archive}: {'; '.join(problems)}; nothing written")
     if not imported:
         raise UserError(f"{archive}: holds no checkpoints (.pt); nothing written")
-    return [_write(stem, checkpoint) for stem, checkpoint in imported.items()]
+    for stem, checkpoint in imported.items():
+        checkpoints.save(stem, checkpoint)
+    return [checkpoints.paths(stem)[0] for stem in imported]
 
 
 def _published_files(archive: Path) -> Iterator[tuple[str, bytes]]:
@@ -175,11 +174,3 @@ def _card(published: Published, archive: str, name: str) -> Card:
         "source": f"{name} of {archive}, published by the paper's authors",
         "versions": checkpoints.versions(),
     }
-
-
-def _write(stem: Path, checkpoint: Checkpoint) -> Path:
-    checkpoints.save(stem, checkpoint)
-    weights = checkpoints.paths(stem)[0]
-    checkpoint.card["sha256"] = files.sha256(weights)
-    files.write_json(checkpoints.paths(stem)[1], checkpoint.card)
-    return weights

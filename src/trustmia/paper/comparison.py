@@ -13,7 +13,7 @@ from trustmia.errors import UserError
 from trustmia.freshness import require_current
 from trustmia.measures.table import read_results
 from trustmia.measures.views import text_table
-from trustmia.paper.configurations import configurations
+from trustmia.paper.configurations import CONFIGURATIONS
 from trustmia.params import Params
 
 # What decides which of the paper's tables a run belongs to.
@@ -24,12 +24,6 @@ DECISIVE = (
     "train.weight_decay",
     "calibration.method",
 )
-DEFAULTS = {
-    "train.label_smoothing": 0.0,
-    "train.weight_decay": 0.0,
-    "calibration.method": "none",
-    "calibration.temperature": "fit",
-}
 METRICS = {
     "precision": "Precision",
     "recall": "Recall",
@@ -59,9 +53,8 @@ def configuration_of(params: Params) -> str:
     """
     values = {key: value_of(params, key) for key in decisive(params)}
     published = set(published_results()["configuration"])
-    for name, changes in configurations().items():
-        configured = {key: changes.get(key, DEFAULTS.get(key)) for key in values}
-        if name in published and values == configured:
+    for name, (_, configured) in CONFIGURATIONS.items():
+        if name in published and values == {key: configured[key] for key in values}:
             return name
     described = ", ".join(f"{key}={value}" for key, value in values.items())
     raise UserError(
@@ -85,7 +78,7 @@ def deviations(params: Params, configuration: str) -> list[str]:
     """Say in what a run differs from the paper's configuration, one phrase per parameter."""
     return [
         f"{key} {own} instead of {value}"
-        for key, value in configurations()[configuration].items()
+        for key, value in CONFIGURATIONS[configuration].values.items()
         if (own := value_of(params, key)) != value
     ]
 

@@ -1,37 +1,56 @@
-"""The paper's experiments as complete parameter files, made from `params.yaml`.
+"""The paper's experiments: what each sets in `params.yaml`, and that file with it set.
 
-`make configurations` writes them to `configurations/`; a test holds them against this
-table, so that a new parameter cannot be forgotten in one of them.
+Every configuration sets every key that any of them sets, so that it does not matter which one
+was there before; all other keys of the file are the user's.
 """
 
-import re
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import yaml
+from trustmia.errors import UserError
+from trustmia.params import validated
+from trustmia.yaml_files import parse_yaml, read_yaml, with_values
 
-from trustmia import files
-from trustmia.program import OneLineParser
+Values = dict[str, Any]
 
-FOLDER = Path("configurations")
-Changes = dict[str, Any]
 
-COMMON: Changes = {
+class Configuration(NamedTuple):
+    """One of the paper's experiments.
+
+    Attributes:
+        title: What it is, in words.
+        values: What it sets in `params.yaml`, by full keys.
+    """
+
+    title: str
+    values: Values
+
+
+COMMON: Values = {
     "seed": 42,
     "split.method": "published",
     "references.count": 0,
     "attack.methods": ["threshold", "entropy", "salem"],
+    "train.initial_weights": None,
+    "train.augmentation": "none",
     "train.epochs": 100,
     "train.batch_size": 64,
     "train.lr": 0.01,
+    "train.weight_decay": 0.0,
+    "train.label_smoothing": 0.0,
     "train.precision": "fp32",
+    "calibration.method": "none",
+    "calibration.temperature": "fit",
+    "calibration.llla.link": "probit",
+    "calibration.llla.samples": 100,
+    "calibration.llla.prior": "nll",
     "generator.source": "stylegan2_ada",
     "generator.stylegan2_ada_repo": "stylegan2-ada-pytorch",
-    "predict.max_fakes": 2500,
+    "judge.source": "scratch",
+    "image_sets.max_fakes": 2500,
 }
 
-CIFAR10: Changes = COMMON | {
+CIFAR10: Values = COMMON | {
     "dataset.name": "cifar10",
     "dataset.size": 32,
     "dataset.fit": "stretch",
@@ -43,15 +62,18 @@ CIFAR10: Changes = COMMON | {
     "split.attack_members": 2500,
     "split.attack_nonmembers": 2500,
     "generator.stylegan2_ada_pickle": "cifar10.pkl",
+    "judge.epochs": 8,
     "generate.num_images": 10000,
-    "predict.nonmember_sets": [
+    "generate.truncation_psi": 1.0,
+    "generate.batch_size": 125,
+    "image_sets.nonmember_sets": [
         *("original", "permuted", "scaled", "no_normalization", "stl10", "cifar100", "svhn"),
         *("stanford_dogs", "fake", "afhq_dogs", "afhq_cats"),
     ],
-    "predict.max_images": 2500,
+    "image_sets.max_images": 2500,
 }
 
-STANFORD_DOGS: Changes = COMMON | {
+STANFORD_DOGS: Values = COMMON | {
     "dataset.name": "stanford_dogs",
     "dataset.size": 224,
     "dataset.fit": "crop",
@@ -67,95 +89,78 @@ STANFORD_DOGS: Changes = COMMON | {
     "train.initial_weights": "resnet50-0676ba61.pth",
     "train.augmentation": "rotate_crop_flip",
     "generator.stylegan2_ada_pickle": "afhqdog.pkl",
-    "generator.judge_epochs": 0,
+    "judge.epochs": 0,
     "generate.num_images": 5000,
     "generate.truncation_psi": 0.7,
     # At 512 pixels, what fits an ordinary GPU.
     "generate.batch_size": 16,
-    "predict.nonmember_sets": [
+    "image_sets.nonmember_sets": [
         *("original", "fake", "afhq_dogs", "afhq_cats", "afhq_wilds", "afhq_non_dogs"),
         *("permuted", "scaled", "no_normalization"),
     ],
-    "predict.max_images": None,
+    "image_sets.max_images": None,
 }
 
-MODELS: dict[str, Changes] = {
-    "cifar10_resnet18": CIFAR10 | {"train.arch": "resnet18"},
-    "cifar10_efficientnet_b0": CIFAR10 | {"train.arch": "efficientnet_b0"},
-    "cifar10_salem_cnn": CIFAR10 | {"train.arch": "salem_cnn", "train.lr": 0.001},
-    "stanford_dogs_resnet50": STANFORD_DOGS,
+MODELS: dict[str, Configuration] = {
+    "cifar10_resnet18": Configuration("CIFAR-10, ResNet-18", CIFAR10 | {"train.arch": "resnet18"}),
+    "cifar10_efficientnet_b0": Configuration(
+        "CIFAR-10, EfficientNet-B0", CIFAR10 | {"train.arch": "efficientnet_b0"}
+    ),
+    "cifar10_salem_cnn": Configuration(
+        "CIFAR-10, Salem CNN", CIFAR10 | {"train.arch": "salem_cnn", "train.lr": 0.001}
+    ),
+    "stanford_dogs_resnet50": Configuration("Stanford Dogs, ResNet-50", STANFORD_DOGS),
 }
 
 
-def defences(dataset: str) -> dict[str, Changes]:
+def defences(dataset: str) -> dict[str, Configuration]:
     """Return the paper's defences, by the ending of a configuration's name."""
     smoothing, decay = (0.0083, 0.0003) if dataset == "cifar10" else (0.1, 0.001)
+    temperature: Values = {"calibration.method": "temperature"}
+    llla = {
+        "calibration.method": "llla",
+        "calibration.llla.link": "mc",
+        "calibration.llla.prior": "paper",
+    }
     return {
-        "": {},
-        "_label_smoothing": {"train.label_smoothing": smoothing},
-        "_l2": {"train.weight_decay": decay},
-        "_llla": {
-            "calibration.method": "llla",
-            "calibration.llla.link": "mc",
-            "calibration.llla.samples": 100,
-            "calibration.llla.prior": "paper",
-        },
-        "_temperature": {"calibration.method": "temperature"},
-        "_temperature_10": {"calibration.method": "temperature", "calibration.temperature": 10.0},
+        "": Configuration("standard training", {}),
+        "_label_smoothing": Configuration(
+            f"label smoothing {smoothing}", {"train.label_smoothing": smoothing}
+        ),
+        "_l2": Configuration(f"L2 regularisation {decay}", {"train.weight_decay": decay}),
+        "_llla": Configuration("last-layer Laplace approximation", llla),
+        "_temperature": Configuration("fitted temperature", temperature),
+        "_temperature_10": Configuration(
+            "temperature 10", temperature | {"calibration.temperature": 10.0}
+        ),
     }
 
 
-def configurations() -> dict[str, Changes]:
-    """Return what each of the paper's experiments changes in `params.yaml`, by its name."""
-    return {
-        f"{name}{ending}": changes | defence
-        for name, changes in MODELS.items()
-        for ending, defence in defences(changes["dataset.name"]).items()
-    }
+CONFIGURATIONS: dict[str, Configuration] = {
+    f"{name}{ending}": Configuration(
+        f"{model.title}, {defence.title}", model.values | defence.values
+    )
+    for name, model in MODELS.items()
+    for ending, defence in defences(model.values["dataset.name"]).items()
+}
 
 
-def render(template: str, changes: Mapping[str, Any]) -> str:
-    """Return a parameter file with other values, its comments as they were.
+def configured(path: Path, name: str) -> str:
+    """Return a parameter file with the values of a configuration, and else as it is.
 
     Args:
-        template: Content of `params.yaml`: sections of lines `key: value # comment`.
-        changes: Values by their full keys.
+        path: In the form of `params.yaml`.
+        name: One of `CONFIGURATIONS`.
 
     Raises:
-        KeyError: The template lacks a key.
+        UserError: The file is missing, lacks a key, or has others that the configuration
+            does not go with (see `params.load_params`).
     """
-    left = dict(changes)
-    text = "\n".join(_render_lines(template.splitlines(), left)) + "\n"
-    if left:
-        raise KeyError(f"params.yaml has no {', '.join(left)}")
+    remedy = f"`git restore {path}` brings it back"
+    read_yaml(path, f"run from the root of the repository, or {remedy}")
+    try:
+        text = with_values(path.read_text(encoding="utf-8"), CONFIGURATIONS[name].values)
+    except KeyError as error:
+        raise UserError(f"{path}: lacks {error.args[0]}; {remedy} as it was committed") from error
+    validated(parse_yaml(text), str(path))
     return text
-
-
-def _render_lines(lines: list[str], left: Changes) -> Iterator[str]:
-    sections: list[str] = []
-    for line in lines:
-        if match := re.match(r"( *)(\w+):\s*(#.*)?$", line):
-            sections[len(match[1]) // 2 :] = [match[2]]
-        match = re.match(r"( *)(\w+): (?!#)(.+?)( #.*)?$", line)
-        key = ".".join([*sections[: len(match[1]) // 2], match[2]]) if match else ""
-        if match and key in left:
-            yield f"{match[1]}{match[2]}: {_as_yaml(left.pop(key))}{match[4] or ''}"
-        else:
-            yield line
-
-
-def _as_yaml(value: object) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=10**6)
-    return text.removesuffix("...\n").strip()
-
-
-def main() -> None:
-    """Write every configuration."""
-    template = Path("params.yaml").read_text(encoding="utf-8")
-    for name, changes in configurations().items():
-        files.write_text(FOLDER / f"{name}.yaml", render(template, changes))
-
-
-if __name__ == "__main__":
-    OneLineParser(description=__doc__).parse_args()
-    main()

@@ -1,12 +1,15 @@
 """Reference models on this machine: in worker processes, stacked, or one after the other."""
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -58,13 +61,16 @@ class LocalExecutor:
 
 
 def in_processes(job: Job, tasks: Sequence[Task], done: Done) -> None:
-    """Train in worker processes, as many as the cores allow."""
+    """Train in worker processes, as many as the cores allow; none outlives an interruption."""
     workers = min(max(1, cores() // job.threads), len(tasks))
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(job,)
-    )
+    spawning = multiprocessing.get_context("spawn")
+    jobs: Any = spawning.SimpleQueue()
+    pool = ProcessPoolExecutor(workers, spawning, initializer=_start_worker, initargs=(jobs,))
     try:
-        futures = {pool.submit(_train_in_worker, task): task for task in tasks}
+        with _without_interrupts():
+            futures = {pool.submit(_train_in_worker, task): task for task in tasks}
+        # A worker takes the images once it has started; nobody is to wait for that.
+        threading.Thread(target=_hand_out, args=(job, jobs, workers), daemon=True).start()
         for future in as_completed(futures):
             done(futures[future], future.result())
     except BrokenProcessPool as error:
@@ -72,8 +78,27 @@ def in_processes(job: Job, tasks: Sequence[Task], done: Done) -> None:
             "a process that trained reference models was ended from outside, perhaps for want of "
             "memory; run the stage again: it goes on with the models that are missing"
         ) from error
+    except BaseException:
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _hand_out(job: Job, jobs: Any, workers: int) -> None:
+    for _ in range(workers):
+        jobs.put(job)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let processes that start inside ignore Ctrl-C, which the terminal sends to them, too."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Worker:
@@ -82,8 +107,8 @@ class _Worker:
     job: Job
 
 
-def _start_worker(job: Job) -> None:
-    _Worker.job = job
+def _start_worker(jobs: Any) -> None:
+    _Worker.job = jobs.get()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -6,17 +6,17 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors import SafetensorError, safe_open
 
 from trustmia import __version__, files
 from trustmia.errors import UserError
 from trustmia.images.base import Images
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Card = dict[str, Any]
 
@@ -33,7 +33,7 @@ class Checkpoint:
             the weights.
     """
 
-    tensors: dict[str, Tensor]
+    tensors: "dict[str, Tensor]"
     card: Card
 
 
@@ -44,6 +44,8 @@ def paths(stem: Path) -> tuple[Path, Path]:
 
 def save(stem: Path, checkpoint: Checkpoint) -> None:
     """Write weights and card; the same checkpoint gives the same bytes."""
+    from safetensors.torch import save_file
+
     weights, card = paths(stem)
     with files.atomic_file(weights) as temporary:
         save_file({k: t.contiguous() for k, t in checkpoint.tensors.items()}, temporary)
@@ -71,16 +73,37 @@ def load(stem: Path) -> Checkpoint:
         UserError: One of the two is missing or unreadable, or the weights do not have
             the SHA-256 that the card gives.
     """
+    from safetensors.torch import load_file
+
+    card = _checked_card(stem)
+    return Checkpoint(load_file(paths(stem)[0]), card)
+
+
+def copy(source: Path, stem: Path) -> None:
+    """Copy a checkpoint without loading its weights.
+
+    Raises:
+        UserError: As `load`.
+    """
+    card = _checked_card(source)
+    weights, card_path = paths(stem)
+    files.copy_file(paths(source)[0], weights)
+    files.write_json(card_path, card)
+
+
+def _checked_card(stem: Path) -> Card:
+    """Return the card of a checkpoint whose weights are there, readable, and the card's."""
     weights, card_path = paths(stem)
     card = load_card(stem)
     _require(weights)
     try:
-        tensors = load_file(weights)
+        with safe_open(weights, "numpy"):
+            digest = files.sha256(weights)
     except (SafetensorError, ValueError, OSError) as error:
         raise UserError(f"{weights}: not readable ({error}); run `dvc checkout`") from error
-    if card.get("sha256") not in (None, files.sha256(weights)):
+    if card.get("sha256") not in (None, digest):
         raise UserError(f"{weights}: is not what {card_path.name} describes; run `dvc checkout`")
-    return Checkpoint(tensors, card)
+    return card
 
 
 def _require(path: Path) -> None:
@@ -90,7 +113,7 @@ def _require(path: Path) -> None:
         )
 
 
-def read_state_dict(stream: IO[bytes], name: str) -> dict[str, Tensor]:
+def read_state_dict(stream: IO[bytes], name: str) -> "dict[str, Tensor]":
     """Read a state dict that `torch.save` wrote, without running code.
 
     Args:
@@ -100,12 +123,14 @@ def read_state_dict(stream: IO[bytes], name: str) -> dict[str, Tensor]:
     Raises:
         UserError: It is no state dict, or would need code to be read.
     """
+    import torch
+
     try:
         state = torch.load(stream, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise UserError(f"{name}: not readable as weights ({reason})") from error
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
         raise UserError(f"{name}: holds no state dict (names and tensors)")
     return state
 
@@ -147,10 +172,10 @@ def differences(card: Card, params: Mapping[str, Any], data: Card) -> list[str]:
     return phrases
 
 
-def load_fitting(
+def fitting(
     stems: list[Path], what: str, params: Mapping[str, Any], data: Card, source_key: str
-) -> Checkpoint:
-    """Load the first pretrained checkpoint that these parameters would train.
+) -> Path:
+    """Return where the first pretrained checkpoint is that these parameters would train.
 
     A checkpoint trained on other images would make the truth about membership wrong, so
     none is used that does not fit.
@@ -167,10 +192,9 @@ def load_fitting(
     """
     candidates = []
     for stem in stems:
-        checkpoint = load(stem)
-        phrases = differences(checkpoint.card, params, data)
+        phrases = differences(load_card(stem), params, data)
         if not phrases:
-            return checkpoint
+            return stem
         candidates.append((len(phrases), str(stem.parent), phrases))
     if not candidates:
         raise UserError(

@@ -8,10 +8,10 @@ from trustmia.calibration import METHODS
 from trustmia.calibration.base import Calibration, FitInputs
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import Prediction
+from trustmia.classifiers.inputs import show
 from trustmia.images.base import Dataset, Images
 from trustmia.params import Params
 from trustmia.runtime.seeding import derive_seed, numpy_generator
-from trustmia.stages._inference import show
 
 
 def fit_calibration(

@@ -5,7 +5,7 @@ from trustmia.classifiers import TrainConfig
 from trustmia.classifiers.initial_weights import read_initial_weights
 from trustmia.classifiers.recipe import Recipe
 from trustmia.params import TrainParams
-from trustmia.runtime.compute import pick_device, resolved
+from trustmia.runtime.compute import resolved
 
 # What of the section decides about weights, in the order of the card.
 DECISIVE = ("arch", "initial_weights", "augmentation", *TrainConfig.model_fields)
@@ -24,7 +24,7 @@ def classifier_recipe(train: TrainParams, seed: int, scratch: bool) -> Recipe:
     """
     # What `auto` stands for is settled here: models that are compared compute alike, whichever
     # machines train them.
-    train = train.model_copy(update={"precision": resolved(train.precision, pick_device())})
+    train = train.model_copy(update={"precision": resolved(train.precision)})
     initial = None
     if train.initial_weights is not None and scratch:
         initial = read_initial_weights(paths.INITIAL_WEIGHTS / train.initial_weights)

@@ -47,8 +47,8 @@ def read_target_logits() -> TargetLogits:
     """Return the target's calibrated logits of all images that it was shown.
 
     Raises:
-        UserError: The stage `predict@target` has not run, or its file is not readable.
+        UserError: The stage `predict` has not run, or its file is not readable.
     """
     path = paths.SCORES / "target.npz"
-    arrays = files.read_output(path, "predict@target", "logits", "labels", "set")
+    arrays = files.read_output(path, "predict", "logits", "labels", "set")
     return TargetLogits(*arrays.values())

@@ -24,7 +24,6 @@ from trustmia.runtime.checkpoints import Card
 from trustmia.runtime.compute import pick_device
 from trustmia.stages._calibration import fit_calibration
 from trustmia.stages._image_sets import image_sets
-from trustmia.stages._inference import show
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,9 @@ class Shown:
 
     def ask(self, model: Classifier, name: str, images: Images) -> Prediction:
         """Show images of a set to a model."""
-        return show(model, self.prepared.dataset, images, self.params.predict, *pixels_of(name))
+        return classifiers.show(
+            model, self.prepared.dataset, images, self.params.predict, *pixels_of(name)
+        )
 
 
 @dataclass(frozen=True)

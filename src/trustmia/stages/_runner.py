@@ -33,10 +33,6 @@ def run_stage(name: str, code: dict[str, str]) -> None:
         name: The stage, a module of this package; its `main` may take a role.
         code: As `_Inputs.code`, read before anything was imported.
     """
-    program.run(name, lambda: _run(name, code))
-
-
-def _run(name: str, code: dict[str, str]) -> None:
     stage = importlib.import_module(f"trustmia.stages.{name}")
     parser = program.OneLineParser(prog=f"src/stage.py {name}", description=stage.__doc__)
     if inspect.signature(stage.main).parameters:

@@ -15,7 +15,6 @@ from trustmia.params import load_params
 from trustmia.runtime import checkpoints
 from trustmia.runtime.compute import pick_device
 from trustmia.stages._calibration import fit_calibration
-from trustmia.stages._inference import show
 from trustmia.stages._inputs import read_split
 
 
@@ -31,7 +30,7 @@ def main(role: str) -> None:
     labels: dict[str, Int64] = {}
     for part in ("train", "validation", "test"):
         shown = images.take(index[part])
-        seen[part] = show(model, dataset, shown, params.predict)
+        seen[part] = classifiers.show(model, dataset, shown, params.predict)
         labels[part] = shown.labels
     calibration = fit_calibration(
         params, dataset, model, seen["train"], seen["validation"], labels["validation"]
@@ -54,4 +53,4 @@ def report(role: str, calibration: Calibration, test: Prediction, labels: Int64)
     for name, values in scores.items():
         table = pd.DataFrame(reliability_table(values, labels))
         tables.append(table[table["count"] > 0].assign(calibration=name))
-    files.write_table(paths.PLOTS / f"reliability_{role}.csv", pd.concat(tables), "%.6f")
+    files.write_table(paths.PLOTS / "reliability" / f"{role}.csv", pd.concat(tables), "%.6f")

@@ -1,4 +1,4 @@
-"""Stage `predict@{target,shadow}`: every image set through the model, once."""
+"""Stage `predict`: every image set through target and shadow, once."""
 
 import numpy as np
 from tqdm import tqdm
@@ -7,34 +7,38 @@ from trustmia import paths
 from trustmia.calibration import files as calibrated
 from trustmia.classifiers import inputs as classifiers
 from trustmia.image_sets import MEMBERS, pixels_of
-from trustmia.images.prepared import read_prepared
-from trustmia.params import load_params
+from trustmia.images.prepared import Prepared, read_prepared
+from trustmia.params import Params, load_params
 from trustmia.runtime import checkpoints
 from trustmia.runtime.compute import pick_device
 from trustmia.signals.features import FEATURE_SETS, sample_features, write_features
 from trustmia.signals.scores import ScoreSet, write_scores
-from trustmia.stages._image_sets import image_sets
-from trustmia.stages._inference import show
+from trustmia.stages._image_sets import image_sets, set_names
 
 
-def main(role: str) -> None:
-    """Write `outputs/scores/{role}.npz` and `outputs/features/{role}.npz`."""
+def main() -> None:
+    """Write `outputs/scores/{target,shadow}.npz` and `outputs/features/target.npz`."""
     params = load_params()
     prepared = read_prepared(paths.DATASET)
+    for role in ("target", "shadow"):
+        predict(params, prepared, role)
+
+
+def predict(params: Params, prepared: Prepared, role: str) -> None:
+    """Show a model all that it is shown; write its scores, and the target's features."""
     dataset = prepared.dataset
     model = classifiers.restore(dataset, checkpoints.load(paths.CLASSIFIERS / role / "model"))
     calibration = calibrated.load(paths.CALIBRATED / role)
     model.to(pick_device())
-    names, labels, scores, logits, features = [], [], [], [], []
+    names = set_names(params, role)
+    labels, scores, logits, features = [], [], [], []
     sets = image_sets(params, prepared.images, role)
-    total = 1 + (len(params.predict.nonmember_sets) if role == "target" else 1)
-    for name, images in tqdm(sets, desc=f"predict {role}", unit="set", total=total):
-        names.append(name)
+    for name, images in tqdm(sets, desc=f"predict {role}", unit="set", total=len(names)):
         labels.append(images.labels)
-        seen = show(model, dataset, images, params.predict, *pixels_of(name))
+        seen = classifiers.show(model, dataset, images, params.predict, *pixels_of(name))
         scores.append(calibration.scores(seen.features, seen.logits).numpy())
         logits.append(calibration.logits(seen.features, seen.logits).numpy())
-        if name in FEATURE_SETS:
+        if role == "target" and name in FEATURE_SETS:
             limit = params.predict.feature_images
             sample = sample_features(name, seen.features.numpy(), images.labels, limit, params.seed)
             features.append(sample)
@@ -48,4 +52,5 @@ def main(role: str) -> None:
         logits=np.concatenate(logits),
     )
     write_scores(paths.SCORES / f"{role}.npz", score_set)
-    write_features(paths.FEATURES / f"{role}.npz", features)
+    if features:
+        write_features(paths.FEATURES / "target.npz", features)

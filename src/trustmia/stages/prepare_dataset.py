@@ -14,7 +14,7 @@ def main() -> None:
     """
     params = load_params()
     source = DATASETS[params.dataset.name]
-    require([source, *(DATASETS[name] for name in params.predict.datasets())], paths.DATA)
+    require([source, *(DATASETS[name] for name in params.image_sets.datasets())], paths.DATA)
     augmented = params.train.augmentation != "none"
     with files.atomic_folder(paths.DATASET) as fresh:
         size, fit = params.dataset.size, params.dataset.fit

@@ -14,7 +14,7 @@ from trustmia.registry import resolve
 def main() -> None:
     """Write a folder per image set to `outputs/images/sets`, and their sizes."""
     params = load_params()
-    foreign = [name for name in params.predict.nonmember_sets if IMAGE_SETS[name].ahead]
+    foreign = [name for name in params.image_sets.nonmember_sets if IMAGE_SETS[name].ahead]
     with files.atomic_folder(paths.IMAGE_SETS) as fresh:
         sizes = {name: prepare(params, name, fresh / name) for name in foreign}
         files.write_json(fresh / "sizes.json", sizes)
@@ -31,8 +31,8 @@ def prepare(params: Params, name: str, folder: Path) -> int:
         data=paths.DATA,
         channels=shape.channels,
         size=dataset.size,
-        max_images=params.predict.max_images,
-        num_patches=params.predict.num_patches,
+        max_images=params.image_sets.max_images,
+        num_patches=params.image_sets.num_patches,
         seed=params.seed,
     )
     pictures = resolve(image_set.made_by)(inputs)

@@ -53,9 +53,9 @@ def obtain(params: Params, role: str, dataset: Dataset, data: TrainingData) -> C
             "seed": params.seed,
             "train_size": params.split.train_size,
         }
-        checkpoint = checkpoints.load_fitting(
-            stems, f"{role} classifier", recipe.params, card, "train.source"
-        )
+        what = f"{role} classifier"
+        stem = checkpoints.fitting(stems, what, recipe.params, card, "train.source")
+        checkpoint = checkpoints.load(stem)
         if checkpoint.card["metrics"]:
             return checkpoint
         return recipes.measured(dataset, data, checkpoint, pick_device())

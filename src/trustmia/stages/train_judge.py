@@ -1,14 +1,11 @@
 """Stage `train_judge`: the classifier that judges fakes, on the generator's own images."""
 
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from trustmia import paths
 from trustmia.classifiers import TrainConfig
-from trustmia.classifiers import recipe as recipes
-from trustmia.classifiers.recipe import Recipe, TrainingData
-from trustmia.classifiers.training import EpochResult
 from trustmia.errors import UserError
-from trustmia.images.base import Dataset
+from trustmia.images.base import Dataset, Images
 from trustmia.images.prepared import read_prepared
 from trustmia.params import Params, load_params
 from trustmia.runtime import checkpoints
@@ -17,6 +14,10 @@ from trustmia.runtime.compute import pick_device, resolved
 from trustmia.runtime.seeding import derive_seed
 from trustmia.stages._inputs import read_split
 
+if TYPE_CHECKING:
+    from trustmia.classifiers.recipe import Recipe
+
+STEM = paths.JUDGE / "model"
 ARCH = "salem_cnn"
 
 
@@ -26,55 +27,68 @@ def main() -> None:
     Without epochs there is no judge, and the card says so.
     """
     params = load_params()
-    if not params.generator.judge_epochs:
-        checkpoints.save(paths.JUDGE / "model", Checkpoint({}, {"kind": "none"}))
+    if not params.judge.epochs:
+        checkpoints.save(STEM, Checkpoint({}, {"kind": "none"}))
         return
     prepared = read_prepared(paths.DATASET)
     index = read_split("generator")
     if not len(index["train"]) or not len(index["holdout"]):
         raise UserError(
             "params.yaml: split leaves no images for the judge of the fakes; lower split.pool_size "
-            "and raise split.generator_holdout_size, or set generator.judge_epochs=0"
+            "and raise split.generator_holdout_size, or set judge.epochs=0"
         )
     train, holdout = (prepared.images.take(index[part]) for part in ("train", "holdout"))
-    checkpoint = obtain(params, prepared.dataset, TrainingData(train, holdout))
-    checkpoints.save(paths.JUDGE / "model", checkpoint)
-
-
-def obtain(params: Params, dataset: Dataset, data: TrainingData) -> Checkpoint:
-    """Train the judge, or take the pretrained one that this training would give."""
-    recipe = recipe_of(params)
-    if params.generator.source == "pretrained":
+    if params.judge.source == "pretrained":
         stems = [p.with_suffix("") for p in paths.PRETRAINED_JUDGE.glob("model.json")]
-        card = checkpoints.data_card(dataset.name, data.train)
-        return checkpoints.load_fitting(stems, "judge", recipe.params, card, "generator.source")
+        card = checkpoints.data_card(prepared.dataset.name, train)
+        fits = checkpoints.fitting(stems, "judge", decisive(params), card, "judge.source")
+        checkpoints.copy(fits, STEM)
+    else:
+        checkpoints.save(STEM, trained(params, prepared.dataset, train, holdout))
+
+
+def trained(params: Params, dataset: Dataset, train: Images, holdout: Images) -> Checkpoint:
+    """Train the judge with a progress bar."""
+    from tqdm import tqdm
+
+    from trustmia.classifiers import recipe as recipes
+    from trustmia.classifiers.training import EpochResult
+
+    recipe = recipe_of(params)
     with tqdm(total=recipe.config.epochs, desc="train judge", unit="epoch") as bar:
 
         def show(result: EpochResult) -> None:
             bar.set_postfix_str(f"held-out accuracy {result.test_accuracy:.3f}")
             bar.update()
 
+        data = recipes.TrainingData(train, holdout)
         return recipes.train(dataset, data, recipe, pick_device(), show)
 
 
-def recipe_of(params: Params) -> Recipe:
+def decisive(params: Params) -> dict[str, str | int]:
+    """Return the parameters that decide about the judge's weights, by their full keys."""
+    return {
+        "judge.epochs": params.judge.epochs,
+        "judge.precision": resolved(params.judge.precision),
+    }
+
+
+def recipe_of(params: Params) -> "Recipe":
     """Return what decides about the judge's weights."""
-    precision = resolved(params.generator.precision, pick_device())
+    from trustmia.classifiers.recipe import Recipe
+
     return Recipe(
         arch=ARCH,
         config=TrainConfig(
-            epochs=params.generator.judge_epochs,
+            epochs=params.judge.epochs,
             batch_size=128,
             lr=0.001,
             weight_decay=0.0,
             label_smoothing=0.0,
-            precision=precision,
+            precision=resolved(params.judge.precision),
         ),
         seed=derive_seed(params.seed, "train_judge"),
-        params={
-            "generator.judge_epochs": params.generator.judge_epochs,
-            "generator.precision": precision,
-        },
-        remedy="of the judge of the fakes; set generator.precision=fp32, or "
-        "generator.judge_epochs=0 for no judge",
+        params=decisive(params),
+        remedy="of the judge of the fakes; set judge.precision=fp32, or "
+        "judge.epochs=0 for no judge",
     )

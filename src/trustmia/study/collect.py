@@ -36,11 +36,11 @@ def collect(
         date = repository.date(run.revision)
         described = {"rev": run.revision, "date": date, "changes": json.dumps(changed)}
         rows.append(key | described | {"dataset": params["dataset"]["name"]})
-        with repository.switched(run.revision) as read:
-            for kind, table in run_tables(read).items():
-                labelled = table.assign(**key).astype(EXPERIMENT_COLUMNS)
-                parts[kind].append(labelled[[*key, *table.columns]])
-            not_run[experiment.name] = read.not_run()
+        read = repository.files_at(run.revision)
+        for kind, table in run_tables(read).items():
+            labelled = table.assign(**key).astype(EXPERIMENT_COLUMNS)
+            parts[kind].append(labelled[[*key, *table.columns]])
+        not_run[experiment.name] = read.not_run()
     tables = {"experiments": pd.DataFrame(rows).astype(EXPERIMENT_COLUMNS)}
     tables |= {name: pd.concat(part, ignore_index=True) for name, part in parts.items()}
     return tables, {name: stages for name, stages in not_run.items() if stages}

@@ -69,7 +69,7 @@ class Measured:
 
 def measure(repository: ExperimentRepository, experiment: Finished) -> Measured:
     """Return what an experiment reaches by the files of its revision."""
-    read = repository.current_files(experiment.revision)
+    read = repository.files_at(experiment.revision)
     models = models_table(read).assign(attack="", set="")
     attacks = attacks_table(read)
     attacks = attacks[attacks["metric"].isin([public(key) for key in DECISIONS])]

@@ -2,29 +2,30 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 
 LOG_LINES = 15
 STAGE = re.compile(r"^(?:Running stage|Stage) '(.+?)'", flags=re.MULTILINE)
 
 
-def current_stage(log: Path | None) -> str | None:
+def current_stage(log: str) -> str | None:
     """Return the stage that an experiment is at, by its log."""
-    stages = STAGE.findall(_log_text(log))
+    stages = STAGE.findall(log)
     return stages[-1] if stages else None
 
 
-def log_end(log: Path | None) -> str:
+def log_end(log: str) -> str:
     """Return the last lines of a log, indented."""
-    lines = _log_text(log).splitlines() or ["(no output; it failed before its first stage)"]
+    lines = log.splitlines() or ["(no output; it failed before its first stage)"]
     return "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
 
 
-def _log_text(log: Path | None) -> str:
-    if log is None or not log.exists():
-        return ""
-    return log.read_text(encoding="utf-8", errors="replace")
+def by_stages(not_run: Mapping[str, tuple[str, ...]]) -> str:
+    """Say which experiments lack which stages, those that lack the same ones together."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name, stages in not_run.items():
+        alike.setdefault(stages, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({', '.join(s)})" for s, names in alike.items() if s)
 
 
 class Clock:

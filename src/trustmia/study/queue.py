@@ -1,34 +1,97 @@
-"""DVC's queue as the command `dvc` drives it; where DVC refuses, a UserError has its reason."""
+"""DVC's queue by the commands that drive it; where DVC refuses, a UserError has its reason."""
 
+import contextlib
+import json
+import re
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from trustmia.errors import UserError
 from trustmia.study.grid import Experiment
-from trustmia.study.repository import Task
 
 # A stage may take this long to end after an interrupt before it is killed, in seconds.
 PATIENCE = 20.0
+# Workers move and rewrite what DVC reads to answer.
+TRIES = 5
+PAUSE = 0.2
+
+HEADER = re.compile(r"^Task +Name +Created +Status *\n", re.M)
+EMPTY = "No experiment tasks"
+WORKERS = re.compile(r"^Worker status: (\d+) active, (\d+) idle", re.M)
+
+
+@dataclass(frozen=True)
+class Task:
+    """An experiment in DVC's queue.
+
+    Attributes:
+        name: Name of the experiment; may be empty.
+        id: What DVC calls the task: how its revision begins.
+        status: `Queued`, `Running`, `Failed` or `Success`.
+    """
+
+    name: str
+    id: str
+    status: str
+
+
+def status() -> tuple[list[Task], int]:
+    """Ask DVC for the tasks in its queue and how many workers answer, which takes seconds."""
+    return parse_status(_ask("queue", "status"))
+
+
+def parse_status(printed: str) -> tuple[list[Task], int]:
+    """Read what `dvc queue status` printed.
+
+    Raises:
+        UserError: It is not what DVC 3 prints.
+    """
+    header, workers = HEADER.search(printed), WORKERS.search(printed)
+    if workers is None or (header is None and EMPTY not in printed):
+        raise UserError(f"`dvc queue status`: no table as DVC 3 prints it: {printed.strip()!r}")
+    tasks = []
+    if header is not None:
+        # Names may be empty, and dates have several words.
+        name, created, state = map(header[0].index, ("Name", "Created", "Status"))
+        for line in printed[header.end() : workers.start()].strip().splitlines():
+            cells = (line[name:created], line[:name], line[state:])
+            tasks.append(Task(*map(str.strip, cells)))
+    return tasks, sum(map(int, workers.groups()))
+
+
+def params_of_tasks(commit: str) -> dict[str, dict[str, Any]]:
+    """Return the content of `params.yaml` of a commit's experiments and tasks, by revision."""
+    params = {}
+    for row in json.loads(_ask("exp", "show", "--json", "--rev", commit)):
+        for experiment in (row["experiments"] or []) if row["rev"] == commit else []:
+            for state in experiment["revs"]:
+                by_file = (state["data"] or {}).get("params", {})
+                params[state["rev"]] = by_file.get("params.yaml", {}).get("data") or {}
+    return params
+
+
+def log(task: Task | None) -> str:
+    """Return what a task has printed so far; empty if it has not yet."""
+    try:
+        return call("queue", "logs", task.id) if task else ""
+    except UserError:
+        return ""
 
 
 def put(experiment: Experiment, targets: Iterable[str]) -> None:
     """Put an experiment into the queue; DVC refuses e.g. unknown targets."""
     overrides = [word for override in experiment.overrides for word in ("-S", override)]
-    _dvc("exp", "run", "--queue", "--name", experiment.name, *overrides, *targets)
+    call("exp", "run", "--queue", "--name", experiment.name, *overrides, *targets)
 
 
-def remove(tasks: Iterable[Task]) -> None:
-    """Take tasks that failed out of the queue; experiments are left alone."""
-    revisions = [task.revision for task in tasks]
-    if revisions:
-        _dvc("queue", "remove", *revisions)
-
-
-def start(jobs: int) -> None:
-    """Start workers until there are `jobs`; they end by themselves when nothing is left."""
-    _dvc("queue", "start", "--jobs", str(jobs))
+def change(command: str, tasks: Iterable[Task], *options: str) -> None:
+    """Call e.g. `dvc queue remove` or `dvc queue kill` for tasks, if there are any."""
+    if ids := [task.id for task in tasks]:
+        call("queue", command, *options, *ids)
 
 
 def stop(running: Callable[[], list[Task]]) -> None:
@@ -37,32 +100,33 @@ def stop(running: Callable[[], list[Task]]) -> None:
     Args:
         running: Returns the tasks to end that still run.
     """
-    _dvc("queue", "stop")
-    kill(running())
+    call("queue", "stop")
+    change("kill", running())
     deadline = time.monotonic() + PATIENCE
-    while running() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    kill(running(), "--force")
+    while (left := running()) and time.monotonic() < deadline:
+        time.sleep(PAUSE)
+    change("kill", left, "--force")
 
 
-def kill(tasks: Iterable[Task], *options: str) -> None:
-    """Interrupt tasks that run, so that DVC notes them as failed."""
-    revisions = [task.revision for task in tasks]
-    if revisions:
-        _dvc("queue", "kill", *options, *revisions)
+def _ask(*arguments: str) -> str:
+    for _ in range(TRIES):
+        with contextlib.suppress(UserError):
+            return call(*arguments)
+        time.sleep(PAUSE)
+    return call(*arguments)
 
 
-def _dvc(*arguments: str) -> None:
+def call(*arguments: str) -> str:
     """Run DVC to its end, also at Ctrl-C: it changes the working tree and puts it back.
 
-    Its output goes to a file, as workers that it starts keep it open.
+    Its output goes to files, as workers that it starts keep them open.
     """
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             ["dvc", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=errors,
             start_new_session=True,
         )
         try:
@@ -70,9 +134,12 @@ def _dvc(*arguments: str) -> None:
         except KeyboardInterrupt:
             process.wait()
             raise
-        output.seek(0)
-        if code != 0:
-            raise UserError(f"`dvc {' '.join(arguments)}`: {_reason(output.read())}")
+        for file in (output, errors):
+            file.seek(0)
+        printed, complaints = (f.read().decode(errors="replace") for f in (output, errors))
+    if code != 0:
+        raise UserError(f"`dvc {' '.join(arguments)}`: {_reason(printed + complaints)}")
+    return printed
 
 
 def _reason(printed: str) -> str:

@@ -1,23 +1,21 @@
-"""What DVC knows about experiments, through its Python API; nothing is changed here."""
+"""What git and DVC have of experiments, whose commits are git's under refs/exps."""
 
 import contextlib
+import functools
 import hashlib
-import os
-import time
+import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from trustmia.errors import UserError
 from trustmia.freshness import CurrentFiles, Lock
 from trustmia.yaml_files import parse_yaml
 
-TRIES = 5
-PAUSE = 0.2
-
-State = Literal["queued", "running", "failed"]
+EXPERIMENT = re.compile(r"^refs/exps/([0-9a-f]{2})/([0-9a-f]{38,})/(\S+) ([0-9a-f]+)$", re.M)
 
 
 @dataclass(frozen=True)
@@ -35,176 +33,147 @@ class Finished:
     baseline: str
 
 
-@dataclass(frozen=True)
-class Task:
-    """An experiment in DVC's queue that has not succeeded.
+class _Blobs:
+    """The contents of git's files by their object names, from one process of git."""
 
-    Attributes:
-        name: Name of the experiment.
-        revision: What DVC calls the task.
-        baseline: Git revision of the commit that it runs on.
-        state: What became of it so far.
-        log: File that its output goes to, once it runs.
-        alive: Whether a process of it runs.
-    """
+    def __init__(self, process: "subprocess.Popen[bytes]"):
+        self._process = process
+        # Revisions have most of theirs in common.
+        self.md5 = functools.cache(self._md5)
 
-    name: str
-    revision: str
-    baseline: str
-    state: State
-    log: Path | None
-    alive: bool
+    def read(self, blob: str) -> bytes:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin and stdout
+        stdin.write(f"{blob}\n".encode())
+        stdin.flush()
+        size = int(stdout.readline().split()[-1])
+        return stdout.read(size + 1)[:size]
+
+    def _md5(self, blob: str) -> str:
+        return hashlib.md5(self.read(blob), usedforsecurity=False).hexdigest()
 
 
 class _GitTree:
     """The files that git has at a revision: a `freshness.Tree`."""
 
-    def __init__(self, tree: Any, md5s: dict[str, str]):
-        self._tree = tree
-        self._md5s = md5s
+    def __init__(self, revision: str, blobs: _Blobs):
+        self._blobs = blobs
+        listed = [entry.split("\t", 1) for entry in _git("ls-tree", "-rz", revision).split("\0")]
+        self._names = {rest[0]: described.split()[2] for described, *rest in listed if rest}
 
     def read(self, path: str) -> bytes:
-        return bytes(self._tree.cat_file(path))
+        return self._blobs.read(self._name(path))
 
     def files(self, path: str) -> list[str]:
-        paths: list[str] = self._tree.find(path)
-        return paths
+        return [name for name in self._names if name == path or name.startswith(f"{path}/")]
 
     def md5(self, path: str) -> str:
-        blob = self._tree.info(path)["sha"]
-        if blob not in self._md5s:
-            content = self.read(path)
-            self._md5s[blob] = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        return self._md5s[blob]
+        return self._blobs.md5(self._name(path))
+
+    def _name(self, path: str) -> str:
+        if path not in self._names:
+            raise FileNotFoundError(path)
+        return self._names[path]
 
 
 class ExperimentRepository:
     """A DVC repository whose experiments are read; `open_repository` opens it."""
 
-    def __init__(self, repo: Any):
-        self._repo = repo
-        # By blob: revisions have most of theirs in common.
-        self._md5s: dict[str, str] = {}
+    def __init__(self, blobs: _Blobs):
+        self._tree = functools.cache(functools.partial(_GitTree, blobs=blobs))
 
     def head(self) -> str:
         """Return the revision of the current commit."""
-        revision: str = self._repo.scm.get_rev()
-        return revision
+        return _git("rev-parse", "HEAD").strip()
 
     def finished(self, baseline: str | None) -> list[Finished]:
         """Return the experiments of a commit, or (None) of all commits, by their names."""
-        from dvc.repo.experiments.utils import exp_refs
-
-        scm = self._repo.scm
-        # `Repo.experiments.ls` would wait for everyone who has locked the repository.
-        references = [r for r in exp_refs(scm) if baseline in (None, r.baseline_sha)]
-        experiments = [Finished(r.name, scm.get_ref(str(r)), r.baseline_sha) for r in references]
-        return sorted(experiments, key=lambda experiment: experiment.name)
-
-    def tasks(self) -> list[Task]:
-        """Return what failed, what runs, and what waits, the latter in its order."""
-        # Workers move and rewrite the files that this reads.
-        for _ in range(TRIES):
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                return self._read_tasks()
-            time.sleep(PAUSE)
-        return self._read_tasks()
-
-    def _read_tasks(self) -> list[Task]:
-        queue = self._repo.experiments.celery_queue
-        waiting = [self._task(entry, "queued") for entry in queue.iter_queued()]
-        running = [self._task(entry, "running") for entry in queue.iter_active()]
-        failed = [self._task(done.entry, "failed") for done in queue.iter_failed()]
-        return [*failed, *running, *waiting]
-
-    def _task(self, entry: Any, state: State) -> Task:
-        process = self._repo.experiments.celery_queue.proc.get(entry.stash_rev)
-        log = Path(process.stdout) if process else None
-        alive = process is not None and process.returncode is None and _runs(process.pid)
-        return Task(entry.name or "", entry.stash_rev, entry.baseline_rev, state, log, alive)
-
-    def has_workers(self) -> bool:
-        """Return whether workers of the queue are there; asking them takes a second."""
-        return bool(self._repo.experiments.celery_queue.worker_status())
+        # `dvc exp list` would wait for everyone who has locked the repository.
+        listed = _git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps")
+        found = EXPERIMENT.findall(listed)
+        experiments = [Finished(name, rev, start + rest) for start, rest, name, rev in found]
+        chosen = [each for each in experiments if baseline in (None, each.baseline)]
+        return sorted(chosen, key=lambda experiment: experiment.name)
 
     def date(self, revision: str) -> str:
         """Return when a revision was made, in ISO 8601, UTC."""
-        seconds = self._repo.scm.resolve_commit(revision).commit_time
+        seconds = int(_git("show", "--no-patch", "--format=%ct", revision))
         return datetime.fromtimestamp(seconds, UTC).isoformat()
 
-    def _tree_at(self, revision: str) -> _GitTree:
-        return _GitTree(self._repo.scm.get_fs(revision), self._md5s)
+    def files_at(self, revision: str) -> CurrentFiles:
+        """Return what reads a revision's files, if they are current there.
 
-    def current_files(self, revision: str) -> CurrentFiles:
-        """Return what reads files that git has at a revision, if they are current there."""
-        tree = self._tree_at(revision)
-        return CurrentFiles(Lock(tree), tree.read)
+        It reads what git has, and of what stages wrote also what DVC has, in its cache or a
+        remote.
+        """
+        tree = self._tree(revision)
+        lock = Lock(tree)
 
-    @contextlib.contextmanager
-    def switched(self, revision: str) -> Iterator[CurrentFiles]:
-        """Yield such a reader that also reads what DVC has, from cache or remote."""
-        from dvc.exceptions import DvcException
+        @functools.cache
+        def tracked() -> Any:
+            from dvc.api import DVCFileSystem
 
-        tree = self._tree_at(revision)
+            # By position: its name has changed within version 3.
+            return DVCFileSystem(".", rev=revision)
 
         def read(path: str) -> bytes:
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 return tree.read(path)
-            except FileNotFoundError:
-                pass
+            if not lock.names(path):
+                raise FileNotFoundError(path)
             try:
-                return bytes(self._repo.dvcfs.cat_file(f"/{path}"))
-            except DvcException as error:
-                raise FileNotFoundError(path) from error
+                return bytes(tracked().read_bytes(path))
+            except FileNotFoundError:
+                raise
+            except Exception as error:  # DVC's, or those of a remote's own library
+                raise UserError(f"{path} of {revision[:7]}: DVC: {error}") from error
 
-        with self._repo.switch(revision):
-            yield CurrentFiles(Lock(tree), read)
+        return CurrentFiles(lock, read)
 
     def params(self, revision: str) -> dict[str, Any]:
         """Return the content of `params.yaml` at a revision; empty if there is none."""
         try:
-            content = parse_yaml(self._tree_at(revision).read("params.yaml"))
+            content = parse_yaml(self._tree(revision).read("params.yaml"))
         except (FileNotFoundError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
 
 
-def _runs(pid: int) -> bool:
+def _git(*arguments: str) -> str:
+    """Return what git prints.
+
+    Raises:
+        UserError: It refuses, or is not there.
+    """
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        done = subprocess.run(["git", *arguments], capture_output=True, check=True)
+    except FileNotFoundError as error:
+        raise UserError("git: not found; experiments need it, install it") from error
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise UserError(f"`git {arguments[0]}`: {reason}") from error
+    return done.stdout.decode(errors="surrogateescape")
 
 
 @contextlib.contextmanager
-def open_repository(root: Path = Path()) -> Iterator[ExperimentRepository]:
-    """Open the DVC repository of a folder.
+def open_repository() -> Iterator[ExperimentRepository]:
+    """Open the DVC repository of the current folder.
 
     Raises:
         UserError: There is none, or it is not in git or has no commit.
     """
-    from dvc.exceptions import DvcException, NotDvcRepoError
-    from dvc.repo import Repo
-    from dvc.scm import NoSCMError
-    from scmrepo.exceptions import SCMError
-
-    try:
-        repo = Repo(str(root))
-    except NotDvcRepoError as error:
+    if not Path(".dvc").is_dir():
         raise UserError(
-            f"{root.absolute()}: not the root of a DVC repository; run in a clone of the project"
-        ) from error
-    with repo:
+            f"{Path.cwd()}: not the root of a DVC repository; run in a clone of the project"
+        )
+    for question, message in {
+        "--git-dir": "experiments need a git repository, as `git clone` makes it",
+        "HEAD^{commit}": "experiments start from a commit; make one with `git commit`",
+    }.items():
         try:
-            yield ExperimentRepository(repo)
-        except NoSCMError as error:
-            raise UserError("experiments need a git repository, as `git clone` makes it") from error
-        except SCMError as error:
-            raise UserError(
-                "experiments start from a commit; make one with `git commit`"
-            ) from error
-        except DvcException as error:
-            raise UserError(f"DVC: {error}") from error
+            _git("rev-parse", question)
+        except UserError as error:
+            raise UserError(f"{message} ({error})") from error
+    command = ["git", "cat-file", "--batch"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        yield ExperimentRepository(_Blobs(process))

@@ -1,20 +1,24 @@
 """A study from its first queued experiment to its last result."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from trustmia.errors import UserError
 from trustmia.full_keys import flat_keys
 from trustmia.study import queue
 from trustmia.study.grid import Experiment, Grid, leaders, trainings, waiting
 from trustmia.study.progress import Clock, current_stage, duration, log_end
-from trustmia.study.repository import ExperimentRepository, Finished, Task
+from trustmia.study.queue import Task
+from trustmia.study.repository import ExperimentRepository, Finished
 
 Say = Callable[[str], None]
-# How often DVC is asked, and how long a worker may take to show itself, in seconds.
-INTERVAL = 2.0
+# How long a worker may take to show itself, in seconds.
 WORKERS_COME_IN = 15.0
+# How long DVC is left alone: asking takes a second of a processor. A look at git takes nothing.
+SHORTEST, LONGEST = 1.0, 20.0
+GLANCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,7 @@ def run_study(grid: Grid, repository: ExperimentRepository, jobs: int, say: Say)
         KeyboardInterrupt: The workers started here were stopped before it was passed on.
     """
     run = _StudyRun(grid, repository, jobs, say)
-    run.prepare()
-    had_workers = repository.has_workers()
+    had_workers = run.prepare()
     try:
         run.wait()
     except KeyboardInterrupt:
@@ -56,7 +59,7 @@ def run_study(grid: Grid, repository: ExperimentRepository, jobs: int, say: Say)
             say("interrupted; DVC's workers ran before and go on: `dvc queue stop` ends them")
         else:
             say("interrupted; stopping DVC's workers. Running the study again goes on")
-            queue.stop(run.running)
+            queue.stop(lambda: run.running(queue.status()[0]))
         raise
     return run.outcome()
 
@@ -78,85 +81,114 @@ class _StudyRun:
         self._failed: list[str] = []
         self._stages: dict[str, str] = {}
         self._missed: set[str] = set()
+        self._abandoned: set[str] = set()
+        self._strangers: set[str] = set()
+        self._pause = SHORTEST
         self._workers_called = float("-inf")
         self._alive_at = time.monotonic()
         first = leaders(grid.experiments, trainings)
         trains = {name: leader == name for name, leader in first.items()}
         self._clock = Clock(trains, jobs, time.monotonic)
 
-    def prepare(self) -> None:
-        """Find out what is missing, and forget earlier failures of it."""
+    def prepare(self) -> bool:
+        """Find out what is missing, forget earlier failures of it, say if there are workers."""
+        tasks, workers = queue.status()
+        self._strangers = {task.id for task in tasks} - self._own(tasks)
+        # Tasks first: what has left the queue by then has its result already.
         done = self._finished()
-        _check_same_params(self._experiments, self._repository, done.values())
-        self._end_abandoned()
-        active = {name: t for name, t in self._tasks().items() if t.state != "failed"}
-        _check_same_params(self._experiments, self._repository, active.values())
+        for name, run in done.items():
+            self._check_same_params(name, self._repository.params(run.revision), "exp")
+        failed = [task for task in tasks if self._ours(task) and task.status == "Failed"]
+        active = {task.name for task in self._tasks(tasks).values()} - {t.name for t in failed}
         self._unsettled = [name for name in self._experiments if name not in done]
         self._to_queue = [name for name in self._unsettled if name not in active]
-        queue.remove(self._failures())
-        self._announce(len(done), len(active))
+        queue.change("remove", failed)
+        counts = f"{len(done)} done before, {len(active)} queued before"
+        self._say(f"{len(self._experiments)} experiments: {counts}, {len(self._to_queue)} to queue")
+        others = [task for task in tasks if task.status in ("Queued", "Running")]
+        if names := [task.name or task.id for task in others if not self._ours(task)]:
+            self._say(f"DVC's queue holds others, which its workers run, too: {', '.join(names)}")
+        return workers > 0
 
-    def _announce(self, done: int, active: int) -> None:
-        counts = f"{done} done before, {active} queued before, {len(self._to_queue)} to queue"
-        self._say(f"{len(self._experiments)} experiments: {counts}")
-        tasks = [task for task in self._repository.tasks() if task.state != "failed"]
-        others = [task.name or task.revision[:7] for task in tasks if not self._ours(task)]
-        if others:
-            self._say(f"DVC's queue holds others, which its workers run, too: {', '.join(others)}")
+    def _own(self, tasks: list[Task]) -> set[str]:
+        """Return the tasks that are experiments of the study, on this commit."""
+        named = [t for t in tasks if t.name in self._experiments and t.status != "Success"]
+        params = queue.params_of_tasks(self._head) if named else {}
+        own = set()
+        for task in named:
+            for revision in [r for r in params if r.startswith(task.id)]:
+                own.add(task.id)
+                if task.status != "Failed":
+                    self._check_same_params(task.name, params[revision], "queue")
+        return own
+
+    def _check_same_params(self, name: str, content: dict[str, Any], command: str) -> None:
+        """Refuse an experiment that bears a name of the study and has other parameters."""
+        params = flat_keys(content)
+        for key, value in flat_keys(self._experiments[name].params.model_dump()).items():
+            if params.get(key) != value:
+                raise UserError(
+                    f"{name}: exists with {key}={params.get(key)}, the study has {value}; "
+                    f"rename the variant or run `dvc {command} remove {name}`"
+                )
 
     def _ours(self, task: Task) -> bool:
-        return task.baseline == self._head and task.name in self._experiments
+        return task.name in self._experiments and task.id not in self._strangers
 
     def _finished(self) -> dict[str, Finished]:
         finished = self._repository.finished(self._head)
         return {each.name: each for each in finished if each.name in self._experiments}
 
-    def _tasks(self) -> dict[str, Task]:
-        """Return the study's tasks; of several with a name, one that is not over."""
-        return {task.name: task for task in self._repository.tasks() if self._ours(task)}
+    def _tasks(self, tasks: list[Task]) -> dict[str, Task]:
+        """Return the study's tasks without success; of several with a name, one not over."""
+        own = [task for task in tasks if self._ours(task) and task.status != "Success"]
+        return {task.name: task for task in sorted(own, key=lambda task: task.status != "Failed")}
 
-    def _failures(self) -> list[Task]:
-        tasks = self._repository.tasks()
-        return [task for task in tasks if self._ours(task) and task.state == "failed"]
-
-    def running(self) -> list[Task]:
+    def running(self, tasks: list[Task]) -> list[Task]:
         """Return the study's tasks that run."""
-        return [task for task in self._tasks().values() if task.state == "running"]
+        return [task for task in tasks if self._ours(task) and task.status == "Running"]
 
-    def _end_abandoned(self) -> list[str]:
-        """Let DVC note as failed what it calls running though no worker is left.
+    def _watch_workers(self, tasks: list[Task], workers: int) -> None:
+        """Start workers where experiments wait, and end what no worker is left for.
 
         Workers vanish at a reboot; one may also end, as it had nothing to do, in the moment
-        that it takes a task.
+        that it takes a task. DVC calls that task running until it is killed.
         """
-        abandoned = [task for task in self.running() if not task.alive]
-        if not abandoned or self._repository.has_workers():
-            return []
-        queue.kill(abandoned)
-        return [task.name for task in abandoned]
-
-    def _queue_abandoned_again(self) -> None:
-        """Queue again what no worker is left for."""
-        if all(task.alive for task in self.running()):
+        now = time.monotonic()
+        states = [task.status for task in tasks]
+        running = self.running(tasks)
+        idle = "Queued" in states and states.count("Running") < self._jobs
+        if workers or not running:
+            self._alive_at = now
+        if now - self._alive_at > WORKERS_COME_IN:
+            queue.change("kill", running)
+            self._abandoned |= {task.name for task in running}
             self._alive_at = time.monotonic()
-        elif time.monotonic() - self._alive_at > WORKERS_COME_IN:
-            self._to_queue += self._end_abandoned()
-            queue.remove(task for task in self._failures() if task.name in self._to_queue)
-            self._alive_at = time.monotonic()
+        elif idle and now - self._workers_called > WORKERS_COME_IN:
+            queue.call("queue", "start", "--jobs", str(self._jobs))
+            self._workers_called = time.monotonic()
+        if idle or self._alive_at != now:
+            self._pause = SHORTEST
 
     def wait(self) -> None:
         """Queue, watch and report until every experiment has succeeded or failed."""
         while self._unsettled:
             self._release()
-            # Tasks first: what has left the queue by then has its result already.
-            tasks = self._tasks()
+            every_task, workers = queue.status()
+            tasks = self._tasks(every_task)
             done = self._finished()
             for name in [name for name in self._unsettled if name not in self._to_queue]:
                 self._follow(name, tasks.get(name), name in done)
-            self._queue_abandoned_again()
             if self._unsettled:
-                self._call_workers()
-                time.sleep(INTERVAL)
+                self._watch_workers(every_task, workers)
+                self._leave_alone(done)
+
+    def _leave_alone(self, done: dict[str, Finished]) -> None:
+        """Wait, the longer the less happens, and no longer than until an experiment is done."""
+        until = time.monotonic() + self._pause
+        while time.monotonic() < until and self._finished() == done:
+            time.sleep(GLANCE)
+        self._pause = min(2 * self._pause, LONGEST)
 
     def _release(self) -> None:
         """Queue the experiments that need not wait for another one."""
@@ -166,6 +198,7 @@ class _StudyRun:
                 self._check_commit()
                 queue.put(self._experiments[name], self._targets)
                 self._to_queue.remove(name)
+                self._pause = SHORTEST
 
     def _check_commit(self) -> None:
         """Refuse to queue the rest of a study on another commit than its beginning."""
@@ -185,11 +218,16 @@ class _StudyRun:
         elif task is None and name not in self._missed:
             # DVC may be about to move it; twice is no accident.
             self._missed.add(name)
-        elif task is None or task.state == "failed":
+        elif task is not None and task.status == "Failed" and name in self._abandoned:
+            queue.change("remove", [task])
+            self._abandoned.remove(name)
+            self._to_queue.append(name)
+            self._pause = SHORTEST
+        elif task is None or task.status == "Failed":
             self._fail(name, task)
-        elif task.state == "running":
+        elif task.status == "Running":
             self._clock.start(name)
-            stage = current_stage(task.log)
+            stage = current_stage(queue.log(task))
             if stage is not None and stage != self._stages.get(name):
                 self._stages[name] = stage
                 self._report(name, stage)
@@ -197,11 +235,12 @@ class _StudyRun:
     def _fail(self, name: str, task: Task | None) -> None:
         self._clock.forget(name)
         self._failed.append(name)
-        end = log_end(task.log if task else None)
+        end = log_end(queue.log(task))
         self._settle(name, f"failed; `dvc queue logs {name}` shows all of it:\n{end}")
 
     def _settle(self, name: str, words: str) -> None:
         self._unsettled.remove(name)
+        self._pause = SHORTEST
         self._report(name, words)
 
     def _report(self, name: str, words: str) -> None:
@@ -210,33 +249,8 @@ class _StudyRun:
         estimate = f", about {duration(left)} left" if left else ""
         self._say(f"[{settled}/{len(self._experiments)}{estimate}] {name}: {words}")
 
-    def _call_workers(self) -> None:
-        """Start workers where experiments wait and too few run."""
-        states = [task.state for task in self._repository.tasks()]
-        idle = "queued" in states and states.count("running") < self._jobs
-        if idle and time.monotonic() - self._workers_called > WORKERS_COME_IN:
-            queue.start(self._jobs)
-            self._workers_called = time.monotonic()
-
     def outcome(self) -> Outcome:
         """Return what became of all experiments."""
         done = self._finished()
         pairs = [(e, done[name]) for name, e in self._experiments.items() if name in done]
         return Outcome(tuple(pairs), tuple(self._failed))
-
-
-def _check_same_params(
-    experiments: dict[str, Experiment],
-    repository: ExperimentRepository,
-    others: Iterable[Finished | Task],
-) -> None:
-    """Refuse experiments that bear a name of the study and have other parameters."""
-    for other in others:
-        params = flat_keys(repository.params(other.revision))
-        for key, value in flat_keys(experiments[other.name].params.model_dump()).items():
-            if params.get(key) != value:
-                command = "queue" if isinstance(other, Task) else "exp"
-                raise UserError(
-                    f"{other.name}: exists with {key}={params.get(key)}, the study has {value}; "
-                    f"rename the variant or run `dvc {command} remove {other.name}`"
-                )

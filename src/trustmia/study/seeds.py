@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 
@@ -23,6 +23,6 @@ def over_seeds(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """
     values = table.groupby(keys, sort=False)["value"]
     means = values.agg(value="mean", half="sem", seeds="count", size="size").reset_index()
-    means["half"] *= stats.t.ppf((1 + CONFIDENCE) / 2, means["size"] - 1)
+    means["half"] *= stdtrit(means["size"] - 1, (1 + CONFIDENCE) / 2)
     means.loc[means["seeds"] < means["size"], ["value", "half"]] = np.nan
     return means

@@ -63,7 +63,7 @@ def run_tables(read: Read) -> RunTables:
         "roc": _roc_table(read),
         "density": _typed("density", _csv(read, "score_density")),
         "distances": _distances_table(read),
-        "reliability": _typed("reliability", _csv(read, "reliability_target")),
+        "reliability": _typed("reliability", _csv(read, "reliability/target")),
         "embedding": _typed("embedding", _csv(read, "tsne")),
         "gallery": _typed("gallery", gallery),
     }
