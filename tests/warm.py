@@ -66,9 +66,6 @@ def folder() -> str:
     command = [sys.executable, __file__, str(address)]
     process = subprocess.Popen(command, env=settings, stdout=subprocess.PIPE)
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-    atexit.register(shutil.rmtree, place)
-    atexit.register(process.wait)
-    atexit.register(process.terminate)
     return str(place)
 
 
@@ -80,7 +77,8 @@ class Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
     def service_actions(self) -> None:
         super().service_actions()
         if os.getppid() != self.parent:
-            sys.exit()
+            shutil.rmtree(Path(str(self.server_address)).parent)
+            os._exit(0)
 
 
 class Handler(socketserver.BaseRequestHandler):

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import scipy.stats
 from tests.helpers import REFERENCE
 from tests.measures.judging import ranking_metrics
 from tests.signals.many_models import (
+    PUBLISHED,
     Floats,
     arrays,
     compared,
@@ -36,9 +36,7 @@ from trustmia.signals.summaries import summarise
         ("lira_offline_fixed_variance", "lira_offline_global_variance"),
     ],
 )
-def test_lira_gives_the_published_codes_numbers(
-    name: str, ours: str, published: dict[str, Any]
-) -> None:
+def test_lira_gives_the_published_codes_numbers(name: str, ours: str) -> None:
     signals = read_signals(REFERENCE / "signals.npz")
     # The published code has the target's complement among the models, and the first 8 of a side.
     used = np.zeros((17, 2500), bool)
@@ -50,7 +48,7 @@ def test_lira_gives_the_published_codes_numbers(
         outside = replace(found.out_models, grand_std=found.in_models.grand_std)
         found = replace(found, out_models=outside)
     metrics = ranking_metrics(score(ours, found, None), signals.member[0])
-    for metric, value in published[name].items():
+    for metric, value in PUBLISHED[name].items():
         assert metrics[metric] == pytest.approx(value, abs=1e-3), metric
 
 

@@ -61,9 +61,8 @@ def test_any_number_of_models_that_say_the_same_are_one_model(
         assert side.count == models and (side.median == phi).all() and (side.std == 0).all()
         assert (side.log_probability == confidence.log_probability(block[0])).all()
         assert (side.probability == confidence.probability(block[0])).all()
-    assert (found.in_models.spread == found.out_models.spread).all() and found.in_models.spread[
-        0
-    ] > 0
+    assert (found.in_models.spread == found.out_models.spread).all()
+    assert found.in_models.spread[0] > 0
     assert found.without_spread() == int(max(inside, outside) > 1)
 
 

@@ -2,7 +2,6 @@
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from scipy.special import softmax
 from tests.helpers import REFERENCE
 from tests.measures.judging import ranking_metrics
 from tests.signals.many_models import (
+    PUBLISHED,
     Floats,
     Says,
     area_of,
@@ -39,9 +39,7 @@ from trustmia.signals.summaries import summarise
 
 @pytest.mark.parametrize("a", [0.3, 1.0])
 @pytest.mark.parametrize("references", [1, 4, 8])
-def test_rmia_gives_the_published_codes_numbers(
-    references: int, a: float, published: dict[str, Any]
-) -> None:
+def test_rmia_gives_the_published_codes_numbers(references: int, a: float) -> None:
     signals = read_signals(REFERENCE / "signals.npz")
     # The target's pair is left out; of each other pair one model is OUT.
     used = np.arange(2, 2 + 2 * references)
@@ -54,7 +52,7 @@ def test_rmia_gives_the_published_codes_numbers(
         if part is not None
     ]
     scores = score("rmia_offline", found[0], found[1], a=a)
-    expected = published[f"rmia_offline_refs{references}_a{a}"]
+    expected = PUBLISHED[f"rmia_offline_refs{references}_a{a}"]
     assert_close(ranking_metrics(scores, signals.member[0]), expected)
 
 

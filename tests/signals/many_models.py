@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
@@ -25,6 +24,8 @@ from trustmia.signals.many_models import ManyModels, ModelOutputs, read_signals
 from trustmia.signals.summaries import Summary, summarise
 
 LIRA, RMIA = ([form.name for form in ATTACKS[name].forms] for name in ("lira", "rmia"))
+# What published code gives on the signals of the reference.
+PUBLISHED: dict[str, Any] = json.loads((REFERENCE / "signals_expected.json").read_text())["attacks"]
 Arrays = dict[str, npt.NDArray[Any]]
 Floats = npt.NDArray[np.float64]
 
@@ -89,12 +90,6 @@ def score(name: str, found: Summary, population: Summary | None, **changes: Any)
 def audit(path: Path, names: Sequence[str], out: Path, target: int = 0, resamples: int = 0) -> str:
     settings = {name: ATTACKS[name].settings() for name in names}
     return audit_signals(path, target, Order(settings, out, resamples, seed=0))
-
-
-@pytest.fixture(scope="module")
-def published() -> dict[str, Any]:
-    expected: dict[str, Any] = json.loads((REFERENCE / "signals_expected.json").read_text())
-    return expected["attacks"]
 
 
 def in_memory(phi: Floats) -> ModelOutputs:

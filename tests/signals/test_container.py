@@ -27,6 +27,7 @@ from tests.signals.many_models import (
     save,
     scores_of,
 )
+from tests.signals.test_score_files import changed, without
 from trustmia import files
 from trustmia.attacks import ATTACKS
 from trustmia.errors import UserError
@@ -76,90 +77,67 @@ def test_folder_is_memory_mapped_and_read_a_block_at_a_time(
     assert max(asked) == 10 and sum(asked) == 40 + 30
 
 
-def without(name: str) -> Callable[[Arrays], None]:
-    def spoil(content: Arrays) -> None:
-        del content[name]
-
-    return spoil
+GOOD = arrays()
 
 
-def changed(name: str, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Any:
-    def spoil(content: Arrays) -> None:
-        content[name] = change(content[name].copy())
-
-    return spoil
+def other(name: str, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Arrays:
+    return GOOD | {name: change(GOOD[name])}
 
 
-def put(index: tuple[int, ...], value: float) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
-    def change(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        array[index] = value
-        return array
-
-    return change
+def of_a_further_set() -> Arrays:
+    member = GOOD["member"].copy()
+    member[0, 30:] = np.arange(10) == 3
+    return GOOD | {"set": np.repeat(["members", "zebra"], (30, 10)), "member": member}
 
 
-def with_both(content: Arrays) -> None:
-    content["scores"] = content["logits"]
-
-
-def all_members(content: Arrays) -> None:
-    content["member"][0] = True
-    content["member"][1] = False
-
-
-def member_of_a_further_set(content: Arrays) -> None:
-    content["set"] = np.repeat(np.asarray(["members", "zebra"]), (30, 10))
-    content["member"][0, 30:] = False
-    content["member"][0, 33] = True
-
-
-MALFORMED: dict[str, tuple[Callable[[Arrays], None], str]] = {
-    "no logits": (without("logits"), "no logits and no scores; allowed: one of"),
-    "both": (with_both, "has logits and scores; allowed: one of"),
-    "no member": (without("member"), "lacks member"),
-    "no labels": (without("labels"), "lacks labels"),
-    "no population labels": (without("population_labels"), "lacks population_labels"),
-    "flat": (changed("logits", lambda a: a[0]), r"logits is float32 \[40, 4\]; allowed: float"),
-    "whole numbers": (changed("logits", lambda a: a.astype(int)), "logits is int64"),
-    "one class": (changed("logits", lambda a: a[..., :1]), r"logits is float32 \[6, 40, 1\]"),
-    "few labels": (changed("labels", lambda a: a[:-1]), r"labels is int64 \[39\]; allowed: .*\[40"),
-    "label outside": (changed("labels", put((7,), 4)), "labels: image 7 has 4; allowed: 0 to 3"),
-    "label below": (changed("labels", put((7,), -1)), "labels: image 7 has -1; allowed: 0 to 3"),
-    "member turned": (changed("member", lambda a: a.T), r"member is bool \[40, 6\]; allowed"),
-    "member of 2": (changed("member", lambda a: 2 * a), "other numbers than 0 and 1"),
-    "member of text": (changed("member", lambda a: a.astype(str)), "member is <U5"),
-    "NaN": (changed("logits", put((2, 9, 1), np.nan)), "logits: model 2, image 9 has nan"),
+MALFORMED: dict[str, tuple[Arrays, str]] = {
+    "no logits": (without(GOOD, "logits"), "no logits and no scores; allowed: one of"),
+    "both": (GOOD | {"scores": GOOD["logits"]}, "has logits and scores; allowed: one of"),
+    "no member": (without(GOOD, "member"), "lacks member"),
+    "no labels": (without(GOOD, "labels"), "lacks labels"),
+    "no population labels": (without(GOOD, "population_labels"), "lacks population_labels"),
+    "flat": (other("logits", lambda a: a[0]), r"logits is float32 \[40, 4\]; allowed: float"),
+    "whole numbers": (other("logits", lambda a: a.astype(int)), "logits is int64"),
+    "one class": (other("logits", lambda a: a[..., :1]), r"logits is float32 \[6, 40, 1\]"),
+    "few labels": (other("labels", lambda a: a[:-1]), r"labels is int64 \[39\]; allowed: .*\[40"),
+    "label outside": (changed(GOOD, "labels", (7,), 4), "labels: image 7 has 4; allowed: 0 to 3"),
+    "label below": (changed(GOOD, "labels", (7,), -1), "labels: image 7 has -1; allowed: 0 to 3"),
+    "member turned": (other("member", lambda a: a.T), r"member is bool \[40, 6\]; allowed"),
+    "member of 2": (other("member", lambda a: 2 * a), "other numbers than 0 and 1"),
+    "member of text": (other("member", lambda a: a.astype(str)), "member is <U5"),
+    "NaN": (changed(GOOD, "logits", (2, 9, 1), np.nan), "logits: model 2, image 9 has nan"),
     "too large": (
-        changed("logits", lambda a: 1e150 * a.astype(float)),
+        other("logits", lambda a: 1e150 * a.astype(float)),
         "logits: model 0, image 0 has .*e.1[0-9]*; allowed: finite numbers, of a size below 1e.100",
     ),
     "infinite": (
-        changed("population_logits", put((1, 3, 0), np.inf)),
+        changed(GOOD, "population_logits", (1, 3, 0), np.inf),
         "population_logits: model 1, image 3 has inf",
     ),
-    "other models": (changed("population_logits", lambda a: a[1:]), r"population_logits is \[5,"),
-    "nothing to rank": (all_members, "model 0 was trained on all images or on none"),
+    "other models": (other("population_logits", lambda a: a[1:]), r"population_logits is \[5,"),
+    "nothing to rank": (
+        changed(GOOD, "member", slice(0, 2), [[True], [False]]),
+        "model 0 was trained on all images or on none",
+    ),
     "no population": (
-        changed("population_logits", lambda a: a[:, :0]),
+        other("population_logits", lambda a: a[:, :0]),
         r"population_logits is \[6, 0, 4\]; allowed: .* at least one",
     ),
     "member of another set": (
-        member_of_a_further_set,
+        of_a_further_set(),
         "image 33 is of set zebra, but model 0 was trained on it",
     ),
     "one model": (
-        lambda c: c.update({k: c[k][:1] for k in ("logits", "member", "population_logits")}),
+        GOOD | {k: GOOD[k][:1] for k in ("logits", "member", "population_logits")},
         "one model is no audit",
     ),
 }
 
 
-@pytest.mark.parametrize(("spoil", "told"), MALFORMED.values(), ids=MALFORMED)
+@pytest.mark.parametrize(("content", "told"), MALFORMED.values(), ids=MALFORMED)
 def test_malformed_signals_are_named_and_nothing_is_written(
-    spoil: Callable[[Arrays], None], told: str, tmp_path: Path
+    content: Arrays, told: str, tmp_path: Path
 ) -> None:
-    content = arrays()
-    spoil(content)
     path = save(tmp_path / "signals.npz", content)
     with pytest.raises(UserError, match=told):
         audit(path, COMPARING, tmp_path / "out")
