@@ -110,7 +110,8 @@ def test_generator_and_judge_train_from_scratch(restored: Path) -> None:
 
 
 def test_pretrained_classifiers_that_do_not_fit_are_refused(restored: Path) -> None:
-    failed = run(restored, "dvc", "exp", "run", "-S", "train.source=pretrained", code=255)
+    command = ["dvc", "exp", "run", "-S", "train.source=pretrained", "train@target"]
+    failed = run(restored, *command, code=255)
     message = next(line for line in failed.stderr.splitlines() if line.startswith("train:"))
     assert "train.source" in message and "train.epochs 50 rather than 8" in message
     assert "other training images" in message and "Traceback" not in failed.stderr
