@@ -166,9 +166,10 @@ def _area(ranking: Float64, member: Bool) -> Fraction:
     return Fraction(int(below), max(2 * len(members) * len(others), 1))
 
 
-def fewest(settings: Settings) -> int:
-    """Return 4 if a reference model has to play the target, and its complement to be left out."""
-    return 4 if settings.a == "tune" else 2
-
-
-RMIA = Attack(Settings, (ONLINE, OFFLINE), fewest=fewest, tuned=tuned)
+RMIA = Attack(
+    Settings,
+    (ONLINE, OFFLINE),
+    # Where a reference model plays the target, its complement is left out.
+    fewest=lambda settings: 4 if settings.a == "tune" else 2,
+    tuned=tuned,
+)

@@ -185,15 +185,7 @@ def mean_of(ordered: Float64, count: Int64) -> Float64:
 
 
 def median_of(ordered: Float64, count: Int64) -> Float64:
-    """Return the median over the first `count` models.
-
-    Args:
-        ordered: float64 [R, K, A], in the form that `in_order` returns.
-        count: int64 [K].
-
-    Returns:
-        float64 [K, A]; NaN where there is no model.
-    """
+    """Return the median over the first `count` models (see `mean_of`)."""
     middle = [np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(ordered) - 1)]
     parts = [
         np.take_along_axis(ordered, np.broadcast_to(m[None, :, None], (1, *ordered.shape[1:])), 0)
