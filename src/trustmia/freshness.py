@@ -356,14 +356,10 @@ def _differences(key: str, before: Any, after: Any) -> Iterator[str]:
 
 
 def _tracked_md5(tracked: Entry, path: str) -> str | None:
-    """Return the MD5 of something in a folder that DVC tracks, or of all of it.
+    """Return the MD5 of something in a folder that DVC tracks, or (an empty path) of all of it.
 
     The `.dvc` file has one for the whole folder alone. What is in it DVC keeps as a list, in
     its cache and in remotes; where that list is not at hand, nothing tells.
-
-    Args:
-        tracked: What the `.dvc` file says.
-        path: From the folder on; empty for all of it.
     """
     md5 = tracked.get("md5")
     # Before version 3, DVC hashed text without its carriage returns, and did not note how.
@@ -425,13 +421,9 @@ class CurrentFiles:
 
 
 def complaint(paths: Iterable[Path]) -> str | None:
-    """Say in one line which files of the working tree are older than what made them.
+    """Say in one line which files of the working tree are older than what made them, if any.
 
-    Args:
-        paths: Files that stages wrote; those that are not there are passed over.
-
-    Returns:
-        None if all are results of the present parameters, code and data.
+    Those that are not there are passed over.
     """
     lock = Lock(WorkingTree())
     names = [path.as_posix() for path in paths if path.exists()]

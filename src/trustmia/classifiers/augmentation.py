@@ -81,8 +81,8 @@ def _maps_to_sources(sizes: Tensor, choices: Choices, size: int, canvas: tuple[i
 
     Args:
         sizes: float64 [N, 2], width and height of each image.
-        choices: What to do with each.
-        size: Height and width of the results.
+        choices: See `apply`.
+        size: See `apply`.
         canvas: Width and height of the canvas.
 
     Returns:

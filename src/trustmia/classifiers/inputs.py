@@ -37,8 +37,8 @@ def normalization(
     """Return the affine map from uint8 pixels to a model's input.
 
     Args:
-        mean: Mean of each channel, of pixels in [0, 1].
-        std: Standard deviation of each channel, of pixels in [0, 1].
+        mean: See `Dataset`.
+        std: See `Dataset`.
         normalised: Whether x becomes (x/255 − mean)/std; else it becomes x/255, the input that a
             forgotten normalisation gives.
         scale: What that is multiplied by.

@@ -7,6 +7,9 @@ import numpy.typing as npt
 
 from trustmia.arrays import Int64
 
+# What `quality` returns, where there is no judge.
+UNKNOWN: dict[str, float | None] = {"recognised": None, "frechet_distance": None}
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -30,11 +33,6 @@ def quality(images: Seen, reference: Seen) -> dict[str, float | None]:
         "recognised": float((images.predicted == images.labels).mean()) if classed else None,
         "frechet_distance": frechet_distance(images.features, reference.features),
     }
-
-
-def unknown_quality() -> dict[str, float | None]:
-    """Return what `quality` returns, where there is no judge."""
-    return {"recognised": None, "frechet_distance": None}
 
 
 def frechet_distance(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> float:

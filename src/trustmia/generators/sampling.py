@@ -56,7 +56,7 @@ def sample(
         generator: Maps latents float32 [N, latent_dim] and labels int64 [N] to images in
             [-1, 1], in evaluation mode, on the device.
         config: What to draw.
-        device: Where to draw.
+        device: Where the generator is.
         on_batch: Called with the number of new images after every batch.
     """
     latents = draw_latents(config)

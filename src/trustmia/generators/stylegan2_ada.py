@@ -60,13 +60,9 @@ def check(path: Path, own_sha256: str | None) -> str:
 
 
 def save(folder: Path, path: Path, own_sha256: str | None, params: dict[str, Any]) -> None:
-    """Keep a checked pickle, and a card that says what it is.
+    """Keep a checked pickle, and a card that says what it is; replace the folder as a whole.
 
-    Args:
-        folder: Replaced as a whole.
-        path: The pickle.
-        own_sha256: See `check`.
-        params: The parameters that chose it, by their full keys.
+    `params` are the parameters that chose it, by their full keys.
 
     Raises:
         UserError: See `check`.
@@ -105,14 +101,7 @@ def load(
 ) -> "Drawn":
     """Read the averaged generator `G_ema` of a pickle that `save` kept.
 
-    Call it, and the generator, inside `importable(repository)`.
-
-    Args:
-        folder: Where `save` kept it.
-        repository: A clone of NVIDIA's repository.
-        own_sha256: See `check`.
-        truncation_psi: See `Drawn`.
-        force_fp32: See `Drawn`.
+    Call it, and the generator, inside `importable(repository)`; for settings see `Drawn`.
 
     Raises:
         UserError: See `check`; or the file holds no generator that the code in

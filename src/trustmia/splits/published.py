@@ -68,10 +68,8 @@ def cifar10(labels: Int64, sizes: SplitParams, seed: int) -> Split:
     if len(test) > 2 * sizes.test_size:
         test = _random_split(test, 2 * sizes.test_size, seed)[0]
     tested = _random_split(test, sizes.test_size, seed)
-    return {
-        role: _parts(halves[number], tested[number], sizes, UNSEEDED)
-        for number, role in enumerate(ROLES)
-    }
+    pairs = zip(ROLES, halves, tested, strict=True)
+    return {role: _parts(*indices, sizes, UNSEEDED) for role, *indices in pairs}
 
 
 def stanford_dogs(labels: Int64, sizes: SplitParams, seed: int) -> Split:
@@ -82,10 +80,8 @@ def stanford_dogs(labels: Int64, sizes: SplitParams, seed: int) -> Split:
         raise _does_not_fit(f"train_size {len(train) // 2}, test_size {len(test) // 2}")
     halves = _random_split(train, sizes.train_size, seed)
     tested = _random_split(test, sizes.test_size, seed)
-    return {
-        role: _parts(halves[number], tested[number], sizes, seed)
-        for number, role in enumerate(ROLES)
-    }
+    pairs = zip(ROLES, halves, tested, strict=True)
+    return {role: _parts(*indices, sizes, seed) for role, *indices in pairs}
 
 
 def _parts(train: Int64, test: Int64, sizes: SplitParams, seed: int) -> dict[str, Int64]:

@@ -65,13 +65,7 @@ def _take_role(
 
 
 def take(labels: Int64, pool: Int64, size: int, seed: int) -> tuple[Int64, Int64]:
-    """Draw images with every class in proportion.
-
-    Args:
-        labels: int64 [N], the class of every image.
-        pool: int64 [P], what is drawn from, sorted.
-        size: How many are drawn.
-        seed: Seed of the draw.
+    """Draw `size` images of a pool, int64 [P], sorted, with every class in proportion.
 
     Returns:
         The images drawn, and the rest, both sorted.
