@@ -77,13 +77,7 @@ def _maps_to_sources(sizes: Tensor, choices: Choices, size: int, canvas: tuple[i
 
     A position (u, v) in [-1, 1]² of the result is mirrored, moved into the image, turned
     about the image's centre, and expressed in [-1, 1]² of the canvas, as `grid_sample`
-    wants it.
-
-    Args:
-        sizes: float64 [N, 2], width and height of each image.
-        choices: See `apply`.
-        size: See `apply`.
-        canvas: Width and height of the canvas.
+    wants it. Sizes, float64 [N, 2], are width and height.
 
     Returns:
         float64 [N, 2, 3].

@@ -42,7 +42,7 @@ def from_scores(
 
     Args:
         scores: float [..., N, A, K]; rows sum to 1.
-        labels: int64 [N] in [0, K).
+        labels: See `from_logits`.
         least: What a score that was rounded to 0 counts as, above 0: float64 [1], or [2] of
             each of two classes. None: the smallest float64.
 

@@ -91,13 +91,9 @@ def take(labels: Int64, pool: Int64, size: int, seed: int) -> tuple[Int64, Int64
 
 def _check_sizes(available: int, sizes: SplitParams) -> None:
     needed = len(ROLES) * (sizes.train_size + sizes.validation_size + sizes.test_size)
+    outside = sizes.pool_size + sizes.generator_holdout_size
     for key, wanted, source, size in (
-        (
-            "pool_size + generator_holdout_size",
-            sizes.pool_size + sizes.generator_holdout_size,
-            "the data set's images",
-            available,
-        ),
+        ("pool_size + generator_holdout_size", outside, "the data set's images", available),
         ("train_size + validation_size + test_size, twice,", needed, "pool_size", sizes.pool_size),
         ("attack_members", sizes.attack_members, "train_size", sizes.train_size),
         ("attack_nonmembers", sizes.attack_nonmembers, "test_size", sizes.test_size),
