@@ -441,11 +441,7 @@ def remark(paths: Iterable[Path]) -> None:
 
 
 def require_tracked(folder: Path) -> None:
-    """Refuse a folder that is not as its `.dvc` file has it; one without such a file is passed.
-
-    Raises:
-        UserError: It is another one.
-    """
+    """Raise UserError for a folder that is not as its `.dvc` file has it, if it has one."""
     pointer = folder.with_name(f"{folder.name}.dvc")
     if not pointer.is_file():
         return
@@ -460,10 +456,6 @@ def require_tracked(folder: Path) -> None:
 
 
 def require_current(paths: Iterable[Path]) -> None:
-    """Refuse files that are older than what made them.
-
-    Raises:
-        UserError: Some are.
-    """
+    """Raise UserError for files that are older than what made them."""
     if (message := complaint(paths)) is not None:
         raise UserError(message)

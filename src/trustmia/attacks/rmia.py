@@ -55,7 +55,7 @@ def share_exceeded(ratio: Float64, population_ratio: Float64, gamma: float) -> F
     Args:
         ratio: float64 [N, A], Pr(x|θ)/Pr(x).
         population_ratio: float64 [Z, A], Pr(z|θ)/Pr(z).
-        gamma: Above 0.
+        gamma: γ, above 0.
 
     Returns:
         float64 [N] in [0, 1], the mean over views; equal where the numbers exceeded are.

@@ -31,9 +31,7 @@ class Choices:
 def draw(sizes: Tensor, size: int) -> Choices:
     """Draw rotations, crops and flips with PyTorch's global generator of the CPU.
 
-    Args:
-        sizes: int64 [N, 2], width and height of each image, at least `size`.
-        size: Height and width of the crop.
+    Sizes, int64 [N, 2], are width and height of each image, at least that of the crop.
     """
     count = len(sizes)
     degrees = (2 * torch.rand(count, dtype=torch.float64) - 1) * MAX_DEGREES

@@ -61,14 +61,8 @@ def reflected_density(values: Float32 | Float64, grid: Float64) -> Float64:
     """Return a Gaussian kernel density that loses nothing at the ends of its interval.
 
     What a kernel puts beyond an end is reflected back; values beyond an end count as there.
-    Summed by the trapezoidal rule, the density is 1.
-
-    Args:
-        values: [n], n ≥ 1.
-        grid: float64 [G], equidistant from one end of the interval to the other.
-
-    Returns:
-        float64 [G].
+    Summed by the trapezoidal rule, the density is 1. The grid, float64 [G], is equidistant from
+    one end of the interval to the other; there is at least one value.
     """
     low, length = grid[0], grid[-1] - grid[0]
     positions = np.clip((values.astype(np.float64) - low) / length, 0, 1)

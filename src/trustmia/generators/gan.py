@@ -78,9 +78,7 @@ class Generator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Draw images, float [N, C, H, W] in [-1, 1].
 
-        Args:
-            latents: float32 [N, latent_dim], standard normal.
-            labels: int64 [N], classes.
+        Latents are standard normal, float32 [N, latent_dim]; labels are classes, int64 [N].
         """
         h = self.project(latents).unflatten(1, (self.base, self.base, self.channels))
         h = F.relu(self.norm(h.permute(0, 3, 1, 2), labels))

@@ -39,11 +39,8 @@ def frechet_distance(first: npt.NDArray[np.floating], second: npt.NDArray[np.flo
     """Return the Fréchet distance of Gaussians fitted to two sets of features.
 
     |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) (Heusel et al. 2017, eq. 6), with the trace of
-    the root taken from the symmetric Σ₁^½ Σ₂ Σ₁^½, which has the same eigenvalues.
-
-    Args:
-        first: float [N, F], N at least 2.
-        second: float [M, F], M at least 2.
+    the root taken from the symmetric Σ₁^½ Σ₂ Σ₁^½, which has the same eigenvalues. Features are
+    float [N, F] and [M, F], both of two images or more.
     """
     first, second = first.astype(np.float64), second.astype(np.float64)
     difference = first.mean(axis=0) - second.mean(axis=0)

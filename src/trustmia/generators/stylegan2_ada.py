@@ -30,11 +30,7 @@ PICKLE, CARD = "network.pkl", "model.json"
 
 
 def check(path: Path, own_sha256: str | None) -> str:
-    """Return the SHA-256 of a pickle that may be read.
-
-    Args:
-        path: The pickle.
-        own_sha256: SHA-256 of a file that the user trusts, if it is not an official one.
+    """Return the SHA-256 of a pickle that may be read: an official one, or that of the user's.
 
     Raises:
         UserError: The file is missing, or is neither official nor the user's own.
@@ -144,12 +140,7 @@ class Drawn(nn.Module):
         self.truncation_psi, self.force_fp32 = truncation_psi, force_fp32
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Draw images in [-1, 1].
-
-        Args:
-            latents: float32 [N, z_dim], standard normal.
-            labels: int64 [N], classes; not used by a generator without classes.
-        """
+        """Draw images (see `Generator`); a generator without classes does not use labels."""
         condition = None
         if self.num_classes:
             condition = nn.functional.one_hot(labels, self.num_classes).to(latents.dtype)

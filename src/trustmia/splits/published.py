@@ -29,8 +29,8 @@ def published_split(dataset: str, labels: Int64, sizes: SplitParams, seed: int) 
     Args:
         dataset: `cifar10` or `stanford_dogs`.
         labels: int64 [N], the class of every image, training images first.
-        sizes: How many images each part gets; the pool's size is not used,
-            its seed is that of what is left over.
+        sizes: How many images each part gets; of the pool, only the seed is used, for what is
+            left over.
         seed: Seed of the published code's calls; its checkpoints belong to 42.
 
     Raises:

@@ -17,11 +17,6 @@ def split_indices(labels: Int64, sizes: SplitParams, seed: int) -> Split:
     generator, so that a generator trained once stays disjoint from target and shadow
     whatever their seed and sizes within the pool.
 
-    Args:
-        labels: int64 [N], the class of every image.
-        sizes: How many images each part gets.
-        seed: Seed of the parts of target and shadow.
-
     Returns:
         Sorted int64 indices into `labels`. `target` and `shadow` have `train`,
         `validation`, `test`, and their attack sets `members` (of `train`) and
