@@ -38,8 +38,8 @@ def exhibit(
     Args:
         name: The image set.
         rows: int64 [k], rows of `target` in the order of the gallery.
-        target: What the target said of all images.
-        images: All images of the set, in the order in which the target was shown them.
+        target: What the target said of images of all sets.
+        images: All of the set, in the order in which the target was shown them.
         classes: Names of the classes.
 
     Returns:

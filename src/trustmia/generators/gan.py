@@ -89,10 +89,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Scores how real an image of a class looks; higher is more real.
 
-    Args:
-        num_classes: See `Generator`.
-        image_channels: See `Generator`.
-        width: Channels of the first layer; deeper layers have two and four times as many.
+    The first layer has `width` channels; deeper ones have two and four times as many.
     """
 
     def __init__(self, num_classes: int, image_channels: int, width: int) -> None:

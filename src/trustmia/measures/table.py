@@ -92,11 +92,8 @@ def _measured(
 def judge(groups: Mapping[str, Float64], against: str, resamples: int, seed: int) -> Iterator[Row]:
     """Judge how scores rank members before a set, and any other at held-out images' thresholds.
 
-    Args:
-        groups: `MEMBERS` and non-member sets → float64 [N], finite, N at least 1.
-        against: The set.
-        resamples: See `measure`.
-        seed: See `measure`.
+    Groups are `MEMBERS` and non-member sets → float64 [N], finite, N at least 1; for the other
+    arguments see `measure`.
 
     Yields:
         The rows of `RANKINGS` for the set and, if it is that of held-out images, of `THRESHOLDS`

@@ -274,9 +274,9 @@ def rates_table(results: pd.DataFrame, style: str) -> str:
 def text_table(
     rows: Sequence[Sequence[str]], headers: Sequence[str], style: str, numbers: bool = False
 ) -> str:
-    """Return a table as text, its cells as they are, and those of `numbers` aligned as such.
+    """Return a table as text, its cells as they are, in a format of the package `tabulate`.
 
-    The first column is words either way. `style` is a format of the package `tabulate`.
+    Of a table of numbers, all columns but the first are aligned as such.
     """
     aligned = ["left"] + ["right"] * (len(headers) - 1) if numbers else None
     return tabulate(rows, headers, tablefmt=style, colalign=aligned, disable_numparse=True)

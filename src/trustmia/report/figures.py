@@ -287,12 +287,7 @@ def trade_off(
 ) -> Figure:
     """Draw a quality of the models against an attack's success, a point for each run.
 
-    Args:
-        rows: Of one attack.
-        variants: All variants, each with a shape.
-        quality: `ece` or `mmps`.
-        success: `auroc` or `fake_fpr`.
-        legend: Whether it says which shape is which.
+    The quality is `ece` or `mmps`, the success `auroc` or `fake_fpr`; each variant has a shape.
     """
     titles = {
         "ece": "expected calibration error",

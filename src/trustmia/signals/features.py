@@ -58,6 +58,6 @@ def read_features(path: Path) -> FeatureSample:
     """
     arrays = files.read_output(path, "predict", "features", "labels", "set")
     sample = FeatureSample(*arrays.values())
-    broken = ~np.isfinite(sample.features).all(axis=1)
+    broken = ~np.logical_and.reduce(np.isfinite(sample.features), axis=1)
     check_rows(path, broken, lambda row: "of features has NaN or infinity")
     return sample

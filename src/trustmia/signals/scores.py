@@ -244,7 +244,7 @@ def _check_quotes(path: Path, dialect: _Dialect, rows: int) -> None:
         ) from error
 
 
-def _rows(path: Path, dialect: _Dialect, **options: bool) -> Iterator[list[str]]:
+def _rows(path: Path, dialect: _Dialect, **options: Any) -> Iterator[list[str]]:
     """Yield the cells of each row, in what Python calls a dialect's other options."""
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
         lines = islice(stream, dialect.header_lines, None)

@@ -69,7 +69,7 @@ def cifar10(labels: Int64, sizes: SplitParams, seed: int) -> Split:
         test = _random_split(test, 2 * sizes.test_size, seed)[0]
     tested = _random_split(test, sizes.test_size, seed)
     pairs = zip(ROLES, halves, tested, strict=True)
-    return {role: _parts(*indices, sizes, UNSEEDED) for role, *indices in pairs}
+    return {role: _parts(own, others, sizes, UNSEEDED) for role, own, others in pairs}
 
 
 def stanford_dogs(labels: Int64, sizes: SplitParams, seed: int) -> Split:
@@ -81,7 +81,7 @@ def stanford_dogs(labels: Int64, sizes: SplitParams, seed: int) -> Split:
     halves = _random_split(train, sizes.train_size, seed)
     tested = _random_split(test, sizes.test_size, seed)
     pairs = zip(ROLES, halves, tested, strict=True)
-    return {role: _parts(*indices, sizes, seed) for role, *indices in pairs}
+    return {role: _parts(own, others, sizes, seed) for role, own, others in pairs}
 
 
 def _parts(train: Int64, test: Int64, sizes: SplitParams, seed: int) -> dict[str, Int64]:
