@@ -54,11 +54,12 @@ class Generator(torch.nn.Module):
 
 
 def pictures(labels: Int64, side: int, seed: int) -> UInt8:
-    """Return colour noise [N, 3, side, side] around a colour for each class."""
+    """Return colour noise [N, 3, side, side] around a colour for each class, darker above."""
     rng = np.random.default_rng(seed)
     colours = np.random.default_rng(0).integers(40, 216, size=(labels.max() + 1, 3, 1, 1))
     noise = rng.normal(scale=25, size=(len(labels), 3, side, side))
-    return (colours[labels] + noise).clip(0, 255).astype(np.uint8)
+    rows = np.linspace(-20, 20, side)[:, None]
+    return (colours[labels] + rows + noise).clip(0, 255).astype(np.uint8)
 
 
 def turns(count: int, classes: int) -> Int64:

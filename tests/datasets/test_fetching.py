@@ -240,6 +240,9 @@ def miniature(
         yield running
 
 
+# A pickle that runs code, and files of data sets that are not read.
+EVIL = b"cos\nsystem\n(S'touch evil'\ntR."
+UNREAD = ("LICENSE", "class_names.txt", "unlabeled_X.bin")
 # How many images there are for training, and in all.
 EXPECTED = {
     "fashion_mnist": (FASHION_TRAIN, FASHION_TRAIN + 20),
@@ -271,20 +274,24 @@ def test_data_set_is_read_in_torchvisions_layout_when_it_is_there_and_whole(
         assert isinstance(images, ImageFiles) == (name in ("stanford_dogs", "afhq"))
         if not isinstance(images, ImageFiles):
             assert images.pixels.dtype == np.uint8
-            # The miniatures have a colour for each class, with noise around it.
+            # The miniatures have a colour for each class, with noise around it, darker above.
             first = images.pixels[images.labels == 0].mean(axis=(0, 2, 3))
             colour = np.random.default_rng(0).integers(40, 216, size=3)
             assert np.allclose(first, colour[: len(first)], atol=6)
-    found = sorted(p for p in data.rglob("*") if p.suffix in ("", ".bin", ".mat", ".jpg"))
-    files = [p for p in found if p.is_file() and "unlabeled" not in p.name]
-    if files[0].suffix == ".jpg":
-        for path in files[0].parent.iterdir():
+            rows = images.pixels.mean(axis=(0, 1, 3))
+            assert rows[-1] - rows[0] == pytest.approx(40, abs=8)
+    read = [p for p in data.rglob("*") if p.is_file() and p.name not in UNREAD]
+    for path in read if not isinstance(images, ImageFiles) else []:
+        whole = path.read_bytes()
+        path.write_bytes(EVIL)
+        with pytest.raises(UserError, match=told):
+            source.read(data, "all")
+        path.write_bytes(whole)
+    if isinstance(images, ImageFiles):
+        for path in images.paths[0].parent.iterdir():
             path.unlink()
-    else:
-        # What would run if it were unpickled.
-        files[-1].write_bytes(b"cos\nsystem\n(S'touch evil'\ntR.")
-    with pytest.raises(UserError, match=told):
-        source.read(data, "all")
+        with pytest.raises(UserError, match=told):
+            source.read(data, "all")
     assert not Path("evil").exists()
 
 
