@@ -41,13 +41,9 @@ NAMES = list(CONFIGURATIONS)
 # Configurations
 
 
-def leaves(params: dict[str, Any], section: str = "") -> dict[str, Any]:
+def leaves(params: Any) -> dict[str, Any]:
     """Return the values of parameters by their full keys."""
-    values: dict[str, Any] = {}
-    for key, value in params.items():
-        inner = isinstance(value, dict)
-        values |= leaves(value, f"{section}{key}.") if inner else {f"{section}{key}": value}
-    return values
+    return dict(pd.json_normalize(params, sep=".").iloc[0])
 
 
 @functools.cache
