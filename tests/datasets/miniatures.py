@@ -25,10 +25,16 @@ from trustmia.datasets.weights import PRETRAINED
 from trustmia.generators.stylegan2_ada import importable
 from trustmia.torchvision_compat import declare_missing_operators
 
-# How many images there are, of CIFAR in each of its files.
-CIFAR10, CIFAR100 = [120] * 6, [200, 100]
-FASHION_TRAIN, STL10_TRAIN, SVHN_TRAIN = 60, 100, 60
-DOGS_PER_BREED, AFHQ_PER_CLASS = 2, 30
+# How many images there are for training, and for tests.
+COUNTS = {
+    "fashion_mnist": (60, 20),
+    "cifar10": (600, 120),
+    "cifar100": (200, 100),
+    "stl10": (100, 40),
+    "svhn": (60, 20),
+    "stanford_dogs": (240, 0),
+    "afhq": (90, 9),
+}
 # What unpickling the stand-in of a StyleGAN2-ADA network needs, in NVIDIA's packages' place.
 STAND_IN = '''
 import torch
@@ -51,6 +57,13 @@ class Generator(torch.nn.Module):
             images = images + torch.randn_like(images)
         return images.tanh()
 '''
+
+
+class Evil:
+    """Makes a file where its pickle is read."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (Path("evil"),))
 
 
 def pictures(labels: Int64, side: int, seed: int) -> UInt8:
@@ -98,7 +111,7 @@ def jpeg(pixels: UInt8) -> bytes:
 
 def idx_files() -> Iterable[bytes]:
     """Return images and labels of training and test, each in gzip."""
-    for count in (FASHION_TRAIN, 20):
+    for count in COUNTS["fashion_mnist"]:
         labels = turns(count, 10)
         pixels = pictures(labels, 28, count)[:, 0]
         for magic, array in ((2051, pixels), (2049, labels.astype(np.uint8))):
@@ -106,11 +119,12 @@ def idx_files() -> Iterable[bytes]:
             yield gzip.compress(header.tobytes() + array.tobytes(), mtime=0)
 
 
-def cifar_files(module: ModuleType, key: str, counts: Iterable[int]) -> dict[str, bytes]:
+def cifar_files(module: ModuleType, key: str) -> dict[str, bytes]:
     """Return batches with their labels under a key, and the names of classes."""
-    classes = module.SOURCE.classes
+    classes, (train, test) = module.SOURCE.classes, COUNTS[module.SOURCE.name]
+    counts = dict.fromkeys(module.TRAIN, train // len(module.TRAIN))
     files = {}
-    for seed, (name, count) in enumerate(zip(module.TRAIN | module.TEST, counts, strict=True)):
+    for seed, (name, count) in enumerate((counts | dict.fromkeys(module.TEST, test)).items()):
         labels = turns(count, len(classes))
         data = pictures(labels, 32, seed).reshape(count, -1)
         files[name] = pickle.dumps({"data": data, key: labels.tolist()}, protocol=2)
@@ -120,7 +134,7 @@ def cifar_files(module: ModuleType, key: str, counts: Iterable[int]) -> dict[str
 
 def stl10_files() -> dict[str, bytes]:
     files = {}
-    for name, count in (("train", STL10_TRAIN), ("test", 40)):
+    for name, count in zip(("train", "test"), COUNTS["stl10"], strict=True):
         labels = turns(count, 10)
         columns_first = pictures(labels, 96, count).transpose(0, 1, 3, 2)
         files[f"{name}_X.bin"] = columns_first.tobytes()
@@ -140,7 +154,7 @@ def svhn_file(count: int) -> bytes:
 
 def dogs() -> Iterable[tuple[str, bytes]]:
     breeds = stanford_dogs.SOURCE.classes
-    labels = np.repeat(np.arange(len(breeds)), DOGS_PER_BREED)
+    labels = np.repeat(np.arange(len(breeds)), 2)
     for number, (label, pixels) in enumerate(zip(labels, pictures(labels, 60, 3), strict=True)):
         folder = f"n{2085620 + label:08d}-{breeds[label]}"
         cut = 48 + number % 3 * 6
@@ -148,9 +162,9 @@ def dogs() -> Iterable[tuple[str, bytes]]:
 
 
 def afhq_files() -> Iterable[tuple[str, bytes]]:
-    for part, count in (("train", AFHQ_PER_CLASS), ("val", 3)):
+    for part, count in zip(("train", "val"), COUNTS["afhq"], strict=True):
         for name in afhq.CLASSES:
-            for number, pixels in enumerate(pictures(turns(count, 1), 64, len(name))):
+            for number, pixels in enumerate(pictures(turns(count // 3, 1), 64, len(name))):
                 yield f"afhq/{part}/{name}/{number:03d}.jpg", jpeg(pixels)
 
 
@@ -199,10 +213,10 @@ class Miniatures:
         self.sums: dict[str, str] = {}
         contents: dict[str, Callable[[], Iterable[bytes]]] = {
             "fashion_mnist": idx_files,
-            "cifar10": lambda: self._tar(cifar10, cifar_files(cifar10, "labels", CIFAR10)),
-            "cifar100": lambda: self._tar(cifar100, cifar_files(cifar100, "fine_labels", CIFAR100)),
+            "cifar10": lambda: self._tar(cifar10, cifar_files(cifar10, "labels")),
+            "cifar100": lambda: self._tar(cifar100, cifar_files(cifar100, "fine_labels")),
             "stl10": lambda: self._tar(stl10, stl10_files()),
-            "svhn": lambda: [svhn_file(SVHN_TRAIN), svhn_file(20)],
+            "svhn": lambda: map(svhn_file, COUNTS["svhn"]),
             "stanford_dogs": lambda: [tar(dogs(), "w")],
             "afhq": lambda: [zipped(afhq_files())],
             "stylegan2_ada_cifar10": lambda: [stylegan2_ada(repository, 10, 32)],

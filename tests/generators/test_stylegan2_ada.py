@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.datasets.miniatures import stand_in_repository, stylegan2_ada
+from tests.datasets.miniatures import Evil, stand_in_repository, stylegan2_ada
 from trustmia import files
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada as nvidia
@@ -85,11 +85,6 @@ def test_network_without_classes_gives_images_without_labels_in_the_wanted_size(
     images = drawn(repository, content, SampleConfig(5, 0, 512, None, 24, 5, 0))
     assert images.pixels.shape == (5, 3, 24, 24)
     assert images.labels.tolist() == [-1] * 5
-
-
-class Evil:
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Path.touch, (Path("evil"),))
 
 
 def test_unknown_pickle_is_refused_without_being_read(repository: Path) -> None:

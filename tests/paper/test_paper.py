@@ -16,7 +16,7 @@ import yaml
 from sklearn.model_selection import train_test_split
 from torch.utils.data import Subset, random_split
 
-from tests.datasets.miniatures import zipped
+from tests.datasets.miniatures import Evil, zipped
 from tests.helpers import ROOT, paper_params
 from trustmia import cli, paths
 from trustmia.classifiers.architectures import ARCHITECTURES
@@ -286,11 +286,6 @@ def test_state_dict_that_does_not_fit_is_listed_and_nothing_written(
         import_checkpoints(archive, tmp_path / "classifiers")
     assert all(part in str(caught.value) for part in (told, names[1], "nothing written"))
     assert not (tmp_path / "classifiers").exists()
-
-
-class Evil:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (Path("evil"),))
 
 
 OF_RESNET18 = "resnet18_cifar10_target.pt"
