@@ -257,18 +257,18 @@ def test_data_set_is_read_in_torchvisions_layout_when_it_is_there_and_whole(
             assert np.allclose(first, colour[: len(first)], atol=6)
             rows = images.pixels.mean(axis=(0, 1, 3))
             assert rows[-1] - rows[0] == pytest.approx(40, abs=8)
-    read = [p for p in data.rglob("*") if p.is_file() and p.name not in UNREAD]
-    for path in read if not isinstance(images, ImageFiles) else []:
-        whole = path.read_bytes()
-        path.write_bytes(pickle.dumps(Evil()))
-        with pytest.raises(UserError, match=told):
-            source.read(data, "all")
-        path.write_bytes(whole)
     if isinstance(images, ImageFiles):
         for path in images.paths[0].parent.iterdir():
             path.unlink()
         with pytest.raises(UserError, match=told):
             source.read(data, "all")
+        return
+    for path in [p for p in data.rglob("*") if p.is_file() and p.name not in UNREAD]:
+        whole = path.read_bytes()
+        path.write_bytes(pickle.dumps(Evil()))
+        with pytest.raises(UserError, match=told):
+            source.read(data, "all")
+        path.write_bytes(whole)
     assert not Path("evil").exists()
 
 
