@@ -14,7 +14,6 @@ from tests.attacks.attacking import COMPARED, COMPARING
 from tests.signals.many_models import (
     RMIA,
     Arrays,
-    Floats,
     arrays,
     audit,
     binary,
@@ -28,6 +27,7 @@ from tests.signals.many_models import (
     scores_of,
 )
 from trustmia import files
+from trustmia.arrays import Float64
 from trustmia.attacks import ATTACKS
 from trustmia.errors import UserError
 from trustmia.signals import confidence
@@ -67,7 +67,7 @@ def test_folder_is_memory_mapped_and_read_a_block_at_a_time(
     asked: list[int] = []
     original = type(signals.images).confidences
 
-    def noting(self: Any, rows: slice) -> Floats:
+    def noting(self: Any, rows: slice) -> Float64:
         asked.append(rows.stop - rows.start)
         return original(self, rows)
 
@@ -376,7 +376,7 @@ def test_scores_beyond_one_are_no_probabilities(tmp_path: Path) -> None:
 
 
 def test_scores_that_cannot_be_ranked_are_refused(tmp_path: Path) -> None:
-    def nothing(*inputs: object) -> Floats:
+    def nothing(*inputs: object) -> Float64:
         return np.full(40, np.nan)
 
     broken = replace(COMPARED["loss"], score=nothing)

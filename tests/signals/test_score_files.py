@@ -13,6 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from tests.attacks.attacking import LEARNED, attack
+from trustmia.arrays import Bool
 from trustmia.attacks.outcome import AttackRun
 from trustmia.errors import UserError
 from trustmia.signals.checks import SUM_TOLERANCE
@@ -127,7 +128,7 @@ def audit(folder: Path, write: Writer) -> AttackRun:
     return attack(signals, ["threshold", "entropy"])
 
 
-def decided(found: AttackRun, name: str) -> npt.NDArray[np.bool_]:
+def decided(found: AttackRun, name: str) -> Bool:
     """Return which rows an attack calls members."""
     decisions = found.forms[name].decisions
     assert decisions is not None
