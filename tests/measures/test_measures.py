@@ -165,7 +165,7 @@ def coverage(
 ) -> list[float]:
     """Return how many intervals contain each truth, then the mean estimates, of Gaussian scores."""
     member = np.arange(sum(sizes)) < sizes[0]
-    rows = []
+    rows: list[list[float]] = []
     for seed in range(runs):
         scores = np.random.default_rng(seed).normal(size=len(member)) + distance * member
         found = judge(scores, member, {}, 200, seed)
