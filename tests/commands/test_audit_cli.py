@@ -21,6 +21,7 @@ from tests.signals.test_score_files import (
     SHADOW,
     TARGET,
     Arrays,
+    changed,
     frame,
     in_float64,
     scores_of_a_model,
@@ -88,15 +89,16 @@ def refused(good: Path, capsys: Capsys) -> Refused:
     return said
 
 
-def test_command_writes_every_artifact_and_prints_the_table(good: Path) -> None:
-    result = run(ROOT, sys.executable, "-m", "trustmia.cli", *command(good))
+def test_command_writes_every_artifact_and_prints_the_table(good: Path, capsys: Capsys) -> None:
+    cli.main(command(good))
+    printed = capsys.readouterr()
     out = good / "out"
     assert {path.name for path in out.iterdir()} == ARTIFACTS
     assert {path.name for path in good.iterdir()} == {"shadow.npz", "target.npz", "out"}
-    assert "Traceback" not in result.stderr
+    assert printed.err == ""
     for word in ("image set", "zebra", "ant", "Threshold FPR", "Entropy AUROC", "Salem Prec."):
-        assert word in result.stdout
-    assert str(out) in result.stdout
+        assert word in printed.out
+    assert str(out) in printed.out
 
     content: dict[str, Any] = json.loads((out / "metrics.json").read_text())
     assert {"threshold", "entropy_theta"} < set(content["parameters"])
@@ -146,19 +148,6 @@ def test_only_the_chosen_attacks_run_and_other_files_stay(good: Path, capsys: Ca
     assert (good / "out" / "notes.txt").read_text() == "mine"
 
 
-def changed(name: str, change: Callable[[Any], None], dtype: Any = None) -> Arrays:
-    array = TARGET[name].astype(dtype or TARGET[name].dtype)
-    change(array)
-    return TARGET | {name: array}
-
-
-def put(place: Any, value: object) -> Callable[[Any], None]:
-    def change(array: Any) -> None:
-        array[place] = value
-
-    return change
-
-
 MALFORMED: dict[str, tuple[Arrays, str]] = {
     "labels missing": (without(TARGET, "labels"), "array labels is missing"),
     "member missing": (without(TARGET, "member"), "array member is missing"),
@@ -174,14 +163,17 @@ MALFORMED: dict[str, tuple[Arrays, str]] = {
     ),
     "text scores": (TARGET | {"scores": TARGET["scores"].astype(str)}, "scores has type .*numbers"),
     "complex scores": (TARGET | {"scores": TARGET["scores"] * 1j}, "scores has type complex64"),
-    "NaN": (changed("scores", put((3, 1), np.nan)), "row 3 of scores has NaN, or infinity"),
-    "infinity": (changed("scores", put((3, 1), np.inf)), "row 3 of scores has NaN, or infinity"),
+    "NaN": (changed(TARGET, "scores", (3, 1), np.nan), "row 3 of scores has NaN, or infinity"),
+    "infinity": (changed(TARGET, "scores", (3, 1), np.inf), "row 3 of scores has NaN, or infinity"),
     "sum": (
-        changed("scores", put(5, 0.2)),
+        changed(TARGET, "scores", 5, 0.2),
         "row 5 of scores sums to 0.8; allowed: 0.95 to 1.05; give",
     ),
-    "negative": (changed("scores", put(7, [-0.5, 1, 0.5, 0])), r"row 7 of scores leaves \[0, 1\]"),
-    "above 1": (changed("scores", put(7, [2, 0, 0, 0])), r"row 7 of scores leaves \[0, 1\]"),
+    "negative": (
+        changed(TARGET, "scores", 7, [-0.5, 1, 0.5, 0]),
+        r"row 7 of scores leaves \[0, 1\]",
+    ),
+    "above 1": (changed(TARGET, "scores", 7, [2, 0, 0, 0]), r"row 7 of scores leaves \[0, 1"),
     "one class": (
         TARGET | {"scores": TARGET["scores"][:, :1]},
         r"scores has 1 column\(s\); allowed: at least 2, .* `np\.c_\[1 - p, p\]`",
@@ -194,8 +186,8 @@ MALFORMED: dict[str, tuple[Arrays, str]] = {
         r"row \d+ of member is 2; allowed: true/false or 0/1",
     ),
     "member float": (TARGET | {"member": TARGET["member"] * 0.5}, r"row \d+ of member is 0.5"),
-    "label 4": (changed("labels", put(9, 4)), "row 9 of labels is 4; allowed: 0 to 3, or -1"),
-    "label -2": (changed("labels", put(9, -2)), "row 9 of labels is -2; allowed: 0 to 3, or -1"),
+    "label 4": (changed(TARGET, "labels", 9, 4), "row 9 of labels is 4; allowed: 0 to 3, or -1"),
+    "label -2": (changed(TARGET, "labels", 9, -2), "row 9 of labels is -2; allowed: 0 to 3, or -1"),
     "float labels": (
         TARGET | {"labels": TARGET["labels"] / 2},
         r"row \d+ of labels is 0.5; allowed: whole numbers",
@@ -208,7 +200,7 @@ MALFORMED: dict[str, tuple[Arrays, str]] = {
         TARGET | {"member": TARGET["member"] & (np.arange(120) != 4)},
         "row 4 is of set members but its member is false",
     ),
-    "nameless set": (changed("set", put(99, "")), "row 99 of set is empty"),
+    "nameless set": (changed(TARGET, "set", 99, ""), "row 99 of set is empty"),
     "bytes": (
         TARGET | {"set": np.char.encode(np.char.replace(TARGET["set"], "ant", "ä"), "latin-1")},
         "set holds bytes that are no ASCII",
@@ -537,7 +529,10 @@ def test_no_word_about_brackets_without_any(good: Path, capsys: Capsys) -> None:
     labels = TARGET["labels"] % 2
     np.savez(good / "signals.npz", scores=models, member=member, labels=labels, set=sets)
     signals = ["audit", "--signals", str(good / "signals.npz"), "--out", str(good / "signals")]
-    for arguments in (command(good), [*signals, "--attacks", "loss"]):
+    for arguments in (
+        command(good, "target.npz", "--attacks", "entropy"),
+        [*signals, "--attacks", "loss"],
+    ):
         cli.main([*arguments, "--resamples", "50"])
         assert "In brackets" in capsys.readouterr().out
         cli.main([*arguments, "--resamples", "0"])
@@ -557,7 +552,7 @@ def test_out_inside_a_file_is_named(good: Path, capsys: Capsys) -> None:
 
 @pytest.mark.parametrize("path", ["bad.npz", "bad.csv"])
 def test_process_ends_with_one_line_and_leaves_nothing(path: str, good: Path) -> None:
-    arrays = changed("scores", put((3, 1), np.nan))
+    arrays = changed(TARGET, "scores", (3, 1), np.nan)
     {".npz": write_npz, ".csv": write_csv}[Path(path).suffix](good / "bad", arrays)
     result = run(ROOT, sys.executable, "-m", "trustmia.cli", *command(good, path), code=2)
     assert result.stdout == ""

@@ -23,14 +23,13 @@ from tests.signals.many_models import (
     save,
     scores_of,
 )
+from tests.signals.test_score_files import changed, without
 from trustmia.arrays import Float64
 from trustmia.attacks import ATTACKS
 from trustmia.errors import UserError
 from trustmia.signals import confidence
 from trustmia.signals.comparison import compare
 from trustmia.signals.many_models import read_signals
-
-Change = Callable[[Arrays], Arrays]
 
 
 def test_every_form_of_the_same_signals_gives_the_same_scores(tmp_path: Path) -> None:
@@ -74,100 +73,90 @@ def test_folder_is_memory_mapped_and_read_a_block_at_a_time(
     assert max(asked) == 10 and sum(asked) == 40 + 30
 
 
-def put(array: npt.NDArray[Any], index: tuple[int, ...], value: float) -> npt.NDArray[Any]:
-    array[index] = value
-    return array
+GOOD = arrays()
 
 
-def all_members(content: Arrays) -> Arrays:
-    content["member"][:2] = [[True], [False]]
-    return content
+def other(name: str, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Arrays:
+    return GOOD | {name: change(GOOD[name])}
 
 
-def of_scores(content: Arrays, row: Float64) -> Arrays:
+def of_a_further_set() -> Arrays:
+    member = GOOD["member"].copy()
+    member[0, 30:] = np.arange(10) == 3
+    return GOOD | {"set": np.repeat(["members", "zebra"], (30, 10)), "member": member}
+
+
+def of_scores(row: list[float]) -> Arrays:
     """Return signals in which all models say the same of all images, without a population."""
-    scores = np.broadcast_to(row, content["logits"].shape)
-    return {"scores": scores, "member": content["member"], "labels": content["labels"]}
+    return {
+        "member": GOOD["member"],
+        "labels": 0 * GOOD["labels"],
+        "scores": np.full((6, 40, 2), row),
+    }
 
 
-def member_of_a_further_set(content: Arrays) -> Arrays:
-    content["member"][0, 30:] = np.arange(30, 40) == 33
-    return content | {"set": np.repeat(np.asarray(["members", "zebra"]), (30, 10))}
-
-
-def without(*names: str) -> Change:
-    return lambda content: {k: v for k, v in content.items() if k not in names}
-
-
-def changed(name: str, change: Callable[[npt.NDArray[Any]], Any]) -> Change:
-    return lambda content: content | {name: change(content[name])}
-
-
-MALFORMED: dict[str, tuple[Change, str]] = {
-    "no logits": (without("logits"), "no logits and no scores; allowed: one of"),
-    "both": (lambda c: c | {"scores": c["logits"]}, "has logits and scores; allowed: one of"),
-    "no member": (without("member"), "lacks member"),
-    "no labels": (without("labels"), "lacks labels"),
-    "no population labels": (without("population_labels"), "lacks population_labels"),
-    "population of the other kind": (
-        lambda c: (
-            without("population_logits", "population_labels")(c)
-            | {"population_scores": np.zeros((1, 1, 1))}
-        ),
-        "has logits and population_scores; allowed: both",
-    ),
-    "flat": (changed("logits", lambda a: a[0]), r"logits is float32 \[40, 4\]; allowed: float"),
-    "whole numbers": (changed("logits", lambda a: a.astype(int)), "logits is int64"),
-    "one class": (changed("logits", lambda a: a[..., :1]), r"logits is float32 \[6, 40, 1\]"),
-    "few labels": (changed("labels", lambda a: a[:-1]), r"labels is int64 \[39\]; allowed: .*\[40"),
-    "label outside": (changed("labels", lambda a: put(a, (7,), 4)), "labels: image 7 has 4; all"),
-    "label below": (changed("labels", lambda a: put(a, (7,), -1)), "7 has -1; allowed: 0 to 3"),
-    "member turned": (changed("member", lambda a: a.T), r"member is bool \[40, 6\]; allowed"),
-    "member of 2": (changed("member", lambda a: 2 * a), "other numbers than 0 and 1"),
-    "member of text": (changed("member", lambda a: a.astype(str)), "member is <U5"),
-    "NaN": (changed("logits", lambda a: put(a, (2, 9, 1), np.nan)), "model 2, image 9 has nan"),
+MALFORMED: dict[str, tuple[Arrays, str]] = {
+    "no logits": (without(GOOD, "logits"), "no logits and no scores; allowed: one of"),
+    "both": (GOOD | {"scores": GOOD["logits"]}, "has logits and scores; allowed: one of"),
+    "no member": (without(GOOD, "member"), "lacks member"),
+    "no labels": (without(GOOD, "labels"), "lacks labels"),
+    "no population labels": (without(GOOD, "population_labels"), "lacks population_labels"),
+    "flat": (other("logits", lambda a: a[0]), r"logits is float32 \[40, 4\]; allowed: float"),
+    "whole numbers": (other("logits", lambda a: a.astype(int)), "logits is int64"),
+    "one class": (other("logits", lambda a: a[..., :1]), r"logits is float32 \[6, 40, 1\]"),
+    "few labels": (other("labels", lambda a: a[:-1]), r"labels is int64 \[39\]; allowed: .*\[40"),
+    "label outside": (changed(GOOD, "labels", (7,), 4), "labels: image 7 has 4; allowed: 0 to 3"),
+    "label below": (changed(GOOD, "labels", (7,), -1), "labels: image 7 has -1; allowed: 0 to 3"),
+    "member turned": (other("member", lambda a: a.T), r"member is bool \[40, 6\]; allowed"),
+    "member of 2": (other("member", lambda a: 2 * a), "other numbers than 0 and 1"),
+    "member of text": (other("member", lambda a: a.astype(str)), "member is <U5"),
+    "NaN": (changed(GOOD, "logits", (2, 9, 1), np.nan), "logits: model 2, image 9 has nan"),
     "too large": (
-        changed("logits", lambda a: 1e150 * a.astype(float)),
+        other("logits", lambda a: 1e150 * a.astype(float)),
         "logits: model 0, image 0 has .*e.1[0-9]*; allowed: finite numbers, of a size below 1e.100",
     ),
     "infinite": (
-        changed("population_logits", lambda a: put(a, (1, 3, 0), np.inf)),
+        changed(GOOD, "population_logits", (1, 3, 0), np.inf),
         "population_logits: model 1, image 3 has inf",
     ),
-    "other models": (changed("population_logits", lambda a: a[1:]), r"population_logits is \[5,"),
-    "nothing to rank": (all_members, "model 0 was trained on all images or on none"),
+    "other models": (other("population_logits", lambda a: a[1:]), r"population_logits is \[5,"),
+    "nothing to rank": (
+        changed(GOOD, "member", slice(0, 2), [[True], [False]]),
+        "model 0 was trained on all images or on none",
+    ),
     "no population": (
-        changed("population_logits", lambda a: a[:, :0]),
+        other("population_logits", lambda a: a[:, :0]),
         r"population_logits is \[6, 0, 4\]; allowed: .* at least one",
     ),
     "member of another set": (
-        member_of_a_further_set,
+        of_a_further_set(),
         "image 33 is of set zebra, but model 0 was trained on it",
     ),
     "one model": (
-        lambda c: {k: v if "labels" in k else v[:1] for k, v in c.items()},
+        GOOD | {k: GOOD[k][:1] for k in ("logits", "member", "population_logits")},
         "one model is no audit",
     ),
+    "population of the other kind": (
+        without(GOOD, "population_logits") | {"population_scores": np.zeros((1, 1, 1))},
+        "has logits and population_scores; allowed: both",
+    ),
     "logits as scores": (
-        lambda c: {k.replace("logits", "scores"): v for k, v in c.items()},
+        {name.replace("logits", "scores"): array for name, array in GOOD.items()},
         r"images 0 to 39: .* leave \[0, 1\]; are they logits",
     ),
-    "scores beyond one": (
-        lambda c: of_scores(c, np.eye(4)[0] * 2.3),
-        r"leave \[0, 1\]; are they logits",
-    ),
-    "scores of twice the sum": (
-        lambda c: of_scores(c, put(np.full((6, 40, 4), 0.25), (2, 7), 0.5)),
+    "scores beyond one": (of_scores([2.3, 0]), r"leave \[0, 1\]; are they logits"),
+    "scores that sum to 2": (
+        changed(of_scores([0.5, 0.5]), "scores", (2, 7), 1),
         r"some scores sum to 2\.0; allowed: 1 ± .* divide",
     ),
 }
 
 
-@pytest.mark.parametrize(("spoil", "told"), MALFORMED.values(), ids=MALFORMED)
+@pytest.mark.parametrize(("content", "told"), MALFORMED.values(), ids=MALFORMED)
 def test_malformed_signals_are_named_and_nothing_is_written(
-    spoil: Change, told: str, tmp_path: Path
+    content: Arrays, told: str, tmp_path: Path
 ) -> None:
-    path = save(tmp_path / "signals.npz", spoil(arrays()))
+    path = save(tmp_path / "signals.npz", content)
     with pytest.raises(UserError, match=told):
         audit(path, COMPARING, tmp_path / "out")
     assert not (tmp_path / "out").exists()

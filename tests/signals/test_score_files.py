@@ -42,6 +42,12 @@ def without(arrays: Arrays, *names: str) -> Arrays:
     return {name: array for name, array in arrays.items() if name not in names}
 
 
+def changed(arrays: Arrays, name: str, place: Any, value: object) -> Arrays:
+    array = arrays[name].copy()
+    array[place] = value
+    return arrays | {name: array}
+
+
 def frame(arrays: Arrays, values: str = "scores") -> pd.DataFrame:
     columns = {f"{values}_{k}": column for k, column in enumerate(arrays[values].T)}
     return pd.DataFrame(columns | without(arrays, "scores", "logits"))
