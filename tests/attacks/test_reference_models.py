@@ -37,7 +37,7 @@ from tests.signals.many_models import (
     scores_of,
     summaries,
 )
-from trustmia import files
+from trustmia import cli, files
 from trustmia.arrays import Float64
 from trustmia.attacks.base import Need, Refused
 from trustmia.errors import UserError
@@ -291,14 +291,8 @@ def test_sets_that_are_none_are_named(names: list[Any], told: str, tmp_path: Pat
     ],
 )
 def test_impossible_options_are_named_in_one_line(
-    options: list[str],
-    told: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    options: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from trustmia import cli
-
     path = save(tmp_path / "signals.npz", arrays())
     command = ["audit", "--signals", str(path), "--out", str(tmp_path / "out"), *options]
     with pytest.raises(SystemExit) as ended:
@@ -309,18 +303,11 @@ def test_impossible_options_are_named_in_one_line(
 
 
 def test_one_run_takes_scores_and_signals_and_says_what_it_left_out(tmp_path: Path) -> None:
-    content = arrays(models=8)
+    content, sets = arrays(models=8), ("members", "original")
+    member, labels = content["member"], content["labels"]
     models = read_signals(save(tmp_path / "signals.npz", content))
-    target, shadow = (
-        ScoreSet(
-            softmax(content["logits"][model], axis=-1),
-            content["labels"],
-            content["member"][model],
-            ("members", "original"),
-            np.where(content["member"][model], 0, 1).astype(np.int32),
-        )
-        for model in (0, 2)
-    )
+    scores, codes = softmax(content["logits"], axis=-1), (~member).astype(np.int32)
+    target, shadow = (ScoreSet(scores[k], labels, member[k], sets, codes[k]) for k in (0, 2))
     names = ["loss", "threshold", "rmia"]
     said = attack(Signals(target, shadow, models), names, {"rmia": {"a": 0.5}})
     assert list(said.forms) == ["loss", "threshold", "rmia_online", "rmia_offline"]
@@ -329,10 +316,9 @@ def test_one_run_takes_scores_and_signals_and_says_what_it_left_out(tmp_path: Pa
     assert decided == {"threshold"}
     assert said.forms["rmia_offline"].learned == {"rmia_a": 0.5}
     for form in said.forms.values():
-        assert np.array_equal(form.groups["members"], np.flatnonzero(content["member"][0]))
-        assert np.array_equal(form.groups["original"], np.flatnonzero(~content["member"][0]))
-    alone = attack(Signals(models=models), names)
-    assert alone.left_out == {"threshold": "no shadow model"}
+        assert np.array_equal(form.groups["members"], np.flatnonzero(member[0]))
+        assert np.array_equal(form.groups["original"], np.flatnonzero(~member[0]))
+    assert attack(Signals(models=models), names).left_out == {"threshold": "no shadow model"}
     alone = attack(Signals(target, shadow), names)
     reason = "no signals of many models"
     assert alone.left_out == {"loss": reason, "rmia": reason} and alone.comparison is None

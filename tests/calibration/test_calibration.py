@@ -283,9 +283,9 @@ def test_prior_has_the_smallest_nll_of_all(link: Link) -> None:
         scores = calibration.scores(shown.features, shown.logits).numpy()
         return calibration_metrics(scores, labels)["nll"]
 
-    grid = np.geomspace(1e-5, 1e5, 101)
+    grid = np.geomspace(1e-5, 1e5, 51)
     best = min(nll(hessian.posterior(precision, fitted.draws)) for precision in grid)
-    assert nll(fitted) == pytest.approx(best, abs=1e-5)
+    assert nll(fitted) <= best + 1e-5
     assert nll(fitted) < 0.6 * nll(hessian.posterior(1e4, fitted.draws))
     assert 1 < float(fitted.prior_precision) < 1e4
 

@@ -204,7 +204,7 @@ def privacy_meter_folder(folder: Path, content: Arrays, kind: str = "rmia") -> P
     for suffix, prefix in (("", ""), ("_pop", "population_")):
         logs = log_softmax(content[f"{prefix}logits"].astype(float), axis=-1)
         labels = content[f"{prefix}labels"]
-        true = np.take_along_axis(logs, labels[None, :, None], axis=-1)[..., 0].T
+        true = logs[:, np.arange(len(labels)), labels].T
         values = np.exp(true) if kind == "rmia" else -true
         np.save(folder / "signals" / f"{kind}_signals{suffix}.npy", values)
     return folder
