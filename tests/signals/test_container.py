@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,6 @@ from tests.signals.many_models import (
     scores_of,
 )
 from tests.signals.test_score_files import changed, without
-from trustmia.arrays import Float64
 from trustmia.attacks import ATTACKS
 from trustmia.errors import UserError
 from trustmia.signals import confidence
@@ -61,16 +61,11 @@ def test_folder_is_memory_mapped_and_read_a_block_at_a_time(
     signals = read_signals(own_folder(tmp_path / "own", arrays()))
     assert all(isinstance(model, np.memmap) for model in signals.images.models)
     monkeypatch.setattr("trustmia.arrays.BLOCK", 240)
-    asked: list[int] = []
-    original = type(signals.images).confidences
-
-    def noting(self: Any, rows: slice) -> Float64:
-        asked.append(rows.stop - rows.start)
-        return original(self, rows)
-
-    monkeypatch.setattr(type(signals.images), "confidences", noting)
+    asked = mock.Mock(side_effect=type(signals.images).confidences)
+    monkeypatch.setattr(type(signals.images), "confidences", lambda *rows: asked(*rows))
     compared(signals, ["loss"])
-    assert max(asked) == 10 and sum(asked) == 40 + 30
+    counts = [rows.stop - rows.start for _, rows in (call.args for call in asked.mock_calls)]
+    assert max(counts) == 10 and sum(counts) == 40 + 30
 
 
 GOOD = arrays()
