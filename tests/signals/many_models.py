@@ -185,10 +185,10 @@ def own_folder(folder: Path, content: Arrays) -> Path:
     return folder
 
 
-def lira_folder(folder: Path, content: Arrays, kind: str) -> Path:
+def lira_folder(folder: Path, content: Arrays, kind: str, name: str = "{}") -> Path:
     phi = confidence.from_logits(content["logits"][:, :, None], content["labels"])
     for model, keep in enumerate(content["member"]):
-        place = folder / str(model)
+        place = folder / name.format(model)
         place.mkdir(parents=True)
         np.save(place / "keep.npy", keep)
         values = phi[model] if kind == "scores" else content["logits"][model][:, None]

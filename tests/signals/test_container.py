@@ -201,11 +201,7 @@ def test_published_lira_folders_that_do_not_fit_are_named(tmp_path: Path) -> Non
 )
 def test_models_are_in_the_order_of_the_numbers_in_their_names(name: str, tmp_path: Path) -> None:
     content = arrays(models=12)
-    path = lira_folder(tmp_path / "lira", content, "logits")
-    for model in range(12):
-        (path / str(model)).rename(path / f"{name.format(model)}.moved")
-    for folder in path.glob("*.moved"):
-        folder.rename(folder.with_suffix(""))
+    path = lira_folder(tmp_path / "lira", content, "logits", name)
     assert np.array_equal(read_signals(path).member, content["member"])
     audited = f"{path}/{name.format(2)}"
     told, metrics = audit(path, ["loss"], tmp_path / "out", 2)
@@ -291,12 +287,8 @@ def test_privacy_meter_folders_that_do_not_fit_are_named(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("shape", [(40,), (40, 3)])
 def test_probabilities_are_not_taken_for_confidences(tmp_path: Path, shape: tuple[int]) -> None:
-    rng = np.random.default_rng(0)
-    for number in range(4):
-        folder = tmp_path / f"experiment-{number}_4"
-        folder.mkdir()
-        np.save(folder / "keep.npy", rng.integers(2, size=40).astype(bool))
-        np.save(folder / "scores.npy", rng.uniform(size=shape))
+    for model in lira_folder(tmp_path, arrays(models=4), "scores").iterdir():
+        np.save(model / "scores.npy", np.random.default_rng(0).uniform(size=shape))
     assert_refused(tmp_path, r"all are in \[0, 1\], as probabilities are; allowed")
 
 
