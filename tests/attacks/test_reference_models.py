@@ -14,7 +14,6 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import roc_auc_score
 
 from tests.attacks.attacking import COMPARED, COMPARING, attack
-from tests.helpers import ROOT, run
 from tests.measures.judging import rate_by_hand
 from tests.signals.many_models import (
     LIRA,
@@ -180,10 +179,13 @@ def test_images_without_spread_are_counted_and_told(tmp_path: Path) -> None:
     assert "No spread" not in told and metrics["num_without_spread"] == 0
 
 
-def test_audit_writes_metrics_with_intervals_and_a_row_per_image_and_attack(tmp_path: Path) -> None:
+def test_audit_writes_metrics_with_intervals_and_a_row_per_image_and_attack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = save(tmp_path / "signals.npz", arrays(models=8, images=300))
-    command = ["trustmia", "audit", "--signals", str(path), "--target-index", "2"]
-    printed = run(ROOT, *command, "--attacks", "lira,rmia", "--out", str(tmp_path / "out")).stdout
+    command = ["audit", "--signals", str(path), "--target-index", "2", "--attacks", "lira,rmia"]
+    cli.main([*command, "--out", str(tmp_path / "out")])
+    printed = capsys.readouterr().out
     metrics = files.read_json(tmp_path / "out" / "metrics.json")
     assert metrics["target_index"] == 2 and metrics["num_models"] == 8
     assert set(metrics["attacks"]) == {*LIRA, *RMIA}
