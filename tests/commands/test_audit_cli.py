@@ -192,6 +192,10 @@ MALFORMED: dict[str, tuple[Arrays, str]] = {
         TARGET | {"labels": TARGET["labels"] / 2},
         r"row \d+ of labels is 0.5; allowed: whole numbers",
     ),
+    "infinite label": (
+        changed(TARGET | {"labels": TARGET["labels"] * 1.0}, "labels", 9, np.inf),
+        "row 9 of labels is inf; allowed: whole numbers",
+    ),
     "objects": (
         TARGET | {"set": TARGET["set"].astype(object)},
         "npz file: set holds Python objects; save it",

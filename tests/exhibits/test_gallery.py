@@ -85,14 +85,14 @@ def test_exhibits_say_what_the_model_took_an_image_for() -> None:
     first = SETS.index("fake") * PER_SET
     rows = np.asarray([first + 7, first, first + 11])
     exhibits = exhibit("fake", rows, target, images, CLASSES)
-    assert [each.rank for each in exhibits] == [0, 1, 2]
+    assert [each["rank"] for each in exhibits] == [0, 1, 2]
     for row, each in zip(rows, exhibits, strict=True):
-        assert each.set == "fake" and each.score == target.scores[row].max()
-        assert each.predicted == CLASSES[target.scores[row].argmax()]
-        assert each.true == CLASSES[target.labels[row]]
-        assert np.array_equal(opened(each.png)[::7, ::7], pixels[row - first, 0])
+        assert each["set"] == "fake" and each["score"] == target.scores[row].max()
+        assert each["predicted"] == CLASSES[target.scores[row].argmax()]
+        assert each["true"] == CLASSES[target.labels[row]]
+        assert np.array_equal(opened(each["png"])[::7, ::7], pixels[row - first, 0])
     digit = np.asarray([SETS.index("digits") * PER_SET])
-    assert exhibit("digits", digit, target, images, CLASSES)[0].true == "", "it has no class"
+    assert exhibit("digits", digit, target, images, CLASSES)[0]["true"] == "", "it has no class"
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -15,14 +15,7 @@ from trustmia.signals.scores import ScoreSet
 def notes_of_scores(
     signals: Signals, outcome: AttackRun, results: pd.DataFrame, read: tuple[Path, Path]
 ) -> list[str]:
-    """Return notes on an audit of score files.
-
-    Args:
-        signals: What was read.
-        outcome: What the attacks said.
-        results: The table that `measure` returned of it.
-        read: The files of the shadow and of the target.
-    """
+    """Return notes on an audit of score files, of the shadow and of the target."""
     assert signals.shadow is not None and signals.target is not None
     notes = [*signals.shadow.notes, *signals.target.notes, *outcome.notes, *outcome.left_out_note()]
     basis = _basis(signals.target)

@@ -41,25 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "with others (--signals)."
     )
     parser.epilog = "settings of attacks, as attack.… in params.yaml:\n" + "\n".join(_settings())
-    parser.add_argument(
-        "--shadow",
-        type=Path,
-        metavar="FILE",
-        help="scores of a model whose membership is known (NPZ, CSV or Parquet)",
-    )
-    parser.add_argument(
-        "--target",
-        type=Path,
-        metavar="FILE",
-        help="scores of the model under audit, with a column `set`",
-    )
-    parser.add_argument(
-        "--signals",
-        type=Path,
-        metavar="PATH",
-        help="logits or scores of many models (NPZ, or a folder, also of the published LiRA "
-        "code or of Privacy Meter)",
-    )
+    many = "(NPZ, or a folder, also of the published LiRA code or of Privacy Meter)"
+    for option, metavar, what in (
+        ("--shadow", "FILE", "scores of a model whose membership is known (NPZ, CSV or Parquet)"),
+        ("--target", "FILE", "scores of the model under audit, with a column `set`"),
+        ("--signals", "PATH", f"logits or scores of many models {many}"),
+    ):
+        parser.add_argument(option, type=Path, metavar=metavar, help=what)
     parser.add_argument(
         "--target-index",
         type=int,
@@ -119,14 +107,7 @@ def _settings() -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked of an audit.
-
-    Attributes:
-        settings: Of each attack that is to run.
-        out: Folder for the results, which need not exist.
-        resamples: Resamples of the bootstrap; 0 for no intervals.
-        seed: Seed of all random choices.
-    """
+    """What is asked of an audit: settings of each attack that is to run, and the options."""
 
     settings: Mapping[str, Section]
     out: Path
@@ -171,11 +152,7 @@ def _check(names: Sequence[str], options: argparse.Namespace) -> None:
 
 
 def read_settings(given: Sequence[str], names: Sequence[str]) -> dict[str, Section]:
-    """Return the settings of attacks: those that are given, or else their defaults.
-
-    Args:
-        given: `NAME.KEY=VALUE` each, the values in YAML.
-        names: The attacks that are to run.
+    """Return the settings of attacks: those given as `NAME.KEY=VALUE`, or else their defaults.
 
     Raises:
         UserError: One of them is no setting of these attacks, or out of range.
@@ -250,11 +227,6 @@ def audit_scores(shadow: Path, target: Path, order: Order) -> str:
 
 def audit_signals(path: Path, target: int, order: Order) -> str:
     """Run attacks against one of many models, with the others as reference models.
-
-    Args:
-        path: Signals, in a form of `read_signals`.
-        target: Index of the target model.
-        order: Settings, resamples and seed, and where the results go.
 
     Returns:
         A table for people, and where the files are.

@@ -30,11 +30,7 @@ PICKLE, CARD = "network.pkl", "model.json"
 
 
 def check(path: Path, own_sha256: str | None) -> str:
-    """Return the SHA-256 of a pickle that may be read.
-
-    Args:
-        path: The pickle.
-        own_sha256: SHA-256 of a file that the user trusts, if it is not an official one.
+    """Return the SHA-256 of a pickle that may be read: an official one, or that of the user's.
 
     Raises:
         UserError: The file is missing, or is neither official nor the user's own.
@@ -60,13 +56,9 @@ def check(path: Path, own_sha256: str | None) -> str:
 
 
 def save(folder: Path, path: Path, own_sha256: str | None, params: dict[str, Any]) -> None:
-    """Keep a checked pickle, and a card that says what it is.
+    """Keep a checked pickle, and a card that says what it is; replace the folder as a whole.
 
-    Args:
-        folder: Replaced as a whole.
-        path: The pickle.
-        own_sha256: See `check`.
-        params: The parameters that chose it, by their full keys.
+    `params` are the parameters that chose it, by their full keys.
 
     Raises:
         UserError: See `check`.
@@ -105,14 +97,7 @@ def load(
 ) -> "Drawn":
     """Read the averaged generator `G_ema` of a pickle that `save` kept.
 
-    Call it, and the generator, inside `importable(repository)`.
-
-    Args:
-        folder: Where `save` kept it.
-        repository: A clone of NVIDIA's repository.
-        own_sha256: See `check`.
-        truncation_psi: See `Drawn`.
-        force_fp32: See `Drawn`.
+    Call it, and the generator, inside `importable(repository)`; for settings see `Drawn`.
 
     Raises:
         UserError: See `check`; or the file holds no generator that the code in
@@ -155,12 +140,7 @@ class Drawn(nn.Module):
         self.truncation_psi, self.force_fp32 = truncation_psi, force_fp32
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Draw images in [-1, 1].
-
-        Args:
-            latents: float32 [N, z_dim], standard normal.
-            labels: int64 [N], classes; not used by a generator without classes.
-        """
+        """Draw images (see `Generator`); a generator without classes does not use labels."""
         condition = None
         if self.num_classes:
             condition = nn.functional.one_hot(labels, self.num_classes).to(latents.dtype)

@@ -129,15 +129,7 @@ def train_gan(
     device: torch.device,
     on_epoch: Callable[[GanEpoch], None],
 ) -> Generator:
-    """Train a GAN and return its averaged generator in evaluation mode.
-
-    Args:
-        images: The generator's own training images, uint8.
-        num_classes: Number of classes of the labels.
-        config: Hyperparameters.
-        seed: The experiment's seed.
-        device: Where to train.
-        on_epoch: Called after every epoch.
+    """Train a GAN and return its averaged generator in evaluation mode, on the CPU.
 
     Raises:
         FloatingPointError: A loss is no longer finite.

@@ -19,12 +19,7 @@ TELLS_APART = 0.25
 
 @dataclass(frozen=True)
 class Answer:
-    """What a reader is to take home.
-
-    Attributes:
-        verdict: A few words.
-        sentences: What the verdict rests on: two or three sentences.
-    """
+    """What a reader is to take home: a few words, and the sentences that these rest on."""
 
     verdict: str
     sentences: list[str]

@@ -107,10 +107,7 @@ def faults(model: Classifier, state: dict[str, Tensor]) -> list[str]:
 def import_checkpoints(archive: Path, folder: Path) -> list[Path]:
     """Write every checkpoint of the published ZIP as safetensors with a card.
 
-    Args:
-        archive: The ZIP.
-        folder: `models/classifiers`; a pair goes into a folder of its name. Another
-            pair of the same name is replaced.
+    A pair goes into a folder of its name; another pair of the same name is replaced.
 
     Returns:
         The weights' paths.

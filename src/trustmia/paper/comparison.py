@@ -84,11 +84,7 @@ def deviations(params: Params, configuration: str) -> list[str]:
 
 
 def compare(results: pd.DataFrame, configuration: str) -> pd.DataFrame:
-    """Return a run's results, the paper's, and the differences.
-
-    Args:
-        results: The run's long table.
-        configuration: Name of the paper's configuration.
+    """Return a run's results, the paper's for a configuration, and the differences.
 
     Returns:
         One row per set, attack and metric of `METRICS`, in the paper's order and then the
@@ -129,12 +125,7 @@ def _cells(rows: pd.DataFrame, key: tuple[str, str]) -> list[str]:
 
 
 def compare_paper(params: Params, style: str, out: Path | None) -> str:
-    """Set the last run beside the paper's table.
-
-    Args:
-        params: The run's parameters.
-        style: A format of the package `tabulate`, e.g. `simple` or `github`.
-        out: Where to write the comparison as CSV, one row per set, attack and metric.
+    """Set the last run beside the paper's table, and write both to `out` as CSV, if it is given.
 
     Raises:
         UserError: There is no run with these parameters, code and data, the paper has no such

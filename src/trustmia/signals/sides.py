@@ -51,13 +51,8 @@ def outstanding(member: Bool, target: int, references: Int64) -> dict[int, float
 
     Where all do alike, equal numbers of models are enough.
 
-    Args:
-        member: bool [M, P], the model was trained on the audited image.
-        target: Index of the target.
-        references: int64 [R], indices of models.
-
     Returns:
-        Model → its correlation.
+        Model → its correlation, of the models `references` (see `unrelated`).
     """
     if not len(references):
         return {}
@@ -103,12 +98,8 @@ def equal_sides(in_models: Bool, member: Bool) -> Bool | None:
     of equal rank have as many as the one with fewer. Which ones is drawn anew for each image:
     the first of a side would be other models for members than for held-out images.
 
-    Args:
-        in_models: bool [R, P], the reference model was trained on the image.
-        member: bool [P], the target was; with both values present.
-
     Returns:
-        bool [R, P], the model speaks for the image; None: all do.
+        bool [R, P], the model speaks for the image; None: all do (see `coupled`).
     """
     if not coupled(in_models, member):
         return None
