@@ -150,9 +150,8 @@ def test_salem_calls_a_sigmoid_of_one_half_a_member() -> None:
 
 
 def test_salem_sees_the_k_largest_scores_only() -> None:
-    fitted = fit("salem", SCORES, MEMBER, k=1)
     spread = float32([[0.6, 0.4, 0, 0, 0], [0.6, 0.1, 0.1, 0.1, 0.1]])
-    assert len(set(fitted.score(spread).tolist())) == 1
+    assert len(set(fit("salem", SCORES, MEMBER, k=1).score(spread))) == 1
 
 
 def test_salem_refuses_more_scores_than_classes() -> None:

@@ -48,10 +48,6 @@ NOISE: dict[str, Callable[[Float64, np.random.Generator], Float64]] = {
 }
 
 
-def two_logits(phi: Float64) -> Float64:
-    return np.stack([phi, np.zeros_like(phi)], axis=-1)
-
-
 @pytest.mark.parametrize("models", [4, 6, 8, 16, 64])
 @pytest.mark.parametrize("kind", NOISE)
 @pytest.mark.parametrize("design", [pairs, halves, coins, near_halves, folds])
@@ -60,15 +56,15 @@ def test_every_form_is_at_chance_where_signals_know_nothing(
 ) -> None:
     rng = np.random.default_rng(models)
     shown = NOISE[kind](rng.normal(size=(models, 1500)), rng)
+    logits = np.stack([shown, np.zeros_like(shown)], axis=-1)
     content = {
-        "logits": two_logits(shown[:, :1200]),
+        "logits": logits[:, :1200],
         "labels": np.zeros(1200, int),
         "member": design(rng, models, 1200),
-        "population_logits": two_logits(shown[:, 1200:]),
+        "population_logits": logits[:, 1200:],
         "population_labels": np.zeros(300, int),
     }
-    signals = read_signals(save(tmp_path / "signals.npz", content))
-    said = compared(signals)
+    said = compared(read_signals(save(tmp_path / "signals.npz", content)))
     assert "difficulty" in said.forms and (design is folds or "rmia_online" in said.forms)
     for name, form in said.forms.items():
         ranking, member = ranked(form)
@@ -89,8 +85,7 @@ def some_of(all_models: int, design: Says) -> Says:
 
 def half_coins(rng: np.random.Generator, models: int, images: int) -> Bool:
     """Put each image into half of the first half of models; coins decide for the others."""
-    own = halves(rng, models // 2, images)
-    return np.concatenate([own, coins(rng, models - models // 2, images)])
+    return np.concatenate([design(rng, models // 2, images) for design in (halves, coins)])
 
 
 def uneven(rng: np.random.Generator, models: int, images: int) -> Bool:

@@ -241,8 +241,7 @@ def variances_of(posterior: Llla, features: Tensor) -> Tensor:
 
 
 def test_posterior_is_the_published_one() -> None:
-    first = {**SMALL_CNN, "first_features": SMALL_CNN["test_first3"]}
-    shown = prediction("first", first)
+    shown = prediction("first", SMALL_CNN | {"first_features": SMALL_CNN["test_first3"]})
     variances = variances_of(published_posterior(None), shown.features)
     means, expected = PUBLISHED["logit_mean_first3"], PUBLISHED["logit_variance_first3"]
     torch.testing.assert_close(shown.logits, torch.tensor(means), rtol=1e-5, atol=1e-4)

@@ -71,8 +71,7 @@ def test_sample_keeps_features_and_labels_of_the_same_images() -> None:
 
 
 def test_samples_come_back_from_their_file(tmp_path: Path) -> None:
-    features, labels = clusters(30)
-    samples = [sample_features(n, features, labels, 10, 0) for n in ("members", "original")]
+    samples = [sample_features(n, *clusters(30), 10, 0) for n in ("members", "original")]
     write_features(tmp_path / "f.npz", samples)
     read = read_features(tmp_path / "f.npz")
     for name in ("features", "labels", "sets"):
@@ -106,8 +105,7 @@ def test_stage_names_set_and_class_of_every_point(
     files.write_text(
         Path("outputs/images/dataset") / DESCRIPTION, describe(dataset, pixel_files=None)
     )
-    features, labels = clusters(30)
-    samples = [sample_features(n, features, labels, 10, 0) for n in ("members", "fake")]
+    samples = [sample_features(n, *clusters(30), 10, 0) for n in ("members", "fake")]
     write_features(Path("outputs/features/target.npz"), samples)
     embed.main()
     table = pd.read_csv("plots/tsne.csv")

@@ -52,8 +52,7 @@ cases = st.builds(Case, groups, groups)
 def test_areas_and_curve_are_those_of_scikit_learn(case: Case) -> None:
     fpr, tpr, _ = roc_curve(case.truth, case.scores, drop_intermediate=False)
     precision, recall, _ = precision_recall_curve(case.truth, case.scores)
-    assert np.array_equal(case.roc.fpr, fpr)
-    assert np.array_equal(case.roc.tpr, tpr)
+    assert np.array_equal(case.roc.fpr, fpr) and np.array_equal(case.roc.tpr, tpr)
     assert case.metrics["auroc"] == pytest.approx(roc_auc_score(case.truth, case.scores))
     assert case.metrics["aupr"] == pytest.approx(auc(recall, precision))
 
@@ -203,11 +202,7 @@ def crossed_by_hand(
 ) -> float | None:
     """Return each half's balanced accuracy at the threshold that is best for the other.
 
-    Args:
-        scores: [N].
-        member: [N].
-        seed: Seed of the halves.
-        times: [N], how often each image counts; once if None.
+    Images, [N], count as often as `times` says, once if it is None.
     """
     half, values = halves_of(member, seed), []
     weights = np.ones(len(scores)) if times is None else times
