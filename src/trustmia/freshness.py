@@ -419,9 +419,10 @@ class CurrentFiles:
 
 
 def complaint(paths: Iterable[Path]) -> str | None:
-    """Say in one line which files of the working tree are older than what made them, if any.
+    """Say in one line which files of the working tree are older than what made them.
 
-    Those that are not there are passed over.
+    Files that are not there are passed over. None if all others are results of the present
+    parameters, code and data.
     """
     lock = Lock()
     names = [path.as_posix() for path in paths if path.exists()]
@@ -441,7 +442,11 @@ def remark(paths: Iterable[Path]) -> None:
 
 
 def require_tracked(folder: Path) -> None:
-    """Raise UserError for a folder that is not as its `.dvc` file has it, if it has one."""
+    """Refuse a folder that is not as its `.dvc` file has it; one without such a file is passed.
+
+    Raises:
+        UserError: It is another one.
+    """
     pointer = folder.with_name(f"{folder.name}.dvc")
     if not pointer.is_file():
         return
@@ -456,6 +461,10 @@ def require_tracked(folder: Path) -> None:
 
 
 def require_current(paths: Iterable[Path]) -> None:
-    """Raise UserError for files that are older than what made them."""
+    """Refuse files that are older than what made them.
+
+    Raises:
+        UserError: Some are.
+    """
     if (message := complaint(paths)) is not None:
         raise UserError(message)

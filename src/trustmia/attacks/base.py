@@ -78,6 +78,7 @@ class LearnedForm:
     Attributes:
         name: Name in results.
         title: Name for people.
+        fit: Learns from the shadow model.
     """
 
     name: str
@@ -91,6 +92,8 @@ class ComparedForm:
     """A form that compares what models say of the same images; it ranks, and decides nothing.
 
     Attributes:
+        name: Name in results.
+        title: Name for people.
         needs: What it looks at.
         score: Higher is more likely a member.
         fewest: How many reference models of each side that it looks at an image needs.

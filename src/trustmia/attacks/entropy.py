@@ -55,6 +55,10 @@ def best_theta(member_entropy: Float32, nonmember_entropy: Float32) -> float:
     The thresholds are evenly spaced between the smallest and largest entropy. A
     non-member is decided correctly at or above θ, a member below it. Two sorted arrays
     answer for all thresholds at once: O((N + T) log N) rather than O(N·T).
+
+    Args:
+        member_entropy: float32 [N], at least one.
+        nonmember_entropy: float32 [M], at least one.
     """
     members, nonmembers = np.sort(member_entropy), np.sort(nonmember_entropy)
     low = min(members[0], nonmembers[0])

@@ -41,7 +41,9 @@ class Settings(Section):
 def offline_prior(mean_out: Float64, a: float) -> Float64:
     """Return Pr(x) from models that were not trained on x: ((1+a)·mean + 1−a)/2 (eq. 10).
 
-    The smaller a is, in [0, 1], the more the IN models' probability is taken for 1.
+    Args:
+        mean_out: float64 in [0, 1], mean probability of the true class over OUT models.
+        a: In [0, 1]; the smaller, the more the IN models' probability is taken for 1.
     """
     return ((1 + a) * mean_out + (1 - a)) / 2
 

@@ -142,7 +142,12 @@ def _squared(features: Tensor, basis: Tensor) -> Tensor:
 
 
 def exact_hessian(features: Tensor, logits: Tensor) -> Hessian:
-    """Return the Hessian of the cross-entropy, its factors averaged over all training images."""
+    """Return the Hessian of the cross-entropy, its factors averaged over all images.
+
+    Args:
+        features: float32 [N, F] of the training images.
+        logits: float32 [N, K].
+    """
     inputs, probabilities = features.double(), logits.double().softmax(1)
     outer = probabilities.T @ probabilities
     classes = (torch.diag(probabilities.sum(0)) - outer) / len(inputs)

@@ -40,6 +40,9 @@ def calibration_metrics(scores: npt.NDArray[np.floating], labels: Int64) -> dict
 def reliability_table(scores: npt.NDArray[np.floating], labels: Int64) -> dict[str, Float64]:
     """Return mean confidence and accuracy of the images in each bin of confidence.
 
+    The bins have equal width over [0, 1], lower edges excluded; for the arguments see
+    `calibration_metrics`.
+
     Returns:
         float64 [BINS] each: `lower` and `upper` edge, `count`, `confidence`, `accuracy`
         (both 0 in an empty bin).

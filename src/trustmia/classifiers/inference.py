@@ -76,7 +76,10 @@ def as_inputs(pixels: UInt8, factor: Float32, offset: Float32) -> Inputs:
 def predict(
     model: Classifier, images: Inputs, batch_size: int = 100, precision: Precision = "fp32"
 ) -> Prediction:
-    """Show images to a model once, which computes where its weights are."""
+    """Show images to a model once, which computes where its weights are.
+
+    `batch_size` is the number of images per forward pass; for `precision` see `compute.resolved`.
+    """
     model.eval()
     device = next(model.parameters()).device
     head = getattr(model, model.head_name)

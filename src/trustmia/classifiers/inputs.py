@@ -34,9 +34,11 @@ def show(
 def normalization(
     mean: tuple[float, ...], std: tuple[float, ...], normalised: bool = True, scale: float = 1.0
 ) -> tuple[Float32, Float32]:
-    """Return the affine map from uint8 pixels of a `Dataset` to a model's input.
+    """Return the affine map from uint8 pixels to a model's input.
 
     Args:
+        mean: Mean of each channel, of pixels in [0, 1].
+        std: Standard deviation of each channel, of pixels in [0, 1].
         normalised: Whether x becomes (x/255 − mean)/std; else it becomes x/255, the input that a
             forgotten normalisation gives.
         scale: What that is multiplied by.

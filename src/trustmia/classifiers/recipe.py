@@ -66,8 +66,8 @@ def train(
 ) -> Checkpoint:
     """Train a classifier.
 
-    Without `on_epoch` nobody watches, and test accuracy is measured only once, of the finished
-    model.
+    `on_epoch` is called after every epoch. Without it nobody watches, and test accuracy is
+    measured only once, of the finished model.
 
     Raises:
         UserError: The loss is no longer finite.

@@ -120,8 +120,11 @@ def train_classifier(
         test: Images for the test accuracy after each epoch; None if it is not wanted.
         config: Hyperparameters.
         seed: Seed of the initial weights, the order of the images and dropout.
-        device: Where it trains; the network that is returned is on the CPU.
+        device: Where to train.
         on_epoch: Called after every epoch.
+
+    Returns:
+        The network on the CPU, in evaluation mode.
 
     Raises:
         FloatingPointError: The loss is no longer finite.

@@ -15,7 +15,10 @@ from trustmia.signals.scores import ScoreSet
 def notes_of_scores(
     signals: Signals, outcome: AttackRun, results: pd.DataFrame, read: tuple[Path, Path]
 ) -> list[str]:
-    """Return notes on an audit of score files, of the shadow and of the target."""
+    """Return notes on an audit of score files.
+
+    `results` is the table that `measure` returned; `read` are the files of shadow and target.
+    """
     assert signals.shadow is not None and signals.target is not None
     notes = [*signals.shadow.notes, *signals.target.notes, *outcome.notes, *outcome.left_out_note()]
     basis = _basis(signals.target)

@@ -107,7 +107,14 @@ def _settings() -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked of an audit: settings of each attack that is to run, and the options."""
+    """What is asked of an audit.
+
+    Attributes:
+        settings: Of each attack that is to run.
+        out: Folder for the results, which need not exist.
+        resamples: Resamples of the bootstrap; 0 for no intervals.
+        seed: Seed of all random choices.
+    """
 
     settings: Mapping[str, Section]
     out: Path
@@ -152,7 +159,11 @@ def _check(names: Sequence[str], options: argparse.Namespace) -> None:
 
 
 def read_settings(given: Sequence[str], names: Sequence[str]) -> dict[str, Section]:
-    """Return the settings of attacks: those given as `NAME.KEY=VALUE`, or else their defaults.
+    """Return the settings of attacks: those that are given, or else their defaults.
+
+    Args:
+        given: `NAME.KEY=VALUE` each, the values in YAML.
+        names: The attacks that are to run.
 
     Raises:
         UserError: One of them is no setting of these attacks, or out of range.
@@ -227,6 +238,8 @@ def audit_scores(shadow: Path, target: Path, order: Order) -> str:
 
 def audit_signals(path: Path, target: int, order: Order) -> str:
     """Run attacks against one of many models, with the others as reference models.
+
+    `path` holds signals in a form of `read_signals`; `target` is the index of the target model.
 
     Returns:
         A table for people, and where the files are.

@@ -27,6 +27,10 @@ def maximum_scores(target: ScoreSet) -> dict[str, Float32]:
 def density_table(maxima: dict[str, Float32], classes: int) -> pd.DataFrame:
     """Return the density of every set's maximum scores on one grid from 1/K to 1.
 
+    Args:
+        maxima: Set → maximum scores, float32 [n].
+        classes: K, the number of scores of an image.
+
     Returns:
         Rows `set`, `score`, `density`; `GRID_POINTS` for each set.
     """
@@ -40,6 +44,8 @@ def density_table(maxima: dict[str, Float32], classes: int) -> pd.DataFrame:
 
 def histogram_table(maxima: dict[str, Float32], classes: int) -> pd.DataFrame:
     """Return how the maximum scores of members and of each other set are distributed.
+
+    For the arguments see `density_table`.
 
     Returns:
         Rows `set`, `group` (`members` or `non-members`), `maximum score` (middle of a bin)
@@ -61,8 +67,14 @@ def reflected_density(values: Float32 | Float64, grid: Float64) -> Float64:
     """Return a Gaussian kernel density that loses nothing at the ends of its interval.
 
     What a kernel puts beyond an end is reflected back; values beyond an end count as there.
-    Summed by the trapezoidal rule, the density is 1. The grid, float64 [G], is equidistant from
-    one end of the interval to the other; there is at least one value.
+    Summed by the trapezoidal rule, the density is 1.
+
+    Args:
+        values: [n], n ≥ 1.
+        grid: float64 [G], equidistant from one end of the interval to the other.
+
+    Returns:
+        float64 [G].
     """
     low, length = grid[0], grid[-1] - grid[0]
     positions = np.clip((values.astype(np.float64) - low) / length, 0, 1)

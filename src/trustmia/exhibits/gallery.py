@@ -15,7 +15,11 @@ MIN_SIDE = 56
 
 
 def select(target: ScoreSet, called_member: Bool) -> dict[str, Int64]:
-    """Return the images to exhibit of each non-member set, of those called members, bool [N].
+    """Return the images to exhibit of each non-member set.
+
+    Args:
+        target: What the target said of all images.
+        called_member: bool [N], all attacks call the image a member.
 
     Returns:
         Set → int64 [at most `MAX_PER_SET`], rows of `target` of images called members, by
@@ -43,9 +47,9 @@ def exhibit(
         classes: Names of the classes.
 
     Returns:
-        `set`; `rank`, the place within the set, 0 for the most confident prediction; `score`, the
-        maximum prediction score; `predicted`, the name of its class; `true`, that of the image's
-        own, empty if it has none of the model's; `png`, the image as a PNG file.
+        `set`; `rank`, an int, the place within the set, 0 for the most confident prediction;
+        `score`, a float, the maximum prediction score; `predicted`, the name of its class; `true`,
+        that of the image's own, empty if it has none of the model's; `png`, bytes of a PNG file.
 
     Raises:
         ValueError: The target was shown another number of images of this set.

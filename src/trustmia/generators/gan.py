@@ -78,7 +78,9 @@ class Generator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Draw images, float [N, C, H, W] in [-1, 1].
 
-        Latents are standard normal, float32 [N, latent_dim]; labels are classes, int64 [N].
+        Args:
+            latents: float32 [N, latent_dim], standard normal.
+            labels: int64 [N], classes.
         """
         h = self.project(latents).unflatten(1, (self.base, self.base, self.channels))
         h = F.relu(self.norm(h.permute(0, 3, 1, 2), labels))

@@ -131,6 +131,9 @@ def train_gan(
 ) -> Generator:
     """Train a GAN and return its averaged generator in evaluation mode, on the CPU.
 
+    Images are the generator's own for training, uint8 [N, C, H, W] with labels int64 [N];
+    `on_epoch` is called after every epoch.
+
     Raises:
         FloatingPointError: A loss is no longer finite.
     """

@@ -91,7 +91,7 @@ def _known(name: str) -> ImageSet:
 
 
 def title(name: str) -> str:
-    """Return an image set's name for people."""
+    """Return an image set's name for people; of a set that somebody brings, its name in words."""
     return _known(name).title
 
 

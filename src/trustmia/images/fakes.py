@@ -12,9 +12,9 @@ IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 
 
 def save_fakes(folder: Path, fakes: Images, origin: dict[str, object]) -> None:
-    """Write images, labels, and a manifest with their SHA-256 sums and what drew them.
+    """Write images, labels, and a manifest with their SHA-256 sums.
 
-    The folder is replaced as a whole.
+    The folder is replaced as a whole; `origin` says in the manifest what drew them.
     """
     with files.atomic_folder(folder) as fresh:
         np.save(fresh / IMAGES, fakes.pixels, allow_pickle=False)

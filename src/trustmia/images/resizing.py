@@ -37,7 +37,7 @@ def resize(picture: Image.Image, side: int) -> Image.Image:
 
 
 def fit_square(picture: Image.Image, size: int, fit: Fit) -> Image.Image:
-    """Return a picture of any size as a square one.
+    """Return a picture of any size as a square one of `size` pixels a side.
 
     `stretch` brings both sides to `size`; `crop` brings the shorter side to `size` and keeps the
     centre, as torchvision's `Resize` and `CenterCrop` do.

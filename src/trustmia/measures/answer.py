@@ -19,7 +19,12 @@ TELLS_APART = 0.25
 
 @dataclass(frozen=True)
 class Answer:
-    """What a reader is to take home: a few words, and the sentences that these rest on."""
+    """What a reader is to take home.
+
+    Attributes:
+        verdict: A few words.
+        sentences: What the verdict rests on: two or three sentences.
+    """
 
     verdict: str
     sentences: list[str]

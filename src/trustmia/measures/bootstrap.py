@@ -38,6 +38,7 @@ def draws(sizes: Mapping[str, int], resamples: int, seed: int) -> Iterator[dict[
 
     A group's draws depend on the seed and its own name and size, not on other groups or on the
     attack: all attacks are judged on the same resamples.
+    `sizes` are numbers of images by group, and `resamples` is how many there are in all.
 
     Yields:
         Group → float64 [b, size]; rows sum to its size.

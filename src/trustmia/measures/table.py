@@ -92,8 +92,8 @@ def _measured(
 def judge(groups: Mapping[str, Float64], against: str, resamples: int, seed: int) -> Iterator[Row]:
     """Judge how scores rank members before a set, and any other at held-out images' thresholds.
 
-    Groups are `MEMBERS` and non-member sets → float64 [N], finite, N at least 1; for the other
-    arguments see `measure`.
+    Groups are `MEMBERS` and non-member sets → float64 [N], finite, N at least 1; `against` is one
+    of these sets. For `resamples` and `seed` see `measure`.
 
     Yields:
         The rows of `RANKINGS` for the set and, if it is that of held-out images, of `THRESHOLDS`
@@ -138,7 +138,9 @@ def _values(
 
 
 def parse_results(stream: Any) -> pd.DataFrame:
-    """Read a table that was written in full precision, from a path or a stream of bytes.
+    """Read the long table as CSV in full precision, from a path or a stream of bytes.
+
+    What cannot be had is empty there, and NaN here.
 
     Raises:
         ValueError: It is no such table.

@@ -207,7 +207,9 @@ def _ranking(metrics: dict[str, Cell]) -> dict[str, Any]:
 def decision_tables(results: pd.DataFrame, style: str) -> str:
     """Return tables for people, one for each metric of decisions that is shown.
 
-    `style` is a format of the package `tabulate`, e.g. `simple` or `github`.
+    Args:
+        results: The long table.
+        style: A format of the package `tabulate`, e.g. `simple` or `github`.
     """
     decided = _decided(results)
     if not decided:
@@ -274,9 +276,9 @@ def rates_table(results: pd.DataFrame, style: str) -> str:
 def text_table(
     rows: Sequence[Sequence[str]], headers: Sequence[str], style: str, numbers: bool = False
 ) -> str:
-    """Return a table as text, its cells as they are, in a format of the package `tabulate`.
+    """Return a table as text, its cells as they are, with a header for each column.
 
-    Of a table of numbers, all columns but the first are aligned as such.
+    `style` is as in `decision_tables`; `numbers` aligns all columns but the first as such.
     """
     aligned = ["left"] + ["right"] * (len(headers) - 1) if numbers else None
     return tabulate(rows, headers, tablefmt=style, colalign=aligned, disable_numparse=True)

@@ -84,7 +84,7 @@ def deviations(params: Params, configuration: str) -> list[str]:
 
 
 def compare(results: pd.DataFrame, configuration: str) -> pd.DataFrame:
-    """Return a run's results, the paper's for a configuration, and the differences.
+    """Return a run's results (its long table), the paper's for a configuration, and differences.
 
     Returns:
         One row per set, attack and metric of `METRICS`, in the paper's order and then the
@@ -125,7 +125,9 @@ def _cells(rows: pd.DataFrame, key: tuple[str, str]) -> list[str]:
 
 
 def compare_paper(params: Params, style: str, out: Path | None) -> str:
-    """Set the last run beside the paper's table, and write both to `out` as CSV, if it is given.
+    """Set the last run beside the paper's table; `style` is a format of the package `tabulate`.
+
+    If `out` is given, the comparison is written there as CSV, one row per set, attack and metric.
 
     Raises:
         UserError: There is no run with these parameters, code and data, the paper has no such

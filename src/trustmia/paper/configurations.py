@@ -148,6 +148,8 @@ CONFIGURATIONS: dict[str, Configuration] = {
 def configured(path: Path, name: str) -> str:
     """Return a parameter file with the values of a configuration, and else as it is.
 
+    The file is in the form of `params.yaml`; the name is one of `CONFIGURATIONS`.
+
     Raises:
         UserError: The file is missing, lacks a key, or has others that the configuration
             does not go with (see `params.load_params`).

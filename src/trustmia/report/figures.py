@@ -30,7 +30,10 @@ DARK_DISTANCE = 0.6
 
 
 def theme(ink: str, faint: str, line: str) -> dict[str, Any]:
-    """Return what is the same in all figures: colours of titles, of numbers at axes, of grids."""
+    """Return what is the same in all figures.
+
+    `ink` is the colour of titles and legends, `faint` of numbers at axes, `line` of grid lines.
+    """
     font = "system-ui, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
     return {
         "font": font,
@@ -287,7 +290,12 @@ def trade_off(
 ) -> Figure:
     """Draw a quality of the models against an attack's success, a point for each run.
 
-    The quality is `ece` or `mmps`, the success `auroc` or `fake_fpr`; each variant has a shape.
+    Args:
+        rows: Of one attack.
+        variants: All variants, each with a shape of its own.
+        quality: `ece` or `mmps`.
+        success: `auroc` or `fake_fpr`.
+        legend: Say which shape is which variant.
     """
     titles = {
         "ece": "expected calibration error",

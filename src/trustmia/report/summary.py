@@ -105,7 +105,10 @@ def of_one_run(tables: RunTables, seed: int) -> RunTables:
 
 
 def with_run(study: RunTables, run: RunTables) -> RunTables:
-    """Return a study's tables and a run's, unless the study has that run's results already."""
+    """Return a study's tables and a run's, unless the study has that run's results already.
+
+    The study may have no experiments; the run is what `of_one_run` returned.
+    """
     if study["experiments"].empty:
         return run
     results = _results(run["attacks"])

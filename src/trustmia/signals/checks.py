@@ -38,12 +38,16 @@ def check_text(place: object, names: Collection[str]) -> None:
 
 
 def check_rows(place: object, wrong: Bool, words: Callable[[int], str], first: int = 0) -> None:
-    """Refuse an array with wrong rows, the first of which has the number `first`.
+    """Refuse an array with wrong rows.
 
     Args:
         place: The file, or the array in it.
         wrong: bool [N].
         words: Say what is wrong with a row, given its place in the array.
+        first: Number of the array's first row in the file.
+
+    Raises:
+        UserError: There is a wrong row; it names the first one.
     """
     if wrong.any():
         row = int(np.argmax(wrong))

@@ -49,7 +49,7 @@ def compare(signals: ManyModels, target: int, *without: int) -> Comparison:
     """Summarise what the target and its reference models say.
 
     Reference models are all others but `without`, and those whose images are mostly the
-    target's, or mostly all others.
+    target's, or mostly all others. `target` and `without` are indices of models.
     """
     trained_on = signals.member[:, signals.audited]
     member = trained_on[target]

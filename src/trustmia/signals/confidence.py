@@ -42,7 +42,7 @@ def from_scores(
 
     Args:
         scores: float [..., N, A, K]; rows sum to 1.
-        labels: See `from_logits`.
+        labels: int64 [N] in [0, K).
         least: What a score that was rounded to 0 counts as, above 0: float64 [1], or [2] of
             each of two classes. None: the smallest float64.
 
@@ -77,9 +77,11 @@ def from_probability(
 
 
 def from_loss(loss: npt.NDArray[np.floating], least: Float64) -> Float64:
-    """Return the confidence from the true class's cross-entropy loss, −log p_y, at least 0.
+    """Return the confidence from the true class's cross-entropy loss, −log p_y.
 
-    `least`, float64 [1] above 0, is what a loss that was rounded to 0 counts as.
+    Args:
+        loss: float [...], in nats, at least 0.
+        least: What a loss that was rounded to 0 counts as, above 0, float64 [1].
     """
     exact = np.maximum(loss.astype(np.float64), least)
     return -exact - np.log(-np.expm1(-exact))

@@ -147,7 +147,7 @@ def _apparent_step(values: Float64) -> float:
 
 
 def certain(models: Sequence[Array], labels: Int64) -> Bool:
-    """Say of which images some model gives the true class nothing, or all others nothing.
+    """Say of which images some model gives the true class nothing, or all others: bool [N].
 
     Scores are float [N, K] or [N, A, K] of each model, labels int64 [N] in [0, K).
     """

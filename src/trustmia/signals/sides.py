@@ -51,8 +51,13 @@ def outstanding(member: Bool, target: int, references: Int64) -> dict[int, float
 
     Where all do alike, equal numbers of models are enough.
 
+    Args:
+        member: bool [M, P], the model was trained on the audited image.
+        target: Index of the target.
+        references: int64 [R], indices of models.
+
     Returns:
-        Model → its correlation, of the models `references` (see `unrelated`).
+        Model → its correlation, in [-1, 1].
     """
     if not len(references):
         return {}
@@ -98,8 +103,10 @@ def equal_sides(in_models: Bool, member: Bool) -> Bool | None:
     of equal rank have as many as the one with fewer. Which ones is drawn anew for each image:
     the first of a side would be other models for members than for held-out images.
 
+    For the arguments see `coupled`.
+
     Returns:
-        bool [R, P], the model speaks for the image; None: all do (see `coupled`).
+        bool [R, P], the model speaks for the image; None: all do.
     """
     if not coupled(in_models, member):
         return None

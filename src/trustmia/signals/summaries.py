@@ -79,7 +79,8 @@ def summarise(
         source: What M models say of N images.
         member: bool [M, N].
         target: Index of the target.
-        references: int64 [R], indices. A side is NaN for images of which it has none.
+        references: int64 [R], indices of the reference models. A side is NaN for images of
+            which it has none.
         used: bool [R, N], the reference model speaks for the image; None: all do.
     """
     count = member.shape[1]
@@ -151,9 +152,13 @@ class _Gathered:
 
 
 def in_order(values: Float64, mask: Bool) -> tuple[Float64, Bool]:
-    """Sort the models of a mask, bool [R, K], to the front, image by image.
+    """Sort the models of a mask to the front, image by image.
 
     One sort serves all images, whatever the number of their models.
+
+    Args:
+        values: float64 [R, K, A].
+        mask: bool [R, K].
 
     Returns:
         float64 [R, K, A]: the models of the mask, after which the first is repeated, or 0
@@ -180,7 +185,7 @@ def mean_of(ordered: Float64, count: Int64) -> Float64:
 
 
 def median_of(ordered: Float64, count: Int64) -> Float64:
-    """Return the median over the first `count` models (see `mean_of`)."""
+    """Return the median over the first `count` models; shapes and NaN are those of `mean_of`."""
     middle = [np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(ordered) - 1)]
     parts = [
         np.take_along_axis(ordered, np.broadcast_to(m[None, :, None], (1, *ordered.shape[1:])), 0)

@@ -15,7 +15,8 @@ def split_indices(labels: Int64, sizes: SplitParams, seed: int) -> Split:
 
     The pool is drawn first, with a seed of its own. What is left belongs to the
     generator, so that a generator trained once stays disjoint from target and shadow
-    whatever their seed and sizes within the pool.
+    whatever their seed and sizes within the pool. `labels`, int64 [N], are the classes of all
+    images; `seed` is that of the parts of target and shadow.
 
     Returns:
         Sorted int64 indices into `labels`. `target` and `shadow` have `train`,
@@ -60,10 +61,16 @@ def _take_role(
 
 
 def take(labels: Int64, pool: Int64, size: int, seed: int) -> tuple[Int64, Int64]:
-    """Draw `size` images of a pool, int64 [P], sorted, with every class in proportion.
+    """Draw images with every class in proportion.
+
+    Args:
+        labels: int64 [N], the class of every image.
+        pool: int64 [P], indices that are drawn from, sorted.
+        size: How many are drawn.
+        seed: Seed of the draw.
 
     Returns:
-        The images drawn, and the rest, both sorted.
+        The indices drawn, and the rest, both sorted.
 
     Raises:
         UserError: There are too few images for every class to be on both sides.

@@ -65,7 +65,7 @@ class MBConv(nn.Module):
 
 
 class EfficientNetB0(Classifier):
-    """Sixteen inverted bottlenecks in seven stages."""
+    """Sixteen inverted bottlenecks in seven stages; images may have any size."""
 
     head_name = "linear"
 

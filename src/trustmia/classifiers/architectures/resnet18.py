@@ -31,7 +31,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(Classifier):
-    """Four stages of two blocks with 64, 128, 256 and 512 channels."""
+    """Four stages of two blocks with 64, 128, 256 and 512 channels; images may have any size."""
 
     head_name = "linear"
 
