@@ -20,7 +20,7 @@ from tests.study.tiny_repository import make_tiny_repository
 from trustmia import cli
 from trustmia.commands.export_models import export_models
 from trustmia.errors import UserError
-from trustmia.freshness import Lock, WorkingTree, parse_lock, require_tracked
+from trustmia.freshness import Lock, parse_lock, require_tracked
 from trustmia.report import readme
 from trustmia.runtime import checkpoints
 from trustmia.runtime.checkpoints import Checkpoint
@@ -163,7 +163,7 @@ def test_files_are_old_where_dvc_would_run_their_stage(here: Path, change: str) 
     status = json.loads(run(Path(), "dvc", "status", "--json").stdout)
     changed = [name for name in status if not name.endswith(".dvc")]
     expected = {stage for name in changed for stage in (name, *BEHIND.get(name, []))}
-    lock = Lock(WorkingTree())
+    lock = Lock()
     assert {s for s, path in WRITTEN.items() if lock.outdated(path)} == expected, status
     # The same of what is committed, in git or in DVC's cache.
     git(Path(), "add", "--all")
@@ -177,7 +177,7 @@ def test_files_are_old_where_dvc_would_run_their_stage(here: Path, change: str) 
 
 
 def told(path: str) -> str:
-    return str(Lock(WorkingTree()).outdated(path))
+    return str(Lock().outdated(path))
 
 
 def test_what_changed_and_what_has_not_run_is_told(here: Path) -> None:

@@ -23,15 +23,16 @@ import sys
 import tempfile
 import threading
 import traceback
+from importlib.metadata import entry_points
 from pathlib import Path
 
 LIBRARIES = (
-    *("PIL.JpegImagePlugin", "altair", "configobj", "dvc.cli.parser", "dvc.dirs", "dvc_data.index"),
-    *("dvc.repo.experiments.queue.celery", "dvclive.live", "jinja2", "matplotlib.figure"),
+    *("PIL.JpegImagePlugin", "altair", "celery.app", "configobj", "dateutil", "dvc.api"),
+    *("dvclive.live", "jinja2", "kombu.transport.filesystem", "matplotlib.figure", "requests"),
     *("pandas.core.reshape.reshape", "pandas.io.formats.csvs", "pyarrow.csv", "pyarrow.dataset"),
     *("pyarrow.pandas_compat", "pydantic.json_schema", "rich.json", "safetensors.torch"),
     *("scipy.optimize", "scipy.stats", "sklearn.manifold", "sklearn.metrics", "tabulate"),
-    *("threadpoolctl", "torch._dynamo", "torch.func", "vl_convert", "yaml"),
+    *("threadpoolctl", "torch._dynamo", "torch.func", "vl_convert", "voluptuous"),
 )
 PROGRAMS = ("dvc", "trustmia", "python")
 # What stands for a program: `python` of a file, or a package's command.
@@ -66,9 +67,6 @@ def folder() -> str:
     command = [sys.executable, __file__, str(address)]
     process = subprocess.Popen(command, env=settings, stdout=subprocess.PIPE)
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-    atexit.register(shutil.rmtree, place)
-    atexit.register(process.wait)
-    atexit.register(process.terminate)
     return str(place)
 
 
@@ -80,7 +78,8 @@ class Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
     def service_actions(self) -> None:
         super().service_actions()
         if os.getppid() != self.parent:
-            sys.exit()
+            shutil.rmtree(Path(str(self.server_address)).parent)
+            os._exit(0)
 
 
 class Handler(socketserver.BaseRequestHandler):
@@ -141,7 +140,7 @@ def _start(place: str, environment: dict[str, str], command: list[str], streams:
         sys.path.insert(0, str(Path(arguments[0]).parent))
         runpy.run_path(arguments[0], run_name="__main__")
     else:
-        sys.exit(importlib.import_module(f"{name}.cli").main())
+        sys.exit(entry_points(group="console_scripts")[name].load()())
 
 
 if __name__ == "__main__":

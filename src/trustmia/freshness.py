@@ -62,21 +62,18 @@ class Tree(Protocol):
         """Return the MD5 of a file in hexadecimal."""
 
 
-class WorkingTree:
+class _WorkingTree:
     """The files of the current folder."""
 
     def read(self, path: str) -> bytes:
-        """Return a file's content, or raise FileNotFoundError."""
         return Path(path).read_bytes()
 
     def files(self, path: str) -> list[str]:
-        """Return the paths of all files in a folder, or that of the file itself."""
         place = Path(path)
         below = [place] if place.is_file() else place.rglob("*")
         return [file.as_posix() for file in below if file.is_file()]
 
     def md5(self, path: str) -> str:
-        """Return the MD5 of a file in hexadecimal."""
         return files.md5(Path(path))
 
 
@@ -109,12 +106,13 @@ def _joined(parts: Iterable[Outdated]) -> Outdated:
 class Lock:
     """A tree's dvc.lock against its dvc.yaml, parameters, code and `.dvc` files.
 
-    Nothing that a stage reads of another one is looked at: dvc.lock says whether that is what
-    the other one wrote. Neither is data that DVC tracks: its `.dvc` file says what it is.
+    Without a tree it is that of the current folder. Nothing that a stage reads of another one is
+    looked at: dvc.lock says whether that is what the other one wrote. Neither is data that DVC
+    tracks: its `.dvc` file says what it is.
     """
 
-    def __init__(self, tree: Tree):
-        self._tree = tree
+    def __init__(self, tree: Tree | None = None):
+        self._tree = tree or _WorkingTree()
         self._declared: dict[str, Entry] = {
             name: stage.get("do", stage) for name, stage in self._stages("dvc.yaml", _parse).items()
         }
@@ -356,14 +354,10 @@ def _differences(key: str, before: Any, after: Any) -> Iterator[str]:
 
 
 def _tracked_md5(tracked: Entry, path: str) -> str | None:
-    """Return the MD5 of something in a folder that DVC tracks, or of all of it.
+    """Return the MD5 of something in a folder that DVC tracks, or (an empty path) of all of it.
 
     The `.dvc` file has one for the whole folder alone. What is in it DVC keeps as a list, in
     its cache and in remotes; where that list is not at hand, nothing tells.
-
-    Args:
-        tracked: What the `.dvc` file says.
-        path: From the folder on; empty for all of it.
     """
     md5 = tracked.get("md5")
     # Before version 3, DVC hashed text without its carriage returns, and did not note how.
@@ -427,13 +421,10 @@ class CurrentFiles:
 def complaint(paths: Iterable[Path]) -> str | None:
     """Say in one line which files of the working tree are older than what made them.
 
-    Args:
-        paths: Files that stages wrote; those that are not there are passed over.
-
-    Returns:
-        None if all are results of the present parameters, code and data.
+    Files that are not there are passed over. None if all others are results of the present
+    parameters, code and data.
     """
-    lock = Lock(WorkingTree())
+    lock = Lock()
     names = [path.as_posix() for path in paths if path.exists()]
     old = {name: why for name in names if (why := lock.outdated(name)) is not None}
     if not old:

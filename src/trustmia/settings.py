@@ -22,11 +22,9 @@ WORDING = {
     "string_pattern_mismatch": "64 hexadecimal digits",
     "invalid_key": "keys that are text",
 }
-
 # Of these, pydantic names the end that was passed alone.
 RANGES = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 RANGED = ("integer", "number")
-
 KINDS = {
     "integer": "a whole number",
     "number": "a number",

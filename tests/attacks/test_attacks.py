@@ -12,14 +12,13 @@ from sklearn.metrics import roc_curve
 
 from tests.attacks.attacking import LEARNED, fit
 from tests.helpers import REFERENCE
+from trustmia.arrays import Bool, Float32
 from trustmia.attacks.base import Refused
 from trustmia.attacks.entropy import below, best_theta, entropy
 from trustmia.attacks.logits import log_entropy, log_odds, probabilities
 from trustmia.attacks.salem import MINIMUM_GAIN, WINDOW, Patience
 from trustmia.attacks.threshold import above
 
-Bool = npt.NDArray[np.bool_]
-Float32 = npt.NDArray[np.float32]
 entropies = st.lists(
     st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 2.25, width=32)),
     min_size=1,
@@ -47,33 +46,23 @@ def confident_members(rows: int = 200, classes: int = 5) -> tuple[Float32, Bool]
     return torch.from_numpy(logits).softmax(1).float().numpy(), member
 
 
+SCORES, MEMBER = confident_members()
+
+
 @settings(deadline=None, max_examples=60)
 @given(entropies, entropies)
 def test_best_theta_is_the_first_best_of_all_candidates(
     members: Float32, nonmembers: Float32
 ) -> None:
     everything = np.concatenate([members, nonmembers])
-    best, best_correct = float("nan"), -1
-    for theta in np.linspace(everything.min(), everything.max(), 10_000, dtype=np.float64):
-        correct = int((members < theta).sum() + (nonmembers >= theta).sum())
-        if correct > best_correct:
-            best, best_correct = float(theta), correct
-    assert best_theta(members, nonmembers) == best
-
-
-def test_best_theta_separates_what_can_be_separated() -> None:
-    theta = best_theta(float32([0.1, 0.2]), float32([0.6, 0.9]))
-    assert 0.2 < theta <= 0.6
+    thetas = np.linspace(everything.min(), everything.max(), 10_000, dtype=np.float64)
+    correct = (members[:, None] < thetas).sum(axis=0) + (nonmembers[:, None] >= thetas).sum(axis=0)
+    assert best_theta(members, nonmembers) == thetas[correct.argmax()]
 
 
 def test_entropy_is_in_nats_and_finite_at_certainty() -> None:
     scores = float32([[0.25] * 4, [1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]])
     assert entropy(scores) == pytest.approx([np.log(4), 0, np.log(2)], abs=1e-5)
-
-
-def test_entropy_calls_only_what_is_below_theta_a_member() -> None:
-    attack = below(0.5)
-    assert attack.decide(float32([-0.49, -0.5, -0.51])).tolist() == [True, False, False]
 
 
 @settings(deadline=None)
@@ -100,12 +89,6 @@ def test_threshold_calls_nobody_a_member_where_no_score_tells_members(largest: l
     assert not fitted.decide(fitted.score(two_classes([0.5, 0.9, 1.0]))).any()
 
 
-def test_threshold_calls_only_what_is_strictly_above_a_member() -> None:
-    next_up = np.nextafter(np.float32(0.7), np.float32(1))
-    attack = above(float(np.float32(0.7)))
-    assert attack.decide(float32([next_up, 0.7, 0.6])).tolist() == [True, False, False]
-
-
 ROUNDED: dict[str, tuple[list[float], list[float]]] = {
     "saturated": ([1.0] * 6 + [0.7] * 4, [1.0] * 2 + [0.7] * 8),
     "two digits": ([0.99] * 7 + [0.6] * 3, [0.99] * 3 + [0.6] * 7),
@@ -127,73 +110,53 @@ def test_scores_that_tie_at_the_threshold_are_members_and_it_is_said(case: str) 
 
 
 def test_one_score_at_the_threshold_is_no_tie() -> None:
-    scores, member = confident_members()
-    fitted = fit("threshold", scores, member)
+    fitted = fit("threshold", SCORES, MEMBER)
     assert fitted.notes == ()
-    assert fitted.learned["threshold"] in scores[member].max(axis=1)
+    assert fitted.learned["threshold"] in SCORES[MEMBER].max(axis=1)
 
 
-def test_threshold_scores_are_the_maxima() -> None:
-    attack = above(0.5)
+def test_what_equals_the_learned_number_is_no_member() -> None:
+    number = np.float32(0.7)
+    attack, next_up = above(float(number)), np.nextafter(number, np.float32(1))
     assert attack.score(two_classes([0.9, 0.3])) == pytest.approx([0.9, 0.7])
+    assert attack.decide(float32([next_up, number, 0.6])).tolist() == [True, False, False]
+    assert below(0.5).decide(float32([-0.49, -0.5, -0.51])).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_a_higher_score_speaks_for_a_member_and_decisions_follow_it(name: str) -> None:
-    scores, member = confident_members()
-    fitted = fit(name, scores, member, 42, **({"max_epochs": 30} if name == "salem" else {}))
-    attack_scores = fitted.score(scores)
+    fitted = fit(name, SCORES, MEMBER, 42, **({"max_epochs": 30} if name == "salem" else {}))
+    attack_scores = fitted.score(SCORES)
     called = fitted.decide(attack_scores)
     assert attack_scores.dtype == np.float32
-    assert attack_scores[member].mean() > attack_scores[~member].mean()
+    assert attack_scores[MEMBER].mean() > attack_scores[~MEMBER].mean()
     assert attack_scores[called].min() > attack_scores[~called].max()
-    assert (called == member).mean() > 0.9
+    assert (called == MEMBER).mean() > 0.9
 
 
-@pytest.mark.parametrize("name", LEARNED)
-def test_order_of_classes_does_not_matter(name: str) -> None:
-    scores, member = confident_members()
-    fitted = fit(name, scores, member)
-    mirrored = np.ascontiguousarray(scores[:, ::-1])
-    assert fitted.score(mirrored) == pytest.approx(fitted.score(scores), abs=1e-6)
-
-
-def test_salem_gives_the_same_scores_for_the_same_seed_alone() -> None:
-    scores, member = confident_members()
-    first, second = (fit("salem", scores, member).score(scores) for _ in range(2))
-    other = fit("salem", scores, member, seed=2).score(scores)
-    assert np.array_equal(first, second)
-    assert not np.array_equal(first, other)
-
-
-def test_salem_leaves_the_global_generator_alone() -> None:
-    scores, member = confident_members()
+def test_salem_draws_from_its_seed_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    fit("salem", scores, member)
+    first, second, other = (fit("salem", SCORES, MEMBER, seed).score(SCORES) for seed in (1, 1, 2))
     assert torch.equal(torch.rand(3), expected)
+    assert np.array_equal(first, second) and not np.array_equal(first, other)
 
 
 def test_salem_calls_a_sigmoid_of_one_half_a_member() -> None:
-    scores, member = confident_members()
-    fitted = fit("salem", scores, member)
+    fitted = fit("salem", SCORES, MEMBER)
     assert fitted.decide(float32([0.5, 0.499])).tolist() == [True, False]
-    assert fitted.score(scores).min() >= 0
-    assert fitted.score(scores).max() <= 1
+    assert 0 <= fitted.score(SCORES).min() <= fitted.score(SCORES).max() <= 1
 
 
 def test_salem_sees_the_k_largest_scores_only() -> None:
-    scores, member = confident_members()
-    fitted = fit("salem", scores, member, k=1)
     spread = float32([[0.6, 0.4, 0, 0, 0], [0.6, 0.1, 0.1, 0.1, 0.1]])
-    assert len(set(fitted.score(spread).tolist())) == 1
+    assert len(set(fit("salem", SCORES, MEMBER, k=1).score(spread))) == 1
 
 
 def test_salem_refuses_more_scores_than_classes() -> None:
-    scores, member = confident_members(classes=5)
     with pytest.raises(Refused, match=r"^salem\.k: got 6; allowed: 1 to 5, the number of classes"):
-        fit("salem", scores, member, k=6)
+        fit("salem", SCORES, MEMBER, k=6)
 
 
 def test_salem_sees_fewer_scores_by_default_of_fewer_classes_and_says_so() -> None:
@@ -218,40 +181,44 @@ def test_training_ends_where_the_published_code_ends_it() -> None:
         assert found == curves["stop_after_epoch"].tolist() != []
 
 
-def test_patience_ends_one_window_after_the_last_real_gain() -> None:
-    assert epochs_until_over([0.7] * 100) == WINDOW + 1
-    assert epochs_until_over([0.9, 0.8, 0.7] + [0.75] * 100) == 3 + WINDOW
+EPOCHS = np.arange(300)
 
 
-@pytest.mark.parametrize("gain", [0.001, MINIMUM_GAIN / (WINDOW - 1)])
-def test_patience_lasts_while_small_gains_add_up_within_a_window(gain: float) -> None:
-    assert epochs_until_over([1 - gain * epoch for epoch in range(300)]) is None
-
-
-def test_patience_ignores_gains_that_are_too_small() -> None:
-    too_small = MINIMUM_GAIN / (2 * WINDOW)
-    assert epochs_until_over([1 - too_small * epoch for epoch in range(300)]) == WINDOW + 1
-
-
-def test_patience_waits_for_a_full_window_at_the_start() -> None:
-    assert epochs_until_over([0.5] * WINDOW) is None
+@pytest.mark.parametrize(
+    ("losses", "end"),
+    [
+        ([0.5] * WINDOW, None),
+        ([0.7] * 100, WINDOW + 1),
+        ([0.9, 0.8, 0.7] + [0.75] * 100, 3 + WINDOW),
+        # Small gains count where they add up within a window.
+        (1 - 0.001 * EPOCHS, None),
+        (1 - MINIMUM_GAIN / (WINDOW - 1) * EPOCHS, None),
+        (1 - MINIMUM_GAIN / (2 * WINDOW) * EPOCHS, WINDOW + 1),
+    ],
+)
+def test_patience_ends_one_window_after_the_last_real_gain(
+    losses: npt.ArrayLike, end: int | None
+) -> None:
+    assert epochs_until_over(losses) == end
 
 
 @pytest.mark.parametrize("name", LEARNED)
 @pytest.mark.parametrize("classes", [3, 5, 10])
-def test_the_same_scores_tie_whatever_their_place(name: str, classes: int) -> None:
+def test_the_same_scores_or_logits_tie_whatever_their_place(name: str, classes: int) -> None:
     scores, member = confident_members(classes=classes)
     fitted = fit(name, scores, member)
     rng = np.random.default_rng(classes)
     for row in rng.dirichlet(np.ones(classes), 20).astype(np.float32):
         same = np.stack([rng.permutation(row) for _ in range(30)])
         assert len(np.unique(fitted.score(same))) == 1
+    rows = float32(rng.normal(0, 20, (20, classes)))
+    ranks = np.stack([fitted.rank(rng.permuted(rows, axis=1)) for _ in range(30)])
+    assert (ranks == ranks[0]).all() and len(np.unique(ranks)) > 15
 
 
 def test_salem_says_nothing_of_scores_that_are_all_the_same() -> None:
-    scores, member = confident_members()
-    fitted = fit("salem", np.tile(scores[:1], (len(member), 1)), member)
-    assert set(fitted.score(scores)) == {np.float32(0.5)}
+    fitted = fit("salem", np.tile(SCORES[:1], (len(MEMBER), 1)), MEMBER)
+    assert set(fitted.score(SCORES)) == {np.float32(0.5)}
 
 
 # Among them rows that saturate in float32, in float64, and whose other scores underflow.
@@ -304,20 +271,9 @@ def test_logits_rank_what_ties_in_float32(name: str) -> None:
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_ranks_agree_with_scores_that_do_not_tie(name: str) -> None:
-    scores, member = confident_members()
-    fitted = fit(name, scores, member)
-    order = fitted.score(scores)[np.argsort(fitted.rank(np.log(scores)), kind="stable")]
+    fitted = fit(name, SCORES, MEMBER)
+    order = fitted.score(SCORES)[np.argsort(fitted.rank(np.log(SCORES)), kind="stable")]
     assert (np.diff(order) > -1e-6).all()
-
-
-@pytest.mark.parametrize("name", LEARNED)
-def test_the_same_logits_tie_whatever_their_place(name: str) -> None:
-    scores, member = confident_members()
-    fitted = fit(name, scores, member)
-    rng = np.random.default_rng(1)
-    rows = float32(rng.normal(0, 20, (20, 5)))
-    same = np.concatenate([rng.permuted(rows, axis=1) for _ in range(30)])
-    assert len(np.unique(fitted.rank(same))) == len(rows)
 
 
 def test_salem_ranks_what_its_network_tells_apart_and_no_more() -> None:

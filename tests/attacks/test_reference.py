@@ -1,6 +1,5 @@
 """The attacks against numbers that the paper's published code gives on the same scores."""
 
-import json
 from statistics import median
 from typing import Any
 
@@ -8,12 +7,14 @@ import pytest
 
 from tests.attacks.attacking import attack as run_attack
 from tests.helpers import REFERENCE
+from trustmia import files
 from trustmia.calibration.metrics import calibration_metrics
 from trustmia.measures.table import measure
 from trustmia.measures.views import nested
 from trustmia.signals.container import Signals
 from trustmia.signals.scores import ScoreSet, read_scores
 
+EXPECTED = files.read_json(REFERENCE / "fashion_cnn_expected.json")
 OUR_NAMES = {
     "attack_acc": "accuracy",
     "fpr_at_tpr95": "fpr_at_95tpr",
@@ -33,22 +34,11 @@ def scores_of(role: str) -> ScoreSet:
     return read_scores(REFERENCE / f"fashion_cnn_{role}.npz", needs_sets=role == "target")
 
 
-@pytest.fixture(scope="module")
-def expected() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((REFERENCE / "fashion_cnn_expected.json").read_text())
-    return content
-
-
 def reached_by(names: list[str], seed: int = 42) -> dict[str, Any]:
     """Return what attacks reach and learn, as `metrics.json` of an audit has it."""
     signals = Signals(scores_of("target"), scores_of("shadow"))
     found: dict[str, Any] = nested(measure(run_attack(signals, names, seed=seed), 0, seed))
     return found
-
-
-@pytest.fixture(scope="module")
-def result() -> dict[str, Any]:
-    return reached_by(["threshold", "entropy"])
 
 
 def ours(metrics: dict[str, float], name: str) -> float:
@@ -57,34 +47,23 @@ def ours(metrics: dict[str, float], name: str) -> float:
     return metrics[OUR_NAMES.get(name, name)]
 
 
-def test_non_member_sets_are_those_of_the_reference(
-    expected: dict[str, Any], result: dict[str, Any]
-) -> None:
-    assert set(result["sets"]) == set(expected["sets"]) != set()
+def test_sets_metrics_and_what_is_learned_match_the_published_code() -> None:
+    result = reached_by(["threshold", "entropy"])
+    assert set(result["sets"]) == set(EXPECTED["sets"]) != set()
+    for name, attacks in EXPECTED["sets"].items():
+        for attack in ("threshold", "entropy"):
+            published, found = attacks[attack], result["sets"][name][attack]
+            reached = {metric: ours(found, metric) for metric in published}
+            assert reached == pytest.approx(published, abs=TOLERANCE), (name, attack)
+    learned = {name: result["parameters"][name] for name in EXPECTED["parameters"]}
+    assert learned == pytest.approx(EXPECTED["parameters"], abs=1e-6)
 
 
-@pytest.mark.parametrize("attack", ["threshold", "entropy"])
-def test_attack_matches_the_published_code(
-    attack: str, expected: dict[str, Any], result: dict[str, Any]
-) -> None:
-    for name, attacks in expected["sets"].items():
-        published = attacks[attack]
-        reached = {metric: ours(result["sets"][name][attack], metric) for metric in published}
-        assert reached == pytest.approx(published, abs=TOLERANCE), name
-
-
-def test_learned_parameters_match_the_published_code(
-    expected: dict[str, Any], result: dict[str, Any]
-) -> None:
-    learned = {name: result["parameters"][name] for name in expected["parameters"]}
-    assert learned == pytest.approx(expected["parameters"], abs=1e-6)
-
-
-def test_salem_attack_lands_near_the_range_of_five_seeds(expected: dict[str, Any]) -> None:
+def test_salem_attack_lands_near_the_range_of_five_seeds() -> None:
     results = [reached_by(["salem"], seed)["sets"] for seed in SALEM_SEEDS]
     outside = {
         (name, metric): (reached, bounds)
-        for name, attacks in expected["sets"].items()
+        for name, attacks in EXPECTED["sets"].items()
         for metric, bounds in attacks["salem_5_seeds"].items()
         for reached in [median(ours(r[name]["salem"], metric) for r in results)]
         if not bounds["min"] - SALEM_MARGIN <= reached <= bounds["max"] + SALEM_MARGIN
@@ -92,10 +71,10 @@ def test_salem_attack_lands_near_the_range_of_five_seeds(expected: dict[str, Any
     assert outside == {}
 
 
-def test_calibration_errors_match_the_reference(expected: dict[str, Any]) -> None:
+def test_calibration_errors_match_the_reference() -> None:
     target = scores_of("target")
     rows = target.nonmember_sets()["original"]
     metrics = calibration_metrics(target.scores[rows], target.labels[rows])
-    published = expected["calibration"]
+    published = EXPECTED["calibration"]
     reached = {name: ours(metrics, name) for name in published}
     assert reached == pytest.approx(published, abs=1e-5)

@@ -24,6 +24,7 @@ from tests.signals.test_score_files import (
     SHADOW,
     TARGET,
     Arrays,
+    changed,
     frame,
     in_float64,
     scores_of_a_model,
@@ -95,14 +96,15 @@ def refused(good: Path, capsys: Capsys) -> Refused:
 
 
 def test_command_writes_every_artifact_and_prints_the_table(good: Path, capsys: Capsys) -> None:
-    result = run(ROOT, sys.executable, "-m", "trustmia.cli", *command(good))
+    cli.main(command(good))
+    printed = capsys.readouterr()
     out = good / "out"
     assert {path.name for path in out.iterdir()} == ARTIFACTS
     assert {path.name for path in good.iterdir()} == {"shadow.npz", "target.npz", "out"}
-    assert "Traceback" not in result.stderr
+    assert printed.err == ""
     for word in ("image set", "zebra", "ant", "Threshold FPR", "Entropy AUROC", "Salem Prec."):
-        assert word in result.stdout
-    assert str(out) in result.stdout
+        assert word in printed.out
+    assert str(out) in printed.out
 
     content: dict[str, Any] = json.loads((out / "metrics.json").read_text())
     assert {"threshold", "entropy_theta"} < set(content["parameters"])
@@ -147,12 +149,6 @@ def test_only_the_chosen_attacks_run_and_other_files_stay(good: Path, capsys: Ca
     assert (good / "out" / "notes.txt").read_text() == "mine"
 
 
-def changed(name: str, place: Any, value: object) -> Arrays:
-    array = TARGET[name].copy()
-    array[place] = value
-    return TARGET | {name: array}
-
-
 def by_problem(value: object) -> str:
     """Return the name of a case, which is what is said of it."""
     return value[:60] if isinstance(value, str) else ""
@@ -174,23 +170,27 @@ MALFORMED: list[tuple[Arrays, str]] = [
     ),
     (TARGET | {"scores": TARGET["scores"].astype(str)}, "scores has type .*numbers"),
     (TARGET | {"scores": TARGET["scores"] * 1j}, "scores has type complex64"),
-    (changed("scores", (3, 1), np.nan), "row 3 of scores has NaN, or infinity"),
-    (changed("scores", (4, 1), np.inf), "row 4 of scores has NaN, or infinity"),
-    (changed("scores", 5, 0.2), "row 5 of scores sums to 0.8; allowed: 0.95 to 1.05; give"),
-    (changed("scores", 7, [-0.5, 1, 0.5, 0]), r"row 7 of scores leaves \[0, 1\]"),
-    (changed("scores", 8, [2, 0, 0, 0]), r"row 8 of scores leaves \[0, 1\]"),
+    (changed(TARGET, "scores", (3, 1), np.nan), "row 3 of scores has NaN, or infinity"),
+    (changed(TARGET, "scores", (4, 1), np.inf), "row 4 of scores has NaN, or infinity"),
+    (changed(TARGET, "scores", 5, 0.2), "row 5 of scores sums to 0.8; allowed: 0.95 to 1.05; give"),
+    (changed(TARGET, "scores", 7, [-0.5, 1, 0.5, 0]), r"row 7 of scores leaves \[0, 1\]"),
+    (changed(TARGET, "scores", 8, [2, 0, 0, 0]), r"row 8 of scores leaves \[0, 1\]"),
     (TARGET | {"scores": TARGET["scores"][:, :1]}, f"scores has {ONE_COLUMN}"),
     (TARGET | {"member": np.zeros(120, bool)}, "has no members"),
     (TARGET | {"member": np.ones(120, bool)}, "has only members"),
     (TARGET | {"member": TARGET["set"]}, "row 0 of member is .*true/false or 0/1"),
     (TARGET | {"member": TARGET["member"] * 2}, "of member is 2; allowed: true/false or 0/1"),
     (TARGET | {"member": TARGET["member"] * 0.5}, r"row \d+ of member is 0.5"),
-    (changed("labels", 9, 4), "row 9 of labels is 4; allowed: 0 to 3, or -1"),
-    (changed("labels", 9, -2), "row 9 of labels is -2; allowed: 0 to 3, or -1"),
+    (changed(TARGET, "labels", 9, 4), "row 9 of labels is 4; allowed: 0 to 3, or -1"),
+    (changed(TARGET, "labels", 9, -2), "row 9 of labels is -2; allowed: 0 to 3, or -1"),
+    (
+        changed(TARGET | {"labels": TARGET["labels"] * 1.0}, "labels", 9, np.inf),
+        "row 9 of labels is inf; allowed: whole numbers",
+    ),
     (TARGET | {"labels": TARGET["labels"] / 2}, "of labels is 0.5; allowed: whole numbers"),
     (TARGET | {"set": TARGET["set"].astype(object)}, "npz file: set holds Python objects; save it"),
-    (changed("member", 4, False), "row 4 is of set members but its member is false"),
-    (changed("set", 99, ""), "row 99 of set is empty"),
+    (changed(TARGET, "member", 4, False), "row 4 is of set members but its member is false"),
+    (changed(TARGET, "set", 99, ""), "row 99 of set is empty"),
     (
         TARGET | {"set": np.char.encode(np.char.replace(TARGET["set"], "ant", "ä"), "latin-1")},
         "set holds bytes that are no ASCII",
@@ -483,7 +483,7 @@ def test_no_word_about_brackets_without_any(good: Path, capsys: Capsys) -> None:
     np.savez(good / "signals.npz", scores=models, member=member, labels=labels, set=sets)
     signals = ["audit", "--signals", str(good / "signals.npz"), "--out", str(good / "signals")]
     for arguments in (
-        command(good, "target.npz", "--attacks", "threshold"),
+        command(good, "target.npz", "--attacks", "entropy"),
         [*signals, "--attacks", "loss"],
     ):
         cli.main([*arguments, "--resamples", "50"])
@@ -503,7 +503,7 @@ def test_out_that_is_no_folder_is_named_and_kept(
 
 
 def test_process_ends_with_one_line_and_leaves_nothing(good: Path) -> None:
-    write_csv(good / "bad", changed("scores", (3, 1), np.nan))
+    write_csv(good / "bad", changed(TARGET, "scores", (3, 1), np.nan))
     result = run(ROOT, sys.executable, "-m", "trustmia.cli", *command(good, "bad.csv"), code=2)
     assert result.stdout == "" and result.stderr.count("\n") == 1
     assert "bad.csv" in result.stderr

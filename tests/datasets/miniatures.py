@@ -4,11 +4,13 @@ import gzip
 import hashlib
 import io
 import pickle
+import stat
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from tarfile import REGTYPE
 from types import ModuleType
 
 import numpy as np
@@ -20,11 +22,19 @@ from trustmia.arrays import Int64, UInt8
 from trustmia.datasets import DATASETS, afhq, cifar10, cifar100, stanford_dogs, stl10
 from trustmia.datasets.fetching import Archive
 from trustmia.datasets.weights import PRETRAINED
+from trustmia.generators.stylegan2_ada import importable
 from trustmia.torchvision_compat import declare_missing_operators
 
-FASHION_TRAIN = 60
-CIFAR_BATCH, CIFAR100_TRAIN, STL10_TRAIN, SVHN_TRAIN = 120, 200, 100, 60
-DOGS_PER_BREED, AFHQ_PER_CLASS = 2, 30
+# How many images there are for training, and for tests.
+COUNTS = {
+    "fashion_mnist": (60, 20),
+    "cifar10": (600, 120),
+    "cifar100": (200, 100),
+    "stl10": (100, 40),
+    "svhn": (60, 20),
+    "stanford_dogs": (240, 0),
+    "afhq": (90, 9),
+}
 # What unpickling the stand-in of a StyleGAN2-ADA network needs, in NVIDIA's packages' place.
 STAND_IN = '''
 import torch
@@ -49,12 +59,20 @@ class Generator(torch.nn.Module):
 '''
 
 
+class Evil:
+    """Makes a file where its pickle is read."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (Path("evil"),))
+
+
 def pictures(labels: Int64, side: int, seed: int) -> UInt8:
-    """Return colour noise [N, 3, side, side] around a colour for each class."""
+    """Return colour noise [N, 3, side, side] around a colour for each class, darker above."""
     rng = np.random.default_rng(seed)
     colours = np.random.default_rng(0).integers(40, 216, size=(labels.max() + 1, 3, 1, 1))
     noise = rng.normal(scale=25, size=(len(labels), 3, side, side))
-    return (colours[labels] + noise).clip(0, 255).astype(np.uint8)
+    rows = np.linspace(-20, 20, side)[:, None]
+    return (colours[labels] + rows + noise).clip(0, 255).astype(np.uint8)
 
 
 def turns(count: int, classes: int) -> Int64:
@@ -62,23 +80,25 @@ def turns(count: int, classes: int) -> Int64:
     return np.arange(count, dtype=np.int64) % classes
 
 
-def tar(members: Iterable[tuple[str, bytes]], mode: str = "w:gz") -> bytes:
-    """Return a TAR archive of files."""
+def tar(members: Iterable[tuple[str, bytes]], mode: str = "w:gz", kind: bytes = REGTYPE) -> bytes:
+    """Return a TAR archive of files, or of another kind of members."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode=mode) as archive:  # type: ignore[call-overload]
         for name, content in members:
             info = tarfile.TarInfo(name)
-            info.size = len(content)
+            info.size, info.type = len(content), kind
             archive.addfile(info, io.BytesIO(content))
     return stream.getvalue()
 
 
-def zipped(members: Iterable[tuple[str, bytes]]) -> bytes:
-    """Return a ZIP archive of files."""
+def zipped(members: Iterable[tuple[str, bytes]], mode: int = stat.S_IFREG) -> bytes:
+    """Return a ZIP archive of files, or of members with another mode."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for name, content in members:
-            archive.writestr(name, content)
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            archive.writestr(info, content)
     return stream.getvalue()
 
 
@@ -89,15 +109,9 @@ def jpeg(pixels: UInt8) -> bytes:
     return stream.getvalue()
 
 
-def cifar_batch(count: int, classes: int, key: str, seed: int) -> bytes:
-    labels = turns(count, classes)
-    data = pictures(labels, 32, seed).reshape(count, -1)
-    return pickle.dumps({"data": data, key: labels.tolist()}, protocol=2)
-
-
 def idx_files() -> Iterable[bytes]:
     """Return images and labels of training and test, each in gzip."""
-    for count in (FASHION_TRAIN, 20):
+    for count in COUNTS["fashion_mnist"]:
         labels = turns(count, 10)
         pixels = pictures(labels, 28, count)[:, 0]
         for magic, array in ((2051, pixels), (2049, labels.astype(np.uint8))):
@@ -105,25 +119,22 @@ def idx_files() -> Iterable[bytes]:
             yield gzip.compress(header.tobytes() + array.tobytes(), mtime=0)
 
 
-def cifar10_files() -> dict[str, bytes]:
-    names = [*cifar10.TRAIN, *cifar10.TEST]
-    files = {n: cifar_batch(CIFAR_BATCH, 10, "labels", i) for i, n in enumerate(names)}
-    meta = {"label_names": list(cifar10.SOURCE.classes)}
-    return files | {"batches.meta": pickle.dumps(meta, protocol=2)}
-
-
-def cifar100_files() -> dict[str, bytes]:
-    files = {
-        "train": cifar_batch(CIFAR100_TRAIN, 100, "fine_labels", 10),
-        "test": cifar_batch(100, 100, "fine_labels", 11),
-    }
-    meta = {"fine_label_names": list(cifar100.SOURCE.classes)}
-    return files | {"meta": pickle.dumps(meta, protocol=2)}
+def cifar_files(module: ModuleType, key: str) -> dict[str, bytes]:
+    """Return batches with their labels under a key, and the names of classes."""
+    classes, (train, test) = module.SOURCE.classes, COUNTS[module.SOURCE.name]
+    counts = dict.fromkeys(module.TRAIN, train // len(module.TRAIN))
+    files = {}
+    for seed, (name, count) in enumerate((counts | dict.fromkeys(module.TEST, test)).items()):
+        labels = turns(count, len(classes))
+        data = pictures(labels, 32, seed).reshape(count, -1)
+        files[name] = pickle.dumps({"data": data, key: labels.tolist()}, protocol=2)
+    meta = pickle.dumps({f"{key[:-1]}_names": list(classes)}, protocol=2)
+    return files | dict.fromkeys(module.META, meta)
 
 
 def stl10_files() -> dict[str, bytes]:
     files = {}
-    for name, count in (("train", STL10_TRAIN), ("test", 40)):
+    for name, count in zip(("train", "test"), COUNTS["stl10"], strict=True):
         labels = turns(count, 10)
         columns_first = pictures(labels, 96, count).transpose(0, 1, 3, 2)
         files[f"{name}_X.bin"] = columns_first.tobytes()
@@ -143,7 +154,7 @@ def svhn_file(count: int) -> bytes:
 
 def dogs() -> Iterable[tuple[str, bytes]]:
     breeds = stanford_dogs.SOURCE.classes
-    labels = np.repeat(np.arange(len(breeds)), DOGS_PER_BREED)
+    labels = np.repeat(np.arange(len(breeds)), 2)
     for number, (label, pixels) in enumerate(zip(labels, pictures(labels, 60, 3), strict=True)):
         folder = f"n{2085620 + label:08d}-{breeds[label]}"
         cut = 48 + number % 3 * 6
@@ -151,9 +162,9 @@ def dogs() -> Iterable[tuple[str, bytes]]:
 
 
 def afhq_files() -> Iterable[tuple[str, bytes]]:
-    for part, count in (("train", AFHQ_PER_CLASS), ("val", 3)):
+    for part, count in zip(("train", "val"), COUNTS["afhq"], strict=True):
         for name in afhq.CLASSES:
-            for number, pixels in enumerate(pictures(turns(count, 1), 64, len(name))):
+            for number, pixels in enumerate(pictures(turns(count // 3, 1), 64, len(name))):
                 yield f"afhq/{part}/{name}/{number:03d}.jpg", jpeg(pixels)
 
 
@@ -168,16 +179,14 @@ def stand_in_repository(folder: Path) -> Path:
 
 def stylegan2_ada(repository: Path, classes: int, side: int) -> bytes:
     """Return a pickle in the official form, whose class only `repository` has."""
-    sys.path.insert(0, str(repository))
-    try:
+    with importable(repository):
         from torch_utils.stand_in import Generator  # type: ignore[import-not-found]
 
         torch.manual_seed(0)
-        return pickle.dumps({"G_ema": Generator(512, classes, side, 3)})
-    finally:
-        sys.path.remove(str(repository))
-        for name in [name for name in sys.modules if name.split(".")[0] == "torch_utils"]:
-            del sys.modules[name]
+        content = pickle.dumps({"G_ema": Generator(512, classes, side, 3)})
+    for name in [name for name in sys.modules if name.split(".")[0] == "torch_utils"]:
+        del sys.modules[name]
+    return content
 
 
 def resnet50_weights() -> bytes:
@@ -191,14 +200,6 @@ def resnet50_weights() -> bytes:
     return stream.getvalue()
 
 
-def md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 class Miniatures:
     """The miniatures of some published files, and their checksums.
 
@@ -210,63 +211,39 @@ class Miniatures:
     def __init__(self, names: Iterable[str], repository: Path) -> None:
         self.served: dict[str, bytes] = {}
         self.sums: dict[str, str] = {}
-        self.repository = repository
+        contents: dict[str, Callable[[], Iterable[bytes]]] = {
+            "fashion_mnist": idx_files,
+            "cifar10": lambda: self._tar(cifar10, cifar_files(cifar10, "labels")),
+            "cifar100": lambda: self._tar(cifar100, cifar_files(cifar100, "fine_labels")),
+            "stl10": lambda: self._tar(stl10, stl10_files()),
+            "svhn": lambda: map(svhn_file, COUNTS["svhn"]),
+            "stanford_dogs": lambda: [tar(dogs(), "w")],
+            "afhq": lambda: [zipped(afhq_files())],
+            "stylegan2_ada_cifar10": lambda: [stylegan2_ada(repository, 10, 32)],
+            "stylegan2_ada_afhqdog": lambda: [stylegan2_ada(repository, 0, 64)],
+            "imagenet_resnet50": lambda: [resnet50_weights()],
+        }
         for name in names:
-            getattr(self, f"_add_{name}")()
+            archives = (DATASETS.get(name) or PRETRAINED[name]).archives
+            for archive, content in zip(archives, contents[name](), strict=True):
+                self.serve(archive, content)
 
     def serve(self, archive: Archive, content: bytes) -> None:
         """Serve content that counts as a published file."""
+        kind = "md5" if archive.md5 else "sha256"
         self.served[f"/{archive.filename}"] = content
-        self.sums[str(archive.md5 or archive.sha256)] = (md5 if archive.md5 else sha256)(content)
+        self.sums[getattr(archive, kind)] = hashlib.new(kind, content).hexdigest()
 
-    def _serve_dataset(self, name: str, *contents: bytes) -> None:
-        for archive, content in zip(DATASETS[name].archives, contents, strict=True):
-            self.serve(archive, content)
-
-    def _serve_files(self, module: ModuleType, files: Mapping[str, bytes]) -> None:
-        """Serve a TAR of files that have published checksums of their own."""
+    def _tar(self, module: ModuleType, files: Mapping[str, bytes]) -> list[bytes]:
+        """Return a TAR of files that have published checksums of their own."""
         sums = {**module.TRAIN, **module.TEST, **getattr(module, "META", {})}
-        self.sums |= {sums[name]: md5(content) for name, content in files.items() if name in sums}
-        archive = tar((f"{module.FOLDER}/{name}", content) for name, content in files.items())
-        self._serve_dataset(module.SOURCE.name, archive)
-
-    def _add_fashion_mnist(self) -> None:
-        self._serve_dataset("fashion_mnist", *idx_files())
-
-    def _add_cifar10(self) -> None:
-        self._serve_files(cifar10, cifar10_files())
-
-    def _add_cifar100(self) -> None:
-        self._serve_files(cifar100, cifar100_files())
-
-    def _add_stl10(self) -> None:
-        self._serve_files(stl10, stl10_files())
-
-    def _add_svhn(self) -> None:
-        self._serve_dataset("svhn", svhn_file(SVHN_TRAIN), svhn_file(20))
-
-    def _add_stanford_dogs(self) -> None:
-        self._serve_dataset("stanford_dogs", tar(dogs(), "w"))
-
-    def _add_afhq(self) -> None:
-        self._serve_dataset("afhq", zipped(afhq_files()))
-
-    def _add_stylegan2_ada_cifar10(self) -> None:
-        content = stylegan2_ada(self.repository, 10, 32)
-        self.serve(PRETRAINED["stylegan2_ada_cifar10"].archives[0], content)
-
-    def _add_stylegan2_ada_afhqdog(self) -> None:
-        content = stylegan2_ada(self.repository, 0, 64)
-        self.serve(PRETRAINED["stylegan2_ada_afhqdog"].archives[0], content)
-
-    def _add_imagenet_resnet50(self) -> None:
-        self.serve(PRETRAINED["imagenet_resnet50"].archives[0], resnet50_weights())
+        self.sums |= {sums[name]: hashlib.md5(files[name]).hexdigest() for name in sums}
+        return [tar((f"{module.FOLDER}/{name}", content) for name, content in files.items())]
 
     def count_as_published(self, clone: Path) -> None:
         """Make the miniatures the published files of a clone, by their checksums."""
         for path in (clone / "src" / "trustmia").rglob("*.py"):
-            text = original = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
             for published, own in self.sums.items():
                 text = text.replace(f'"{published}"', f'"{own}"')
-            if text != original:
-                path.write_text(text, encoding="utf-8")
+            path.write_text(text, encoding="utf-8")

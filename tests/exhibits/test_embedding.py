@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
+from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
 from tests.helpers import ROOT
@@ -41,11 +42,10 @@ def test_clusters_stay_together() -> None:
 
 def test_the_picture_does_not_depend_on_the_number_of_threads() -> None:
     features = np.random.default_rng(0).normal(size=(200, 128)).clip(0).astype(np.float32)
-    pictures = []
-    for threads in (1, 2):
-        with threadpool_limits(limits=threads):
-            pictures.append(tsne(features, seed=1))
-    assert np.array_equal(pictures[0], pictures[1])
+    with threadpool_limits(limits=1):
+        alone = tsne(features, seed=1)
+    with threadpool_limits(limits=2):
+        assert np.array_equal(tsne(features, seed=1), alone)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 40])
@@ -71,13 +71,12 @@ def test_sample_keeps_features_and_labels_of_the_same_images() -> None:
 
 
 def test_samples_come_back_from_their_file(tmp_path: Path) -> None:
-    features, labels = clusters(30)
-    samples = [sample_features(n, features, labels, 10, 0) for n in ("members", "original")]
+    samples = [sample_features(n, *clusters(30), 10, 0) for n in ("members", "original")]
     write_features(tmp_path / "f.npz", samples)
     read = read_features(tmp_path / "f.npz")
-    assert np.array_equal(read.features, np.concatenate([s.features for s in samples]))
-    assert np.array_equal(read.labels, np.concatenate([s.labels for s in samples]))
-    assert read.sets.tolist() == ["members"] * 10 + ["original"] * 10
+    for name in ("features", "labels", "sets"):
+        written = np.concatenate([getattr(sample, name) for sample in samples])
+        assert np.array_equal(getattr(read, name), written), name
 
 
 def test_features_that_cannot_be_read_are_named_with_the_way_out(tmp_path: Path) -> None:
@@ -106,8 +105,7 @@ def test_stage_names_set_and_class_of_every_point(
     files.write_text(
         Path("outputs/images/dataset") / DESCRIPTION, describe(dataset, pixel_files=None)
     )
-    features, labels = clusters(30)
-    samples = [sample_features(n, features, labels, 10, 0) for n in ("members", "fake")]
+    samples = [sample_features(n, *clusters(30), 10, 0) for n in ("members", "fake")]
     write_features(Path("outputs/features/target.npz"), samples)
     embed.main()
     table = pd.read_csv("plots/tsne.csv")
@@ -122,14 +120,11 @@ def test_kept_features_give_the_scores_of_their_images(small: Path) -> None:
     scores = read_scores(small / "outputs/scores/target.npz", needs_sets=True)
     sample = read_features(small / "outputs/features/target.npz")
     rows = {"members": np.flatnonzero(scores.member), **scores.nonmember_sets()}
-    expected = []
-    for name in ("members", "original", "fake"):
-        limit = params.predict.feature_images
-        drawn = draw_at_most(len(rows[name]), limit, params.seed, f"features/{name}")
-        expected.append(rows[name][drawn])
-    index = np.concatenate(expected)
+    limit, seed = params.predict.feature_images, params.seed
+    names = ("members", "original", "fake")
+    drawn = [draw_at_most(len(rows[k]), limit, seed, f"features/{k}") for k in names]
+    index = np.concatenate([rows[name][some] for name, some in zip(names, drawn, strict=True)])
     assert np.array_equal(sample.labels, scores.labels[index])
     weights = load_file(small / "outputs/classifiers/target/model.safetensors")
     logits = sample.features @ weights["out.weight"].T + weights["out.bias"]
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    assert np.allclose(powers / powers.sum(axis=1, keepdims=True), scores.scores[index], atol=1e-3)
+    assert np.allclose(softmax(logits, axis=1), scores.scores[index], atol=1e-3)

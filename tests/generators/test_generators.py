@@ -18,7 +18,7 @@ from trustmia.errors import UserError
 from trustmia.generators import GanConfig, training
 from trustmia.generators.gan import Discriminator, Generator
 from trustmia.generators.quality import Seen, frechet_distance, quality
-from trustmia.generators.sampling import SampleConfig, preview, sample, to_uint8
+from trustmia.generators.sampling import SampleConfig, draw_latents, preview, sample, to_uint8
 from trustmia.generators.training import GanEpoch, train_gan
 from trustmia.images.base import Images
 from trustmia.images.fakes import load_fakes, save_fakes
@@ -26,7 +26,7 @@ from trustmia.images.fakes import load_fakes, save_fakes
 Features = npt.NDArray[np.float64]
 CPU = torch.device("cpu")
 TINY = GanConfig(
-    epochs=1,
+    epochs=2,
     batch_size=64,
     lr=0.001,
     latent_dim=4,
@@ -40,46 +40,29 @@ DRAWN = SampleConfig(
 )
 
 
-class Recorder(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.latents = torch.empty(0)
-
-    def forward(self, latents: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        self.latents = torch.cat([self.latents, latents.flatten()])
-        return torch.zeros(len(latents), 1, 2, 2)
-
-
 def small_generator() -> Generator:
     torch.manual_seed(0)
     return Generator(num_classes=3, image_channels=1, image_size=28, latent_dim=4, width=4).eval()
 
 
-def draw(
-    generator: nn.Module | None = None,
-    on_batch: Callable[[int], None] = lambda new: None,
-    **changes: Any,
-) -> Images:
-    config = replace(DRAWN, **changes)
-    return sample(generator or small_generator(), config, CPU, on_batch)
+def draw(on_batch: Callable[[int], None] = lambda new: None, **changes: Any) -> Images:
+    return sample(small_generator(), replace(DRAWN, **changes), CPU, on_batch)
 
 
-def random_images(count: int = 256) -> Images:
+def trained(seed: int, **changes: Any) -> tuple[Generator, list[GanEpoch]]:
+    """Train with random images of three classes; return the generator and what was reported."""
     rng = np.random.default_rng(0)
-    pixels = rng.integers(256, size=(count, 1, 28, 28), dtype=np.uint8)
-    return Images(pixels, rng.integers(3, size=count))
-
-
-def trained(seed: int, config: GanConfig = TINY) -> dict[str, torch.Tensor]:
-    return train_gan(random_images(), 3, config, seed, CPU, lambda epoch: None).state_dict()
+    images = rng.integers(256, size=(256, 1, 28, 28), dtype=np.uint8)
+    epochs: list[GanEpoch] = []
+    config = TINY.model_copy(update=changes)
+    data = Images(images, rng.integers(3, size=256))
+    return train_gan(data, 3, config, seed, CPU, epochs.append), epochs
 
 
 def features(seed: int, rows: int, columns: int, scale: float) -> Features:
     rng = np.random.default_rng(seed)
-    return (
-        scale * rng.normal(size=(rows, columns)) @ rng.normal(size=(columns, columns))
-        + rng.normal()
-    )
+    spread = scale * rng.normal(size=(rows, columns)) @ rng.normal(size=(columns, columns))
+    return spread + rng.normal()
 
 
 @pytest.mark.parametrize("size", [28, 32, 40])
@@ -115,8 +98,10 @@ def test_class_changes_image_and_realness() -> None:
     assert not torch.equal(discriminator(images, zeros), discriminator(images, ones))
 
 
-def test_classes_come_in_turn() -> None:
-    fakes = draw(num_images=8)
+def test_classes_come_in_turn_and_every_batch_is_announced() -> None:
+    announced: list[int] = []
+    fakes = draw(num_images=8, batch_size=3, on_batch=announced.append)
+    assert announced == [3, 3, 2]
     assert fakes.labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
     assert fakes.labels.dtype == np.int64
     assert fakes.pixels.shape == (8, 1, 28, 28)
@@ -131,23 +116,16 @@ def test_batch_size_does_not_change_the_images(batch_size: int) -> None:
 
 
 def test_seed_decides_about_the_images() -> None:
-    assert np.array_equal(draw(seed=1).pixels, draw(seed=1).pixels)
-    assert not np.array_equal(draw(seed=1).pixels, draw(seed=2).pixels)
+    first, again, other = (draw(seed=seed).pixels for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
 def test_latents_are_normal_up_to_where_they_are_cut_off() -> None:
-    recorders = {truncation: Recorder() for truncation in (0.5, 10.0)}
-    for truncation, recorder in recorders.items():
-        draw(recorder, num_images=5000, batch_size=1000, truncation=truncation)
-    assert 0.49 < float(recorders[0.5].latents.abs().max()) <= 0.5
-    assert float(recorders[10.0].latents.std()) == pytest.approx(1, abs=0.02)
-    assert float(recorders[10.0].latents.mean()) == pytest.approx(0, abs=0.02)
-
-
-def test_every_batch_is_announced() -> None:
-    announced: list[int] = []
-    draw(num_images=10, batch_size=4, on_batch=announced.append)
-    assert announced == [4, 4, 2]
+    configs = (replace(DRAWN, num_images=5000, truncation=bound) for bound in (0.5, 10.0))
+    cut_off, usual = (draw_latents(config) for config in configs)
+    assert 0.49 < float(cut_off.abs().max()) <= 0.5
+    assert float(usual.std()) == pytest.approx(1, abs=0.02)
+    assert float(usual.mean()) == pytest.approx(0, abs=0.02)
 
 
 def test_range_of_the_generator_becomes_all_grey_levels() -> None:
@@ -156,32 +134,27 @@ def test_range_of_the_generator_becomes_all_grey_levels() -> None:
 
 @pytest.mark.parametrize(("channels", "shape"), [(1, (6, 24)), (3, (6, 24, 3))])
 def test_preview_has_a_row_for_each_class(channels: int, shape: tuple[int, ...]) -> None:
-    pixels = np.repeat(np.arange(10, 40, 10, dtype=np.uint8), 4 * channels).reshape(
-        3, channels, 2, 2
-    )
+    grey = np.arange(10, 40, 10, dtype=np.uint8).reshape(3, 1, 1, 1)
+    pixels = np.tile(grey, (1, channels, 2, 2))
     sheet = preview(Images(pixels, np.asarray([0, 1, 2])), num_rows=3, max_side=2)
     assert sheet.shape == shape
     assert sheet.reshape(6, 24, -1)[::2, 0, 0].tolist() == [10, 20, 30]
 
 
-def test_saved_fakes_come_back(tmp_path: Path) -> None:
-    fakes = draw()
-    save_fakes(tmp_path / "fakes", fakes, {"seed": 0})
-    loaded = load_fakes(tmp_path / "fakes")
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "manifest.json"])
+def test_saved_fakes_come_back_whole_or_what_to_run_is_told(name: str, tmp_path: Path) -> None:
+    fakes, folder = draw(), tmp_path / "fakes"
+    save_fakes(folder, fakes, {"seed": 0})
+    loaded = load_fakes(folder)
     assert np.array_equal(loaded.pixels, fakes.pixels)
     assert np.array_equal(loaded.labels, fakes.labels)
-
-
-@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "manifest.json"])
-def test_corrupted_and_missing_fakes_are_named_with_what_to_run(name: str, tmp_path: Path) -> None:
-    save_fakes(tmp_path / "fakes", draw(), {"seed": 0})
-    path = tmp_path / "fakes" / name
+    path = folder / name
     path.write_bytes(path.read_bytes()[:-3] + b"\x77")
     with pytest.raises(UserError, match=rf"fakes/{name}: .*`dvc checkout "):
-        load_fakes(tmp_path / "fakes")
+        load_fakes(folder)
     path.unlink()
     with pytest.raises(UserError, match=rf"fakes/{name}: not found; run `dvc repro generate`"):
-        load_fakes(tmp_path / "fakes")
+        load_fakes(folder)
 
 
 @pytest.mark.filterwarnings("ignore:Matrix is singular")
@@ -201,25 +174,15 @@ def test_frechet_distance_is_that_of_the_formula(
     expected = difference @ difference + np.trace(sum(covariances) - 2 * root)
     scale = sum(np.trace(covariance) for covariance in covariances)
     assert frechet_distance(one, two) == pytest.approx(expected, abs=1e-5 * scale)
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(0, 99), st.integers(2, 30), st.integers(1, 5))
-def test_frechet_distance_to_oneself_is_zero(seed: int, rows: int, columns: int) -> None:
-    same = features(seed, rows, columns, 1)
-    assert frechet_distance(same, same) == pytest.approx(0, abs=1e-5 * np.square(same).sum())
-
-
-def test_frechet_distance_grows_with_a_shift() -> None:
-    some = features(0, 30, 4, 1)
-    assert frechet_distance(some, some + 3) == pytest.approx(4 * 9)
+    own = 1e-5 * np.square(one).sum()
+    assert frechet_distance(one, one) == pytest.approx(0, abs=own)
+    assert frechet_distance(one, one + 3) == pytest.approx(9 * columns, abs=own)
 
 
 def test_quality_counts_what_the_judge_recognises() -> None:
     seen = Seen(features(0, 4, 2, 1), np.asarray([0, 1, 2, 2]), np.asarray([0, 1, 2, 0]))
-    assert quality(seen, seen) == pytest.approx(
-        {"recognised": 0.75, "frechet_distance": 0}, abs=1e-6
-    )
+    expected = {"recognised": 0.75, "frechet_distance": 0}
+    assert quality(seen, seen) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.fixture
@@ -228,22 +191,16 @@ def _few_standing_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_few_standing_batches")
-def test_training_is_bitwise_the_same_for_the_same_seed_alone() -> None:
-    first, again, other = trained(1), trained(1), trained(2)
-    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
-    assert not torch.equal(first["project.weight"], other["project.weight"])
-
-
-@pytest.mark.usefixtures("_few_standing_batches")
-def test_training_reports_every_epoch() -> None:
-    epochs: list[GanEpoch] = []
-    config = TINY.model_copy(update={"epochs": 2})
-    generator = train_gan(random_images(), 3, config, 0, CPU, epochs.append)
+def test_training_reports_every_epoch_and_is_bitwise_the_same_for_the_same_seed_alone() -> None:
+    (generator, epochs), (again, _), (other, _) = (trained(seed) for seed in (1, 1, 2))
     assert [epoch.epoch for epoch in epochs] == [1, 2]
     assert not generator.training
+    first, same = generator.state_dict(), again.state_dict()
+    assert all(torch.equal(tensor, same[name]) for name, tensor in first.items())
+    assert not torch.equal(first["project.weight"], other.state_dict()["project.weight"])
 
 
 @pytest.mark.usefixtures("_few_standing_batches")
 def test_training_stops_at_a_loss_that_is_not_finite() -> None:
     with pytest.raises(FloatingPointError, match="the GAN's loss is not finite in epoch 1"):
-        trained(0, TINY.model_copy(update={"lr": 1e38}))
+        trained(0, lr=1e38)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.datasets.miniatures import stand_in_repository, stylegan2_ada
+from tests.datasets.miniatures import Evil, stand_in_repository, stylegan2_ada
 from trustmia import files
 from trustmia.errors import UserError
 from trustmia.generators import stylegan2_ada as nvidia
@@ -20,6 +20,7 @@ from trustmia.generators.stylegan2_ada import check, importable, load, save
 from trustmia.images.base import Images
 
 CPU = torch.device("cpu")
+GENERATOR = Path("generator")
 CONFIG = SampleConfig(
     num_images=25, num_classes=10, latent_dim=512, truncation=None, size=32, batch_size=25, seed=3
 )
@@ -34,22 +35,25 @@ def fresh_packages() -> Iterator[None]:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a stand-in of NVIDIA's packages; what a test writes goes to an empty folder."""
+    monkeypatch.chdir(tmp_path)
     return stand_in_repository(tmp_path / "clone")
 
 
-def kept(folder: Path, repository: Path, classes: int = 10, side: int = 32) -> tuple[Path, str]:
-    """Keep a pickle of a stand-in as a trusted one; return the folder and its SHA-256."""
-    path = folder / "own.pkl"
-    path.write_bytes(stylegan2_ada(repository, classes, side))
+def kept(content: bytes) -> str:
+    """Keep a pickle as a trusted one in `generator`; return its SHA-256."""
+    path = Path("own.pkl")
+    path.write_bytes(content)
     digest = files.sha256(path)
-    save(folder / "generator", path, digest, {})
-    return folder / "generator", digest
+    save(GENERATOR, path, digest, {})
+    return digest
 
 
-def drawn(folder: Path, repository: Path, digest: str, config: SampleConfig = CONFIG) -> Images:
+def drawn(repository: Path, content: bytes, config: SampleConfig = CONFIG) -> Images:
+    digest = kept(content)
     with importable(repository):
-        network = load(folder, repository, digest, truncation_psi=1.0, force_fp32=True)
+        network = load(GENERATOR, repository, digest, truncation_psi=1.0, force_fp32=True)
         return sample(network, config, CPU, lambda count: None)
 
 
@@ -58,77 +62,56 @@ def test_latents_are_standard_normal_in_one_piece_from_the_seed() -> None:
     assert torch.equal(draw_latents(CONFIG), expected)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7])
-def test_batch_size_does_not_change_the_images(
-    batch_size: int, repository: Path, tmp_path: Path
+def test_images_are_those_of_the_network_for_latent_and_one_hot_class_in_any_batch(
+    repository: Path,
 ) -> None:
-    folder, digest = kept(tmp_path, repository)
-    whole = drawn(folder, repository, digest)
-    parts = drawn(folder, repository, digest, replace(CONFIG, batch_size=batch_size))
-    # The last digit of a float32 may differ between batch sizes: one grey level at most.
-    assert np.abs(whole.pixels.astype(int) - parts.pixels).max() <= 1
-    assert (whole.pixels == parts.pixels).mean() > 0.999
-    assert np.array_equal(whole.labels, np.arange(25) % 10)
-
-
-def test_images_are_those_of_the_network_for_latent_and_one_hot_class(
-    repository: Path, tmp_path: Path
-) -> None:
-    folder, digest = kept(tmp_path, repository)
-    images = drawn(folder, repository, digest)
-    with importable(repository), (folder / "network.pkl").open("rb") as stream:
-        network = pickle.load(stream)["G_ema"]  # noqa: S301 - made by this test
+    content = stylegan2_ada(repository, 10, 32)
+    with importable(repository):
+        network = pickle.loads(content)["G_ema"]  # noqa: S301 - made by this test
     condition = torch.eye(10)[torch.arange(25) % 10]
     expected = to_uint8(network(draw_latents(CONFIG), condition, noise_mode="const").detach())
-    assert np.abs(images.pixels.astype(int) - expected).max() <= 1
+    for batch_size in (25, 1, 7):
+        images = drawn(repository, content, replace(CONFIG, batch_size=batch_size))
+        # The last digit of a float32 may differ between batch sizes: one grey level at most.
+        assert np.abs(images.pixels.astype(int) - expected).max() <= 1
+        assert (images.pixels == expected).mean() > 0.999
+        assert np.array_equal(images.labels, np.arange(25) % 10)
 
 
 def test_network_without_classes_gives_images_without_labels_in_the_wanted_size(
-    repository: Path, tmp_path: Path
+    repository: Path,
 ) -> None:
-    folder, digest = kept(tmp_path, repository, classes=0, side=64)
-    config = SampleConfig(5, 0, 512, None, 24, 5, 0)
-    images = drawn(folder, repository, digest, config)
+    content = stylegan2_ada(repository, 0, 64)
+    images = drawn(repository, content, SampleConfig(5, 0, 512, None, 24, 5, 0))
     assert images.pixels.shape == (5, 3, 24, 24)
     assert images.labels.tolist() == [-1] * 5
 
 
-class Evil:
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Path.touch, (Path("evil"),))
-
-
-def test_unknown_pickle_is_refused_without_being_read(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "cifar10.pkl"
+def test_unknown_pickle_is_refused_without_being_read(repository: Path) -> None:
+    path = Path("cifar10.pkl")
     path.write_bytes(pickle.dumps({"G_ema": Evil()}))
     with pytest.raises(UserError) as told:
-        save(tmp_path / "generator", path, None, {})
+        save(GENERATOR, path, None, {})
     assert files.md5(path) in str(told.value)
     assert f"set generator.stylegan2_ada_sha256={files.sha256(path)}" in str(told.value)
     with pytest.raises(UserError, match=r"but generator\.stylegan2_ada_sha256 is 000"):
         check(path, "0" * 64)
-    assert not Path("evil").exists() and not (tmp_path / "generator").exists()
+    assert not Path("evil").exists() and not GENERATOR.exists()
 
 
-def test_pickle_that_changed_since_it_was_kept_is_not_read(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    folder, digest = kept(tmp_path, repository)
-    (folder / "network.pkl").write_bytes(pickle.dumps({"G_ema": Evil()}))
+def test_pickle_that_changed_since_it_was_kept_is_not_read(repository: Path) -> None:
+    digest = kept(b"what was checked")
+    (GENERATOR / "network.pkl").write_bytes(pickle.dumps({"G_ema": Evil()}))
     with importable(repository), pytest.raises(UserError, match="was not read"):
-        load(folder, repository, digest, truncation_psi=1.0, force_fp32=True)
+        load(GENERATOR, repository, digest, truncation_psi=1.0, force_fp32=True)
     assert not Path("evil").exists()
 
 
 def test_official_checksum_needs_no_parameter(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "cifar10.pkl"
-    path.write_bytes(stylegan2_ada(repository, 10, 32))
+    path.write_bytes(b"official")
     monkeypatch.setitem(nvidia.OFFICIAL, files.md5(path), "cifar10.pkl")
     assert check(path, None) == files.sha256(path)
 
@@ -142,14 +125,10 @@ def test_missing_pickle_is_told_with_what_gets_it(tmp_path: Path) -> None:
     "content", [pickle.dumps({"G": 1}), pickle.dumps([1]), b"no pickle", pickle.dumps({"G_ema": 1})]
 )
 def test_trusted_file_without_a_generator_is_told_in_one_line(
-    content: bytes, repository: Path, tmp_path: Path
+    content: bytes, repository: Path
 ) -> None:
-    path = tmp_path / "own.pkl"
-    path.write_bytes(content)
-    digest = files.sha256(path)
-    save(tmp_path / "generator", path, digest, {})
-    with importable(repository), pytest.raises(UserError, match="gives no G_ema with the code in"):
-        load(tmp_path / "generator", repository, digest, truncation_psi=1.0, force_fp32=True)
+    with pytest.raises(UserError, match="gives no G_ema with the code in"):
+        drawn(repository, content)
 
 
 def test_folder_that_is_no_clone_is_told_with_what_gets_it(tmp_path: Path) -> None:
@@ -163,8 +142,11 @@ def test_folder_that_is_no_clone_is_told_with_what_gets_it(tmp_path: Path) -> No
 # Nothing to test, and to skip, for those who have not cloned NVIDIA's code.
 if OFFICIAL_CODE is not None:
 
-    def test_untrained_network_of_the_official_code_is_drawn_from(tmp_path: Path) -> None:
-        repository = Path(str(OFFICIAL_CODE))
+    def test_untrained_network_of_the_official_code_is_drawn_from(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        repository = Path(str(OFFICIAL_CODE)).absolute()
+        monkeypatch.chdir(tmp_path)
         with importable(repository):
             from training.networks import Generator  # type: ignore[import-not-found]
 
@@ -178,8 +160,6 @@ if OFFICIAL_CODE is not None:
                 mapping_kwargs={"num_layers": 2},
                 synthesis_kwargs={"channel_base": 4096, "channel_max": 64},
             )
-            (tmp_path / "own.pkl").write_bytes(pickle.dumps({"G_ema": network.eval()}))
-        digest = files.sha256(tmp_path / "own.pkl")
-        save(tmp_path / "generator", tmp_path / "own.pkl", digest, {})
-        images = drawn(tmp_path / "generator", repository, digest)
+            content = pickle.dumps({"G_ema": network.eval()})
+        images = drawn(repository, content)
         assert images.pixels.shape == (25, 3, 32, 32) and images.pixels.std() > 10

@@ -20,18 +20,15 @@ def scales(node: Any) -> Iterator[tuple[list[str], list[str]]]:
         yield from scales(child)
 
 
-@pytest.mark.parametrize("template", ["roc", "features"])
-def test_plot_templates_have_the_colours_of_the_registry(template: str) -> None:
-    content = json.loads((ROOT / f".dvc/plots/{template}.json").read_text())
-    for domain, shown in scales(content):
-        assert set(domain) <= {MEMBERS, *IMAGE_SETS}
-        assert shown == list(colours(domain).values())
-
-
-def test_roc_template_colours_every_set_that_has_a_colour_twice() -> None:
+def test_plot_templates_have_the_colours_of_the_registry() -> None:
     coloured = [name for name, image_set in IMAGE_SETS.items() if image_set.colour]
-    content = json.loads((ROOT / ".dvc/plots/roc.json").read_text())
-    assert [domain for domain, _ in scales(content)] == [coloured, coloured]
+    for template in ("roc", "features"):
+        found = list(scales(json.loads((ROOT / f".dvc/plots/{template}.json").read_text())))
+        for domain, shown in found:
+            assert set(domain) <= {MEMBERS, *IMAGE_SETS}
+            assert shown == list(colours(domain).values())
+        if template == "roc":
+            assert [domain for domain, _ in found] == [coloured, coloured]
 
 
 @pytest.mark.parametrize("name", IMAGE_SETS)

@@ -28,9 +28,8 @@ from trustmia.registry import resolve
 from trustmia.torchvision_compat import declare_missing_operators
 
 
-def pictures(count: int = 5, channels: int = 3, size: int = 6) -> UInt8:
-    shape = count, channels, size, size
-    return np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+def noise(*shape: int) -> UInt8:
+    return np.random.default_rng(1).integers(256, size=shape, dtype=np.uint8)
 
 
 @settings(deadline=None, max_examples=30)
@@ -38,7 +37,7 @@ def pictures(count: int = 5, channels: int = 3, size: int = 6) -> UInt8:
 def test_permuted_images_have_the_same_pixels_elsewhere(
     seed: int, channels: int, size: int
 ) -> None:
-    before = pictures(4, channels, size)
+    before = noise(4, channels, size, size)
     after = permute_pixels(before, np.random.default_rng(seed))
     assert (after.shape, after.dtype) == (before.shape, before.dtype)
     for one, other in zip(before, after):
@@ -47,66 +46,29 @@ def test_permuted_images_have_the_same_pixels_elsewhere(
 
 
 def test_every_image_has_a_permutation_of_its_own() -> None:
-    same = np.repeat(pictures(1), 2, axis=0)
+    same = np.repeat(noise(1, 3, 6, 6), 2, axis=0)
     first, second = permute_pixels(same, np.random.default_rng(0))
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, same[0])
 
 
-def inputs_of(image_set: str) -> torch.Tensor:
+def test_images_are_normalised_as_their_set_asks() -> None:
     mean, std = (0.3, 0.4, 0.5), (0.2, 0.3, 0.4)
-    known = IMAGE_SETS[image_set]
-    inputs = as_inputs(pictures(), *normalization(mean, std, known.normalised, known.scale))
-    return inputs.batch(torch.arange(len(inputs)))
+    pixels = torch.from_numpy(noise(5, 3, 6, 6)).float() / 255
+    centred = pixels - torch.tensor(mean).view(3, 1, 1)
+    normalised = centred / torch.tensor(std).view(3, 1, 1)
+    expected = dict.fromkeys(("original", "permuted", "fake"), normalised)
+    expected |= {"scaled": 255 * normalised, "no_normalization": pixels}
+    for name, shown in expected.items():
+        statistics = normalization(mean, std, IMAGE_SETS[name].normalised, IMAGE_SETS[name].scale)
+        batch = as_inputs(noise(5, 3, 6, 6), *statistics).batch(torch.arange(5))
+        torch.testing.assert_close(batch, shown, rtol=1e-4, atol=1e-4)
 
 
-def test_ordinary_images_are_normalised_by_channel() -> None:
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ([0.3, 0.4, 0.5], [0.2, 0.3, 0.4]))
-    expected = (torch.from_numpy(pictures()).float() / 255 - mean) / std
-    for name in ("original", "permuted", "fake"):
-        torch.testing.assert_close(inputs_of(name), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_scaled_images_are_255_times_the_normalised_ones() -> None:
-    expected = 255 * inputs_of("original")
-    torch.testing.assert_close(inputs_of("scaled"), expected, rtol=1e-4, atol=1e-4)
-
-
-def test_images_without_normalisation_are_pixels_divided_by_255() -> None:
-    expected = torch.from_numpy(pictures()).float() / 255
-    torch.testing.assert_close(inputs_of("no_normalization"), expected)
-
-
-@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
-def test_digits_fit_the_model_and_use_the_whole_range(channels: int, size: int) -> None:
-    images = image_set("digits", size=size, channels=channels)
-    assert images.pixels.shape == (1797, channels, size, size)
-    assert images.pixels.dtype == np.uint8
-    assert (images.pixels.min(), images.pixels.max()) == (0, 255)
-    assert set(images.labels.tolist()) == {-1}
-    assert np.array_equal(images.pixels[:, 0], images.pixels[:, -1])
-
-
-@pytest.mark.parametrize(("count", "channels", "size"), [(1, 1, 28), (7, 3, 32)])
-def test_patches_fit_the_model_and_follow_their_generator(
-    count: int, channels: int, size: int
-) -> None:
-    first, again, other = (image_set("patches", seed, size, channels, count) for seed in (1, 1, 2))
-    assert first.pixels.shape == (count, channels, size, size)
-    assert first.pixels.dtype == np.uint8
-    assert first.pixels.std() > 0
-    assert first.labels.tolist() == [-1] * count
-    assert np.array_equal(first.pixels[:, 0], first.pixels[:, -1])
-    assert np.array_equal(first.pixels, again.pixels)
-    assert not np.array_equal(first.pixels, other.pixels)
-
-
-def image_set(
-    name: str, seed: int = 0, size: int = 28, channels: int = 1, patches: int = 10
-) -> Images:
+def image_set(name: str, seed: int, size: int, channels: int, patches: int) -> Images:
     known = IMAGE_SETS[name]
-    held_out = Images(pictures(6, channels, size), np.arange(6))
-    fakes = Images(pictures(5, channels, size), np.arange(5))
+    held_out = Images(noise(6, channels, size, size), np.arange(6))
+    fakes = Images(noise(5, channels, size, size), np.arange(5))
     inputs: ShownInputs | ForeignInputs = ShownInputs(held_out, lambda: fakes, 4, seed)
     if known.ahead:
         inputs = ForeignInputs(name, known, Path(), channels, size, None, patches, seed)
@@ -115,23 +77,22 @@ def image_set(
 
 
 @pytest.mark.parametrize("name", [name for name, known in IMAGE_SETS.items() if not known.dataset])
-@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
-def test_every_image_set_fits_the_model_and_is_the_same_twice(
-    name: str, channels: int, size: int
+@pytest.mark.parametrize(("channels", "size", "patches"), [(1, 28, 1), (3, 32, 7)])
+def test_every_image_set_fits_the_model_and_follows_its_seed(
+    name: str, channels: int, size: int, patches: int
 ) -> None:
-    first, again = (image_set(name, size=size, channels=channels) for _ in range(2))
-    assert first.pixels.shape[1:] == (channels, size, size)
+    first, again, other = (image_set(name, seed, size, channels, patches) for seed in (1, 1, 2))
+    assert first.pixels.shape[1:] == (channels, size, size) and first.pixels.dtype == np.uint8
     assert np.array_equal(first.pixels, again.pixels)
     assert np.array_equal(first.labels, again.labels)
-
-
-@pytest.mark.parametrize("name", ["permuted", "patches"])
-def test_random_image_sets_follow_the_seed(name: str) -> None:
-    assert not np.array_equal(image_set(name, seed=1).pixels, image_set(name, seed=2).pixels)
-
-
-def test_fakes_are_shown_up_to_the_limit() -> None:
-    assert len(image_set("fake")) == 4
+    assert np.array_equal(first.pixels, other.pixels) == (name not in ("permuted", "patches"))
+    assert len(first) == {"digits": 1797, "patches": patches, "fake": 4}.get(name, 6)
+    if name in ("digits", "patches"):
+        assert first.pixels.std() > 0
+        assert set(first.labels.tolist()) == {-1}
+        assert np.array_equal(first.pixels[:, 0], first.pixels[:, -1])
+    if name == "digits":
+        assert (first.pixels.min(), first.pixels.max()) == (0, 255)
 
 
 @settings(deadline=None)
@@ -148,21 +109,16 @@ def test_drawn_images_are_distinct_and_at_most_as_many_as_allowed(
 
 def test_images_and_labels_have_to_be_as_many() -> None:
     with pytest.raises(ValueError, match="3 images but 2 labels"):
-        Images(pictures(3), np.arange(2))
+        Images(noise(3, 3, 6, 6), np.arange(2))
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40), (50, 50), (33, 95)])
-def test_cropped_pictures_are_those_of_torchvision(shape: tuple[int, int]) -> None:
-    picture = as_picture(noise(3, *shape))
-    functional = torchvision_functional()
-    expected = functional.center_crop(functional.resize(picture, 28), [28, 28])
-    assert np.array_equal(np.asarray(fit_square(picture, 28, "crop")), np.asarray(expected))
-
-
-def test_stretched_pictures_are_those_of_torchvision() -> None:
-    picture = as_picture(noise(3, 40, 60))
-    expected = torchvision_functional().resize(picture, [28, 28])
-    assert np.array_equal(np.asarray(fit_square(picture, 28, "stretch")), np.asarray(expected))
+def test_pictures_are_cropped_and_stretched_as_torchvision_does(shape: tuple[int, int]) -> None:
+    picture, functional = as_picture(noise(3, *shape)), torchvision_functional()
+    cropped = functional.center_crop(functional.resize(picture, 28), [28, 28])
+    stretched = functional.resize(picture, [28, 28])
+    assert np.array_equal(as_pixels(fit_square(picture, 28, "crop")), as_pixels(cropped))
+    assert np.array_equal(as_pixels(fit_square(picture, 28, "stretch")), as_pixels(stretched))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -216,11 +172,6 @@ def torchvision_functional() -> Any:
     return functional
 
 
-def noise(channels: int, height: int, width: int) -> UInt8:
-    shape = channels, height, width
-    return np.random.default_rng(1).integers(256, size=shape, dtype=np.uint8)
-
-
 def smooth(height: int, width: int) -> UInt8:
     rows, columns = np.mgrid[:height, :width]
     waves = [np.sin(rows / 7 + c) * np.cos(columns / 5 - c) for c in range(3)]
@@ -254,13 +205,18 @@ def photographs(tmp_path: Path) -> ImageFiles:
     return ImageFiles(tuple(paths), np.asarray([0, 1, 1]))
 
 
-def test_prepared_photographs_come_back_square_and_uncropped(
+def test_prepared_photographs_come_back_square_and_uncropped_and_the_same_each_time(
     photographs: ImageFiles, tmp_path: Path
 ) -> None:
-    write_dataset(tmp_path, source(photographs), tmp_path / "data", 32, "crop", augmented=True)
-    prepared = read_prepared(tmp_path)
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        write_dataset(folder, source(photographs), tmp_path / "data", 32, "crop", augmented=True)
+    for name in ("dataset.json", "pixels.npy", "labels.npy", "uncropped.npy", "shapes.npy"):
+        assert len({(folder / name).read_bytes() for folder in folders}) == 1
+    prepared = read_prepared(folders[0])
     assert prepared.dataset == Dataset("toy", ("cat", "dog"), 3, 32, (0.5,) * 3, (0.25,) * 3)
-    assert prepared.dataset == read_dataset(tmp_path)
+    assert prepared.dataset == read_dataset(folders[0])
     assert prepared.images.labels.tolist() == [0, 1, 1]
     assert prepared.images.pixels.shape == (3, 3, 32, 32)
     with Image.open(photographs.paths[1]) as picture:
@@ -268,26 +224,14 @@ def test_prepared_photographs_come_back_square_and_uncropped(
     assert np.array_equal(prepared.images.pixels[1], as_pixels(expected))
     grey = prepared.images.pixels[2]
     assert np.array_equal(grey[0], grey[2])
-    assert prepared.uncropped is not None
-    assert [prepared.uncropped[i].shape for i in range(3)] == [
-        (3, 33, 49),
-        (3, 47, 33),
-        (3, 33, 33),
-    ]
-    assert np.array_equal(prepared.uncropped.take(np.asarray([2]))[0], prepared.uncropped[2])
-
-
-def test_preparing_twice_gives_the_same_bytes(photographs: ImageFiles, tmp_path: Path) -> None:
-    folders = [tmp_path / name for name in ("one", "two")]
-    for folder in folders:
-        folder.mkdir()
-        write_dataset(folder, source(photographs), tmp_path / "data", 32, "stretch", augmented=True)
-    for name in ("dataset.json", "pixels.npy", "labels.npy", "uncropped.npy", "shapes.npy"):
-        assert len({(folder / name).read_bytes() for folder in folders}) == 1
+    uncropped = prepared.uncropped
+    assert uncropped is not None
+    assert [uncropped[i].shape for i in range(3)] == [(3, 33, 49), (3, 47, 33), (3, 33, 33)]
+    assert np.array_equal(uncropped.take(np.asarray([2]))[0], uncropped[2])
 
 
 def test_arrays_of_another_size_are_resized(tmp_path: Path) -> None:
-    images = Images(pictures(4, 3, 12), np.arange(4))
+    images = Images(noise(4, 3, 12, 12), np.arange(4))
     write_dataset(tmp_path, source(images), tmp_path, 8, "stretch", augmented=False)
     prepared = read_prepared(tmp_path)
     assert prepared.images.pixels.shape == (4, 3, 8, 8)
@@ -295,7 +239,7 @@ def test_arrays_of_another_size_are_resized(tmp_path: Path) -> None:
 
 
 def test_plain_pixel_files_are_read_behind_their_headers(tmp_path: Path) -> None:
-    images = Images(pictures(5, 1, 8), np.arange(5))
+    images = Images(noise(5, 1, 8, 8), np.arange(5))
     data = tmp_path / "data"
     data.mkdir()
     (data / "first").write_bytes(b"head" + images.pixels[:3].tobytes())
@@ -307,25 +251,20 @@ def test_plain_pixel_files_are_read_behind_their_headers(tmp_path: Path) -> None
 
 
 def test_images_of_another_set_lose_their_labels(tmp_path: Path) -> None:
-    images = Images(pictures(4, 3, 12), np.arange(4))
+    images = Images(noise(4, 3, 12, 12), np.arange(4))
     write_images(tmp_path, images, Shape(1, 8, "stretch"), labelled=False, name="toys")
     shown = read_images(tmp_path)
     assert shown.labels.tolist() == [-1] * 4
     assert shown.pixels.shape == (4, 1, 8, 8)
 
 
-@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n cut off"])
-def test_damaged_photograph_is_named(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "broken.png"
-    path.write_bytes(content)
-    files = ImageFiles((path,), np.zeros(1, np.int64))
-    with pytest.raises(UserError, match=r"broken\.png: not a readable image"):
-        write_images(tmp_path, files, Shape(3, 8, "crop"), labelled=True, name="toys")
-
-
-def test_cut_off_photograph_is_named(photographs: ImageFiles, tmp_path: Path) -> None:
-    whole = photographs.paths[0].read_bytes()
-    photographs.paths[0].write_bytes(whole[: len(whole) // 2])
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n cut off", None])
+def test_damaged_or_cut_off_photograph_is_named(
+    content: bytes | None, photographs: ImageFiles, tmp_path: Path
+) -> None:
+    path = photographs.paths[0]
+    half = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(half if content is None else content)
     with pytest.raises(UserError, match=r"0\.png: not a readable image"):
         write_images(tmp_path, photographs, Shape(3, 8, "crop"), labelled=True, name="toys")
 
@@ -346,10 +285,7 @@ def test_missing_or_damaged_prepared_file_is_named(
 
 
 def test_absent_data_sets_are_named_with_the_one_command(tmp_path: Path) -> None:
-    sources = [
-        source(None, files=(), title="Here"),
-        source(None),
-        source(None, name="b", title="B"),
-    ]
+    absent = [source(None, name=name, title=title) for name, title in (("toy", "Toys"), ("b", "B"))]
+    sources = [source(None, files=(), title="Here"), *absent]
     with pytest.raises(UserError, match=r"Toys, B: not complete in .*; run `trustmia fetch toy b`"):
         require(sources, tmp_path)

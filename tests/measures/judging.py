@@ -4,17 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from trustmia.arrays import Bool, Float64
 from trustmia.image_sets import HELD_OUT, MEMBERS
 from trustmia.measures.bootstrap import Interval
 from trustmia.measures.metrics import RANKINGS, THRESHOLDS, realised
 from trustmia.measures.table import judge as judged
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-REALISED = {realised(key) for key in RANKINGS}
-METRICS = [key for key in RANKINGS if key not in REALISED]
+METRICS = [key for key in RANKINGS if not key.endswith(realised(""))]
 FPRS = {
     "tpr_at_5pct_fpr": 0.05,
     "tpr_at_1pct_fpr": 0.01,
@@ -35,7 +32,7 @@ class Judgement:
 
 
 def judge(
-    scores: Floats, member: Bools, sets: Mapping[str, Floats], resamples: int, seed: int
+    scores: Float64, member: Bool, sets: Mapping[str, Float64], resamples: int, seed: int
 ) -> Judgement:
     """Judge scores, float64 [N]; `sets` are those of further non-members."""
     groups = {MEMBERS: scores[member], HELD_OUT: scores[~member], **sets}
@@ -54,13 +51,13 @@ def judge(
     )
 
 
-def ranking_metrics(scores: Floats, member: Bools) -> dict[str, float | None]:
+def ranking_metrics(scores: Float64, member: Bool) -> dict[str, float | None]:
     """Return the metrics of scores alone."""
     return judge(scores, member, {}, 0, 0).metrics
 
 
 def rate_by_hand(
-    scores: Floats, member: Bools, others: Floats, limit: float, grid: Floats
+    scores: Float64, member: Bool, others: Float64, limit: float, grid: Float64
 ) -> float | None:
     """Return the rate at the lowest threshold of a grid that keeps the FPR within a limit."""
     for threshold in np.unique(grid):

@@ -13,12 +13,11 @@ from tests.helpers import (
     clone_working_tree,
     documented,
     git,
-    paper_params,
     run,
     set_params,
     stages_run,
 )
-from trustmia.commands.fetch import needed
+from trustmia.commands.fetch import NAMES
 from trustmia.measures.table import read_results
 from trustmia.measures.views import nested
 from trustmia.paper.configurations import configured
@@ -64,11 +63,8 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def paper(bare: Path) -> Iterator[tuple[Path, FileServer]]:
     """Return a clone for which miniatures are what is published, and their server."""
-    names = set()
-    for configuration in ("cifar10_resnet18", "stanford_dogs_resnet50"):
-        names |= set(needed(paper_params(configuration)))
     repository = stand_in_repository(bare / "stylegan2-ada-pytorch")
-    miniatures = Miniatures(sorted(names), repository)
+    miniatures = Miniatures(NAMES, repository)
     miniatures.count_as_published(bare)
     with serving(miniatures.served) as server:
         yield bare, server
@@ -80,9 +76,13 @@ def use(place: Path, configuration: str, changes: dict[str, object]) -> None:
     set_params(place, changes)
 
 
-def result_sets(place: Path) -> list[str]:
+def check_sets(place: Path, count: int) -> list[str]:
+    """Return the sets that parameters name; the results have to be of each."""
+    sets = load_params(place / "params.yaml").image_sets.nonmember_sets
     with (place / "metrics/attack_results.csv").open(newline="") as stream:
-        return [row["Set"] for row in csv.DictReader(stream)]
+        assert [row["Set"] for row in csv.DictReader(stream)] == sets
+    assert len(sets) == count
+    return sets
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,7 @@ def test_cifar10_runs_from_download_to_table_as_the_readme_says(
     fetched = printed["trustmia fetch --all"]
     assert fetched.count("verified, from") == 7 and "`dvc add data`" in fetched
     assert not any((place / "downloads").iterdir())
-    sets = load_params(place / "params.yaml").image_sets.nonmember_sets
-    assert len(sets) == 11 and result_sets(place) == sets
+    sets = check_sets(place, 11)
     quality = json.loads((place / "metrics/generator.json").read_text())
     assert 0 <= quality["fake"]["recognised"] <= 1
     table = run(place, "trustmia", "results").stdout
@@ -145,8 +144,7 @@ def test_stanford_dogs_run_from_download_to_table(paper: tuple[Path, FileServer]
     run(place, "trustmia", "fetch", "--all", "--mirror", server.url)
     run(place, "dvc", "add", "data", "models")
     run(place, "dvc", "repro", "attack", "evaluate_generator")
-    sets = load_params(place / "params.yaml").image_sets.nonmember_sets
-    assert len(sets) == 9 and result_sets(place) == sets
+    check_sets(place, 9)
     sizes = nested(read_results(place / "metrics/results.csv"))["sizes"]
     assert sizes["afhq_non_dogs"] == 2 * sizes["afhq_cats"] == 60
     card = json.loads((place / "outputs/classifiers/target/model.json").read_text())

@@ -15,13 +15,13 @@ from sklearn.metrics import roc_auc_score
 
 from tests.attacks.attacking import LEARNED, attack
 from tests.helpers import ROOT
-from trustmia import paths
+from trustmia import files, paths
 from trustmia.arrays import Float32
 from trustmia.attacks.outcome import AttackRun, AttackScores
 from trustmia.errors import UserError
 from trustmia.image_sets import HELD_OUT, IMAGE_SETS, MEMBERS, SPARE_COLOURS, colours
 from trustmia.measures.metrics import DECISIONS, RANKINGS, Metric, public
-from trustmia.measures.table import COLUMNS, measure, read_results, write_results
+from trustmia.measures.table import COLUMNS, measure, read_results
 from trustmia.measures.views import (
     decision_tables,
     dvc_summary,
@@ -103,7 +103,7 @@ def test_the_table_is_read_as_written_in_full_precision(said: AttackRun, tmp_pat
     odd = ranked(members=np.array([0.3, np.nan]), original=np.array([0.1, 0.2]))
     run = AttackRun({**said.forms, "threshold": form, "None": odd}, {}, (), None)
     table = measure(run, 40, 3)
-    write_results(tmp_path / "results.csv", table)
+    files.write_table(tmp_path / "results.csv", table)
     pd.testing.assert_frame_equal(read_results(tmp_path / "results.csv"), table, check_exact=True)
     assert list(table) == list(COLUMNS)
     assert not table.duplicated(["attack", "set", "metric"]).any()
@@ -159,7 +159,7 @@ def test_a_new_metric_is_one_row(
     assert entry["gini"] == pytest.approx(2 * entry["auroc"] - 1) and entry["ci95"]["gini"]
     assert "Salem miss rate" in decision_tables(table, "simple")
     assert "Gini" in ranking_table(table, "simple")
-    write_results(tmp_path / "metrics/results.csv", table)
+    files.write_table(tmp_path / "metrics/results.csv", table)
     run = run_tables(lambda path: (tmp_path / path).read_bytes())
     summary = summarise(of_one_run(run, 42))
     page = render(summary, frames(summary), Provenance({}, pd.DataFrame()))
@@ -260,7 +260,7 @@ def test_answer_says_what_the_report_says_of_the_run(
     for metric, value in {"fpr": 0.6, "recall": 0.9, "advantage": 0.3}.items():
         table.loc[("original", metric), "value"] = value
     table.loc[("original", "advantage"), ["low", "high"]] = [0.282, 0.317]
-    write_results(Path("metrics/results.csv"), table.reset_index()[list(COLUMNS)])
+    files.write_table(Path("metrics/results.csv"), table.reset_index()[list(COLUMNS)])
     answer = readme.answer("github")
     assert answer.startswith(f"**{verdict}**")
     assert f"Threshold {fake_fpr:.0%}" in answer

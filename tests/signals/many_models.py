@@ -1,13 +1,11 @@
 """Signals of many models, and what attacks make of them."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
@@ -15,6 +13,7 @@ from tests.attacks.attacking import COMPARED, COMPARING, attack
 from tests.helpers import REFERENCE
 from tests.measures.judging import ranking_metrics
 from trustmia import files
+from trustmia.arrays import Bool, Float64
 from trustmia.attacks import ATTACKS
 from trustmia.attacks.outcome import AttackRun, AttackScores
 from trustmia.commands.audit import Order, audit_signals
@@ -24,29 +23,42 @@ from trustmia.signals.container import Signals
 from trustmia.signals.many_models import ManyModels, ModelOutputs, read_signals
 from trustmia.signals.summaries import Summary, summarise
 
+# What the published codes reach on `signals.npz`.
+PUBLISHED = files.read_json(REFERENCE / "signals_expected.json")["attacks"]
 LIRA, RMIA = ([form.name for form in ATTACKS[name].forms] for name in ("lira", "rmia"))
 Arrays = dict[str, npt.NDArray[Any]]
-Floats = npt.NDArray[np.float64]
+Says = Callable[[np.random.Generator, int, int], npt.NDArray[Any]]
+
+
+def halves(rng: np.random.Generator, models: int, images: int) -> Bool:
+    """Put each image into exactly half of the models, so that counts tell members apart."""
+    return rng.random((models, images)).argsort(axis=0) < models // 2
+
+
+def pairs(rng: np.random.Generator, models: int, images: int) -> Bool:
+    half = rng.random((models // 2, images)).argsort(axis=1) < images // 2
+    return np.stack([half, ~half], axis=1).reshape(-1, images)
+
+
+def coins(rng: np.random.Generator, models: int, images: int) -> Bool:
+    return rng.random((models, images)) < 0.5
 
 
 def arrays(models: int = 6, images: int = 40, views: int | None = None, seed: int = 0) -> Arrays:
     """Return signals of models that are surer of the images they were trained on."""
     rng = np.random.default_rng(seed)
-    half = rng.random((models // 2, images)).argsort(axis=1) < images // 2
-    member = np.stack([half, ~half], axis=1).reshape(models, images)
-    labels = rng.integers(4, size=images)
-    shape = (models, images, 4) if views is None else (models, images, views, 4)
-    logits = rng.normal(size=shape)
-    gain = (2 + 2 * member).reshape(models, images, *[1] * (len(shape) - 2))
-    logits += gain * np.eye(4)[labels].reshape(1, images, *[1] * (len(shape) - 3), 4)
+    member, labels = pairs(rng, models, images), rng.integers(4, size=images)
+    logits = rng.normal(size=(models, images, views or 1, 4))
+    logits += (2 + 2 * member)[:, :, None, None] * np.eye(4)[labels][:, None]
     population_labels = rng.integers(4, size=30)
-    population = rng.normal(size=(models, 30, *shape[2:]))
-    population += 2 * np.eye(4)[population_labels].reshape(1, 30, *[1] * (len(shape) - 3), 4)
+    population = rng.normal(size=(models, 30, views or 1, 4))
+    population += 2 * np.eye(4)[population_labels][:, None]
+    shown = [part.astype(np.float32) for part in (logits, population)]
     return {
-        "logits": logits.astype(np.float32),
+        "logits": shown[0] if views else shown[0][:, :, 0],
         "member": member,
         "labels": labels,
-        "population_logits": population.astype(np.float32),
+        "population_logits": shown[1] if views else shown[1][:, :, 0],
         "population_labels": population_labels,
     }
 
@@ -62,13 +74,13 @@ def compared(
     return attack(Signals(models=models, target_index=target), names, changes)
 
 
-def scores_of(path: Path, target: int = 0) -> dict[str, Floats]:
+def scores_of(path: Path, target: int = 0) -> dict[str, Float64]:
     models = read_signals(path)
     forms = compared(models, target=target).forms
     return {name: form.scores[models.audited] for name, form in forms.items()}
 
 
-def ranked(form: AttackScores) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def ranked(form: AttackScores) -> tuple[Float64, Bool]:
     """Return the ranking of the audited images that have one, and which are members."""
     parts = [form.ranking[form.groups[name]] for name in ("members", "original")]
     ranking = np.concatenate(parts)
@@ -81,60 +93,37 @@ def comparison_of(said: AttackRun) -> Comparison:
     return said.comparison
 
 
-def score(name: str, found: Summary, population: Summary | None, **changes: Any) -> Floats:
+def score(name: str, found: Summary, population: Summary | None, **changes: Any) -> Float64:
     settings = ATTACKS[name.split("_")[0]].settings(**changes)
     return COMPARED[name].score(found, population, settings)
 
 
-def audit(path: Path, names: Sequence[str], out: Path, target: int = 0, resamples: int = 0) -> str:
+def audit(
+    path: Path, names: Sequence[str], out: Path, target: int = 0, resamples: int = 0
+) -> tuple[str, dict[str, Any]]:
+    """Return what an audit says and what is in its `metrics.json`."""
     settings = {name: ATTACKS[name].settings() for name in names}
-    return audit_signals(path, target, Order(settings, out, resamples, seed=0))
+    said = audit_signals(path, target, Order(settings, out, resamples, seed=0))
+    return said, files.read_json(out / "metrics.json")
 
 
-@pytest.fixture(scope="module")
-def published() -> dict[str, Any]:
-    expected: dict[str, Any] = json.loads((REFERENCE / "signals_expected.json").read_text())
-    return expected["attacks"]
-
-
-def in_memory(phi: Floats) -> ModelOutputs:
+def in_memory(phi: Float64) -> ModelOutputs:
     """Return models that say confidences, float64 [M, N, A]."""
     unused = np.zeros(phi.shape[1], np.int64)
     return ModelOutputs(list(phi), lambda block, _: block, unused, "")
 
 
 def summaries(content: Arrays, target: int = 0) -> tuple[Summary, Summary]:
-    views = content["logits"].ndim == 4
-    shaped = [
-        content[name] if views else content[name][:, :, None]
-        for name in ("logits", "population_logits")
-    ]
+    """Return those of the images and of the population, of all models but the target."""
     parts = []
-    for values, labels, member in (
-        (shaped[0], content["labels"], content["member"]),
-        (shaped[1], content["population_labels"], np.zeros(shaped[1].shape[:2], bool)),
-    ):
-        phi = confidence.from_logits(values, labels)
+    for prefix in ("", "population_"):
+        logits = content[f"{prefix}logits"]
+        logits = logits if logits.ndim == 4 else logits[:, :, None]
+        phi = confidence.from_logits(logits, content[f"{prefix}labels"])
+        member = np.zeros(phi.shape[:2], bool) if prefix else content["member"]
         references = np.delete(np.arange(len(phi)), target)
         parts.append(summarise(in_memory(phi), member, target, references))
     return parts[0], parts[1]
-
-
-def halves(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[np.bool_]:
-    """Put each image into exactly half of the models, so that counts tell members apart."""
-    return rng.random((models, images)).argsort(axis=0) < models // 2
-
-
-def pairs(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[np.bool_]:
-    half = rng.random((models // 2, images)).argsort(axis=1) < images // 2
-    return np.stack([half, ~half], axis=1).reshape(-1, images)
-
-
-def coins(rng: np.random.Generator, models: int, images: int) -> npt.NDArray[np.bool_]:
-    return rng.random((models, images)) < 0.5
-
-
-Says = Callable[[np.random.Generator, int, int], npt.NDArray[Any]]
 
 
 def binary(says: Says, models: int, images: int, design: Any, views: int | None = None) -> Arrays:
@@ -166,9 +155,7 @@ def forms_of(path: Path) -> dict[str, tuple[float | None, float | None]]:
     return found
 
 
-def null_signals(
-    rng: np.random.Generator, member: npt.NDArray[np.bool_], surer: float = 2.0
-) -> ManyModels:
+def null_signals(rng: np.random.Generator, member: Bool, surer: float = 2.0) -> ManyModels:
     """Return signals that know nothing of membership; model 1 is surer of all images."""
     models, images = member.shape
 
@@ -186,7 +173,7 @@ def area_of(said: AttackRun, name: str) -> float:
     return float(roc_auc_score(member, ranking))
 
 
-def z_of(differences: Floats) -> float:
+def z_of(differences: Float64) -> float:
     error = differences.std(ddof=1) / np.sqrt(len(differences))
     return float(differences.mean() / max(error, 1e-12))
 
@@ -198,16 +185,14 @@ def own_folder(folder: Path, content: Arrays) -> Path:
     return folder
 
 
-def lira_folder(folder: Path, content: Arrays, kind: str) -> Path:
+def lira_folder(folder: Path, content: Arrays, kind: str, name: str = "{}") -> Path:
     phi = confidence.from_logits(content["logits"][:, :, None], content["labels"])
     for model, keep in enumerate(content["member"]):
-        place = folder / str(model)
+        place = folder / name.format(model)
         place.mkdir(parents=True)
         np.save(place / "keep.npy", keep)
-        if kind == "scores":
-            np.save(place / "scores.npy", phi[model])
-        else:
-            np.save(place / "logits.npy", content["logits"][model][:, None])
+        values = phi[model] if kind == "scores" else content["logits"][model][:, None]
+        np.save(place / f"{kind}.npy", values)
     if kind == "logits":
         np.save(folder / "labels.npy", content["labels"])
     return folder
@@ -219,7 +204,7 @@ def privacy_meter_folder(folder: Path, content: Arrays, kind: str = "rmia") -> P
     for suffix, prefix in (("", ""), ("_pop", "population_")):
         logs = log_softmax(content[f"{prefix}logits"].astype(float), axis=-1)
         labels = content[f"{prefix}labels"]
-        true = np.take_along_axis(logs, labels[None, :, None], axis=-1)[..., 0].T
+        true = logs[:, np.arange(len(labels)), labels].T
         values = np.exp(true) if kind == "rmia" else -true
         np.save(folder / "signals" / f"{kind}_signals{suffix}.npy", values)
     return folder

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -14,20 +15,16 @@ from tests.attacks.attacking import COMPARED, COMPARING
 from tests.signals.many_models import (
     RMIA,
     Arrays,
-    Floats,
     arrays,
     audit,
-    binary,
     compared,
-    constant,
-    halves,
     lira_folder,
     own_folder,
     privacy_meter_folder,
     save,
     scores_of,
 )
-from trustmia import files
+from tests.signals.test_score_files import changed, without
 from trustmia.attacks import ATTACKS
 from trustmia.errors import UserError
 from trustmia.signals import confidence
@@ -64,117 +61,100 @@ def test_folder_is_memory_mapped_and_read_a_block_at_a_time(
     signals = read_signals(own_folder(tmp_path / "own", arrays()))
     assert all(isinstance(model, np.memmap) for model in signals.images.models)
     monkeypatch.setattr("trustmia.arrays.BLOCK", 240)
-    asked: list[int] = []
-    original = type(signals.images).confidences
-
-    def noting(self: Any, rows: slice) -> Floats:
-        asked.append(rows.stop - rows.start)
-        return original(self, rows)
-
-    monkeypatch.setattr(type(signals.images), "confidences", noting)
+    asked = mock.Mock(side_effect=type(signals.images).confidences)
+    monkeypatch.setattr(type(signals.images), "confidences", lambda *rows: asked(*rows))
     compared(signals, ["loss"])
-    assert max(asked) == 10 and sum(asked) == 40 + 30
+    counts = [rows.stop - rows.start for _, rows in (call.args for call in asked.mock_calls)]
+    assert max(counts) == 10 and sum(counts) == 40 + 30
 
 
-def without(name: str) -> Callable[[Arrays], None]:
-    def spoil(content: Arrays) -> None:
-        del content[name]
-
-    return spoil
+GOOD = arrays()
 
 
-def changed(name: str, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Any:
-    def spoil(content: Arrays) -> None:
-        content[name] = change(content[name].copy())
-
-    return spoil
+def other(name: str, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Arrays:
+    return GOOD | {name: change(GOOD[name])}
 
 
-def put(index: tuple[int, ...], value: float) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
-    def change(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        array[index] = value
-        return array
-
-    return change
+def of_a_further_set() -> Arrays:
+    member = GOOD["member"].copy()
+    member[0, 30:] = np.arange(10) == 3
+    return GOOD | {"set": np.repeat(["members", "zebra"], (30, 10)), "member": member}
 
 
-def with_both(content: Arrays) -> None:
-    content["scores"] = content["logits"]
+def of_scores(row: list[float]) -> Arrays:
+    """Return signals in which all models say the same of all images, without a population."""
+    return {
+        "member": GOOD["member"],
+        "labels": 0 * GOOD["labels"],
+        "scores": np.full((6, 40, 2), row),
+    }
 
 
-def all_members(content: Arrays) -> None:
-    content["member"][0] = True
-    content["member"][1] = False
-
-
-def member_of_a_further_set(content: Arrays) -> None:
-    content["set"] = np.repeat(np.asarray(["members", "zebra"]), (30, 10))
-    content["member"][0, 30:] = False
-    content["member"][0, 33] = True
-
-
-MALFORMED: dict[str, tuple[Callable[[Arrays], None], str]] = {
-    "no logits": (without("logits"), "no logits and no scores; allowed: one of"),
-    "both": (with_both, "has logits and scores; allowed: one of"),
-    "no member": (without("member"), "lacks member"),
-    "no labels": (without("labels"), "lacks labels"),
-    "no population labels": (without("population_labels"), "lacks population_labels"),
-    "flat": (changed("logits", lambda a: a[0]), r"logits is float32 \[40, 4\]; allowed: float"),
-    "whole numbers": (changed("logits", lambda a: a.astype(int)), "logits is int64"),
-    "one class": (changed("logits", lambda a: a[..., :1]), r"logits is float32 \[6, 40, 1\]"),
-    "few labels": (changed("labels", lambda a: a[:-1]), r"labels is int64 \[39\]; allowed: .*\[40"),
-    "label outside": (changed("labels", put((7,), 4)), "labels: image 7 has 4; allowed: 0 to 3"),
-    "label below": (changed("labels", put((7,), -1)), "labels: image 7 has -1; allowed: 0 to 3"),
-    "member turned": (changed("member", lambda a: a.T), r"member is bool \[40, 6\]; allowed"),
-    "member of 2": (changed("member", lambda a: 2 * a), "other numbers than 0 and 1"),
-    "member of text": (changed("member", lambda a: a.astype(str)), "member is <U5"),
-    "NaN": (changed("logits", put((2, 9, 1), np.nan)), "logits: model 2, image 9 has nan"),
+MALFORMED: dict[str, tuple[Arrays, str]] = {
+    "no logits": (without(GOOD, "logits"), "no logits and no scores; allowed: one of"),
+    "both": (GOOD | {"scores": GOOD["logits"]}, "has logits and scores; allowed: one of"),
+    "no member": (without(GOOD, "member"), "lacks member"),
+    "no labels": (without(GOOD, "labels"), "lacks labels"),
+    "no population labels": (without(GOOD, "population_labels"), "lacks population_labels"),
+    "flat": (other("logits", lambda a: a[0]), r"logits is float32 \[40, 4\]; allowed: float"),
+    "whole numbers": (other("logits", lambda a: a.astype(int)), "logits is int64"),
+    "one class": (other("logits", lambda a: a[..., :1]), r"logits is float32 \[6, 40, 1\]"),
+    "few labels": (other("labels", lambda a: a[:-1]), r"labels is int64 \[39\]; allowed: .*\[40"),
+    "label outside": (changed(GOOD, "labels", (7,), 4), "labels: image 7 has 4; allowed: 0 to 3"),
+    "label below": (changed(GOOD, "labels", (7,), -1), "labels: image 7 has -1; allowed: 0 to 3"),
+    "member turned": (other("member", lambda a: a.T), r"member is bool \[40, 6\]; allowed"),
+    "member of 2": (other("member", lambda a: 2 * a), "other numbers than 0 and 1"),
+    "member of text": (other("member", lambda a: a.astype(str)), "member is <U5"),
+    "NaN": (changed(GOOD, "logits", (2, 9, 1), np.nan), "logits: model 2, image 9 has nan"),
     "too large": (
-        changed("logits", lambda a: 1e150 * a.astype(float)),
+        other("logits", lambda a: 1e150 * a.astype(float)),
         "logits: model 0, image 0 has .*e.1[0-9]*; allowed: finite numbers, of a size below 1e.100",
     ),
     "infinite": (
-        changed("population_logits", put((1, 3, 0), np.inf)),
+        changed(GOOD, "population_logits", (1, 3, 0), np.inf),
         "population_logits: model 1, image 3 has inf",
     ),
-    "other models": (changed("population_logits", lambda a: a[1:]), r"population_logits is \[5,"),
-    "nothing to rank": (all_members, "model 0 was trained on all images or on none"),
+    "other models": (other("population_logits", lambda a: a[1:]), r"population_logits is \[5,"),
+    "nothing to rank": (
+        changed(GOOD, "member", slice(0, 2), [[True], [False]]),
+        "model 0 was trained on all images or on none",
+    ),
     "no population": (
-        changed("population_logits", lambda a: a[:, :0]),
+        other("population_logits", lambda a: a[:, :0]),
         r"population_logits is \[6, 0, 4\]; allowed: .* at least one",
     ),
     "member of another set": (
-        member_of_a_further_set,
+        of_a_further_set(),
         "image 33 is of set zebra, but model 0 was trained on it",
     ),
     "one model": (
-        lambda c: c.update({k: c[k][:1] for k in ("logits", "member", "population_logits")}),
+        GOOD | {k: GOOD[k][:1] for k in ("logits", "member", "population_logits")},
         "one model is no audit",
+    ),
+    "population of the other kind": (
+        without(GOOD, "population_logits") | {"population_scores": np.zeros((1, 1, 1))},
+        "has logits and population_scores; allowed: both",
+    ),
+    "logits as scores": (
+        {name.replace("logits", "scores"): array for name, array in GOOD.items()},
+        r"images 0 to 39: .* leave \[0, 1\]; are they logits",
+    ),
+    "scores beyond one": (of_scores([2.3, 0]), r"leave \[0, 1\]; are they logits"),
+    "scores that sum to 2": (
+        changed(of_scores([0.5, 0.5]), "scores", (2, 7), 1),
+        r"some scores sum to 2\.0; allowed: 1 ± .* divide",
     ),
 }
 
 
-@pytest.mark.parametrize(("spoil", "told"), MALFORMED.values(), ids=MALFORMED)
+@pytest.mark.parametrize(("content", "told"), MALFORMED.values(), ids=MALFORMED)
 def test_malformed_signals_are_named_and_nothing_is_written(
-    spoil: Callable[[Arrays], None], told: str, tmp_path: Path
+    content: Arrays, told: str, tmp_path: Path
 ) -> None:
-    content = arrays()
-    spoil(content)
     path = save(tmp_path / "signals.npz", content)
     with pytest.raises(UserError, match=told):
         audit(path, COMPARING, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_scores_that_are_none_are_named(tmp_path: Path) -> None:
-    content = arrays()
-    logits = {name.replace("logits", "scores"): array for name, array in content.items()}
-    with pytest.raises(UserError, match=r"images 0 to 39: .* leave \[0, 1\]; are they logits"):
-        scores_of(save(tmp_path / "signals.npz", logits))
-    doubled = binary(constant(0.5), 6, 40, halves)
-    doubled["scores"][2, 7] *= 2
-    with pytest.raises(UserError, match=r"some scores sum to 2\.0; allowed: 1 ± .* divide"):
-        scores_of(save(tmp_path / "signals.npz", doubled))
 
 
 @pytest.mark.parametrize(
@@ -190,71 +170,55 @@ def test_path_without_signals_is_named(
     make: Callable[[Path], object], told: str, tmp_path: Path
 ) -> None:
     make(tmp_path / "signals")
+    assert_refused(tmp_path / "signals", told)
+
+
+def assert_refused(path: Path, told: str) -> None:
     with pytest.raises(UserError, match=told):
-        read_signals(tmp_path / "signals")
+        read_signals(path)
 
 
 def test_published_lira_folders_that_do_not_fit_are_named(tmp_path: Path) -> None:
     folder = lira_folder(tmp_path / "lira", arrays(), "logits")
     (folder / "labels.npy").unlink()
-    with pytest.raises(UserError, match=r"logits need labels: save them as .*labels\.npy"):
-        read_signals(folder)
+    assert_refused(folder, r"logits need labels: save them as .*labels\.npy")
     (folder / "1" / "keep.npy").write_text("no array")
-    with pytest.raises(
-        UserError, match=r"1/keep\.npy: not an array of numbers or text \(text, a pi"
-    ):
-        read_signals(folder)
+    assert_refused(folder, r"1/keep\.npy: not an array of numbers or text \(text, a pi")
+    (folder / "1" / "keep.npy").unlink()
+    assert_refused(folder, r"1/keep\.npy: no such file")
     np.save(folder / "1" / "keep.npy", np.ones(40, bool))
     np.save(folder / "2" / "scores.npy", np.ones((40, 1)))
-    with pytest.raises(
-        UserError, match=r"0/scores\.npy: no such file; allowed: keep\.npy and scores\.npy in"
-    ):
-        read_signals(folder)
+    assert_refused(folder, r"0/scores\.npy: no such file; allowed: keep\.npy and scores\.npy in")
     (folder / "2" / "scores.npy").unlink()
     np.save(folder / "2" / "keep.npy", np.ones(7, bool))
-    with pytest.raises(UserError, match=r"2/keep\.npy is \[7\]; allowed: \[40\]"):
-        read_signals(folder)
+    assert_refused(folder, r"2/keep\.npy is \[7\]; allowed: \[40\]")
     np.save(folder / "1" / "logits.npy", np.ones((7, 1, 4)))
-    with pytest.raises(UserError, match=r"1/logits\.npy is \[7, 1, 4\], but the first model's"):
-        read_signals(folder)
+    assert_refused(folder, r"1/logits\.npy is \[7, 1, 4\], but the first model's")
 
 
-def test_models_of_the_published_lira_code_are_in_the_order_of_their_numbers(
-    tmp_path: Path,
-) -> None:
-    content = arrays(models=12)
-    signals = read_signals(lira_folder(tmp_path / "lira", content, "scores"))
-    assert np.array_equal(signals.member, content["member"])
-
-
-@pytest.mark.parametrize("name", ["experiment-{}_12", "exp{}", "model_{:03d}", "a{}-7b", "{}x"])
+@pytest.mark.parametrize(
+    "name", ["{}", "experiment-{}_12", "exp{}", "model_{:03d}", "a{}-7b", "{}x"]
+)
 def test_models_are_in_the_order_of_the_numbers_in_their_names(name: str, tmp_path: Path) -> None:
     content = arrays(models=12)
-    path = lira_folder(tmp_path / "lira", content, "logits")
-    for model in range(12):
-        (path / str(model)).rename(path / f"{name.format(model)}.moved")
-    for folder in path.glob("*.moved"):
-        folder.rename(folder.with_suffix(""))
+    path = lira_folder(tmp_path / "lira", content, "logits", name)
     assert np.array_equal(read_signals(path).member, content["member"])
     audited = f"{path}/{name.format(2)}"
-    told = audit(path, ["loss"], tmp_path / "out", 2)
+    told, metrics = audit(path, ["loss"], tmp_path / "out", 2)
     assert told.startswith(f"Audited: {audited}, model 2 of 0 to 11 in {path}/*/logits.npy\n")
-    metrics = files.read_json(tmp_path / "out" / "metrics.json")
     assert metrics["target"] == audited and metrics["signals"] == f"{path}/*/logits.npy"
 
 
 def test_what_was_audited_is_named(tmp_path: Path) -> None:
     content = arrays(models=12)
-    npz, meter = save(tmp_path / "signals.npz", content), tmp_path / "meter"
-    privacy_meter_folder(meter, content)
+    npz = save(tmp_path / "signals.npz", content)
+    meter = privacy_meter_folder(tmp_path / "meter", content)
     for path, source, target in (
         (npz, npz, "row 10 of logits"),
         (meter, meter / "signals" / "rmia_signals.npy", "column 10"),
     ):
-        out = tmp_path / f"out of {path.name}"
-        told = audit(path, ["loss"], out, 10)
+        told, metrics = audit(path, ["loss"], tmp_path / f"out of {path.name}", 10)
         assert f"Audited: {target}, model 10 of 0 to 11 in {source}\n" in told
-        metrics = files.read_json(out / "metrics.json")
         assert (metrics["signals"], metrics["target"]) == (str(source), target)
 
 
@@ -266,10 +230,8 @@ def test_privacy_meters_probabilities_go_before_its_losses_and_others_are_told(
     alone = scores_of(path)
     privacy_meter_folder(path, content, "loss")
     np.save(path / "signals" / "rmia_ramia_signals.npy", np.ones((400, 6)))
-    assert {k: v.tolist() for k, v in scores_of(path).items()} == {
-        k: v.tolist() for k, v in alone.items()
-    }
-    told = audit(path, ["loss"], tmp_path / "out")
+    np.testing.assert_equal(scores_of(path), alone)
+    told, _ = audit(path, ["loss"], tmp_path / "out")
     unread = [f"{path}/signals/{name}_signals.npy" for name in ("loss", "rmia_ramia")]
     assert f"Not read: {', '.join(unread)}.\n" in told
 
@@ -279,8 +241,7 @@ def test_what_may_be_losses_or_probabilities_is_refused(tmp_path: Path) -> None:
     signals = path / "signals"
     for suffix in ("", "_pop"):
         (signals / f"rmia_signals{suffix}.npy").rename(signals / f"loss_signals{suffix}.npy")
-    with pytest.raises(UserError, match=r"loss_signals\.npy: all are in \[0, 1\], .*; save prob"):
-        read_signals(path)
+    assert_refused(path, r"loss_signals\.npy: all are in \[0, 1\], .*; save prob")
     # One loss above 1 tells, be it of the population.
     np.save(signals / "loss_signals_pop.npy", np.full((9, 6), 1.5))
     assert read_signals(path).source.endswith("loss_signals.npy")
@@ -310,17 +271,13 @@ def test_losses_of_0_are_certain_and_keep_their_order(tmp_path: Path) -> None:
 def test_privacy_meter_folders_that_do_not_fit_are_named(tmp_path: Path) -> None:
     folder = privacy_meter_folder(tmp_path / "meter", arrays())
     np.save(folder / "signals" / "rmia_signals_pop.npy", np.ones((9, 2)))
-    with pytest.raises(UserError, match=r"rmia_signals_pop\.npy is \[9, 2\]; allowed: \[images, 6"):
-        read_signals(folder)
+    assert_refused(folder, r"rmia_signals_pop\.npy is \[9, 2\]; allowed: \[images, 6")
     np.save(folder / "memberships.npy", np.ones((40, 6), bool))
-    with pytest.raises(UserError, match=r"memberships\.npy \[40, 6\]; allowed: \[images, models\]"):
-        read_signals(folder)
+    assert_refused(folder, r"memberships\.npy \[40, 6\]; allowed: \[images, models\]")
     np.save(folder / "signals" / "rmia_signals.npy", np.ones((40, 6), int))
-    with pytest.raises(UserError, match=r"rmia_signals\.npy is int64 \[40, 6\]; allowed: float"):
-        read_signals(folder)
+    assert_refused(folder, r"rmia_signals\.npy is int64 \[40, 6\]; allowed: float")
     (folder / "signals" / "rmia_signals.npy").rename(folder / "signals" / "my_signals.npy")
-    with pytest.raises(UserError, match=r"has my_signals\.npy; allowed: rmia_signals\.npy \(the"):
-        read_signals(folder)
+    assert_refused(folder, r"has my_signals\.npy; allowed: rmia_signals\.npy \(the")
     privacy_meter_folder(folder, arrays())
     losses = privacy_meter_folder(tmp_path / "losses", arrays(), "loss") / "signals"
     (losses / "loss_signals.npy").rename(folder / "signals" / "rmia_signals.npy")
@@ -330,31 +287,9 @@ def test_privacy_meter_folders_that_do_not_fit_are_named(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("shape", [(40,), (40, 3)])
 def test_probabilities_are_not_taken_for_confidences(tmp_path: Path, shape: tuple[int]) -> None:
-    rng = np.random.default_rng(0)
-    for number in range(4):
-        folder = tmp_path / f"experiment-{number}_4"
-        folder.mkdir()
-        np.save(folder / "keep.npy", rng.integers(2, size=40).astype(bool))
-        np.save(folder / "scores.npy", rng.uniform(size=shape))
-    with pytest.raises(UserError, match=r"all are in \[0, 1\], as probabilities are; allowed"):
-        read_signals(tmp_path)
-
-
-def test_a_model_without_keep_is_named(tmp_path: Path) -> None:
-    for number in range(3):
-        (tmp_path / str(number)).mkdir()
-        np.save(tmp_path / str(number) / "scores.npy", np.linspace(-3, 3, 40))
-        if number != 1:
-            np.save(tmp_path / str(number) / "keep.npy", np.arange(40) < 20)
-    with pytest.raises(UserError, match=r"1/keep\.npy: no such file"):
-        read_signals(tmp_path)
-
-
-def test_a_population_of_the_other_kind_is_told(tmp_path: Path) -> None:
-    content = {k: v for k, v in arrays().items() if not k.startswith("population")}
-    content["population_scores"] = np.zeros((1, 1, 1))
-    with pytest.raises(UserError, match="has logits and population_scores; allowed: both"):
-        read_signals(save(tmp_path / "signals.npz", content))
+    for model in lira_folder(tmp_path, arrays(models=4), "scores").iterdir():
+        np.save(model / "scores.npy", np.random.default_rng(0).uniform(size=shape))
+    assert_refused(tmp_path, r"all are in \[0, 1\], as probabilities are; allowed")
 
 
 def test_whole_floats_are_labels_and_membership(tmp_path: Path) -> None:
@@ -366,20 +301,8 @@ def test_whole_floats_are_labels_and_membership(tmp_path: Path) -> None:
     assert (found.images.labels == plain.images.labels).all()
 
 
-def test_scores_beyond_one_are_no_probabilities(tmp_path: Path) -> None:
-    content = {k: v for k, v in arrays().items() if not k.startswith("population")}
-    logits = content.pop("logits")
-    content["scores"] = np.broadcast_to(np.eye(logits.shape[-1])[0] * 2.3, logits.shape).copy()
-    signals = read_signals(save(tmp_path / "signals.npz", content))
-    with pytest.raises(UserError, match=r"leave \[0, 1\]; are they logits"):
-        compared(signals, ["loss"])
-
-
 def test_scores_that_cannot_be_ranked_are_refused(tmp_path: Path) -> None:
-    def nothing(*inputs: object) -> Floats:
-        return np.full(40, np.nan)
-
-    broken = replace(COMPARED["loss"], score=nothing)
+    broken = replace(COMPARED["loss"], score=lambda *_: np.full(40, np.nan))
     models = read_signals(save(tmp_path / "signals.npz", arrays()))
     with pytest.raises(UserError, match="loss: 40 images have a score of nan"):
         broken.scores(compare(models, 0), ATTACKS["loss"].settings())

@@ -1,6 +1,5 @@
 """Rounded scores."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from scipy.special import softmax
 
 from tests.helpers import REFERENCE
 from tests.measures.judging import ranking_metrics
-from tests.signals.many_models import Floats, audit, compared, ranked, save
+from tests.signals.many_models import audit, compared, ranked, save
+from trustmia.arrays import Float64
 from trustmia.signals import confidence
 from trustmia.signals.many_models import read_signals
 from trustmia.signals.rounding import Rounding
@@ -44,32 +44,38 @@ def test_rounded_scores_are_as_far_from_0_and_1_as_their_decimals_show(
         )
         # How unusual a certain answer is, which the two-sided form asks, is lost.
         assert area > before - (0.05 if name in TWO_SIDED else 0.01), name
-    told = audit(path, ["lira"], tmp_path / "out")
+    told, metrics = audit(path, ["lira"], tmp_path / "out")
     true = content["scores"][..., 0]
     assert (content["labels"] == 0).all()
     ends = int(((true == 0) | (true == 1)).any(axis=0).sum())
     assert f"Rounded: in {ends} of 2500 images a model gives the true class 0 or 1; 0 c" in told
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["num_rounded"] == ends
+    assert metrics["num_rounded"] == ends
 
 
-def confident(models: int = 6, images: int = 600, classes: int = 5) -> Floats:
+def confident(models: int = 6, images: int = 600, classes: int = 5) -> Float64:
     """Return softmax of which a good part is beyond six decimals: float64 [M, N, K]."""
     logits = np.random.default_rng(0).normal(scale=7, size=(models, images, classes))
     return np.asarray(softmax(logits, axis=-1))
 
 
-def of_step(scores: Floats, step: float, renormalised: bool = False) -> Floats:
+def of_step(scores: Float64, step: float, renormalised: bool = False) -> Float64:
     rounded = np.rint(scores / step) * step
     return rounded / rounded.sum(axis=-1, keepdims=True) if renormalised else rounded
 
 
-def partly_in_full(scores: Floats, step: float, models: slice, images: slice) -> Floats:
-    rounded = of_step(scores, step, renormalised=True)
-    rounded[models, images] = scores[models, images]
-    return rounded
+Write = Callable[[Float64], Any]
 
 
-FORMS: dict[str, tuple[float, Callable[[Floats], Any]]] = {
+def partly_in_full(step: float, part: Any) -> tuple[float, Write]:
+    def write(scores: Float64) -> Float64:
+        rounded = of_step(scores, step, renormalised=True)
+        rounded[part] = scores[part]
+        return rounded
+
+    return step, write
+
+
+FORMS: dict[str, tuple[float, Write]] = {
     "six decimals": (1e-6, lambda scores: scores.round(6)),
     "six decimals in float32": (1e-6, lambda scores: scores.round(6).astype(np.float32)),
     "divided by sums": (1e-6, lambda scores: of_step(scores, 1e-6, renormalised=True)),
@@ -77,23 +83,11 @@ FORMS: dict[str, tuple[float, Callable[[Floats], Any]]] = {
     "bytes": (1 / 255, lambda scores: of_step(scores, 1 / 255)),
     "256ths": (1 / 256, lambda scores: of_step(scores, 1 / 256)),
     "256ths in float16": (1 / 256, lambda scores: of_step(scores, 1 / 256).astype(np.float16)),
-    "a model in full": (1e-6, lambda scores: partly_in_full(scores, 1e-6, slice(1), slice(None))),
-    "all models but one": (
-        1e-6,
-        lambda scores: partly_in_full(scores, 1e-6, slice(1, 9), slice(None)),
-    ),
-    "an image in full": (
-        1e-6,
-        lambda scores: partly_in_full(scores, 1e-6, slice(2, 3), slice(7, 8)),
-    ),
-    "some images in full": (
-        1e-6,
-        lambda scores: partly_in_full(scores, 1e-6, slice(9), slice(0, 600, 12)),
-    ),
-    "bytes and some": (
-        1 / 255,
-        lambda scores: partly_in_full(scores, 1 / 255, slice(9), slice(0, 600, 12)),
-    ),
+    "a model in full": partly_in_full(1e-6, np.s_[:1]),
+    "all models but one": partly_in_full(1e-6, np.s_[1:]),
+    "an image in full": partly_in_full(1e-6, np.s_[2:3, 7:8]),
+    "some images in full": partly_in_full(1e-6, np.s_[:, ::12]),
+    "bytes and some": partly_in_full(1 / 255, np.s_[:, ::12]),
     "few images": (0.01, lambda scores: scores[:1, :9].round(2)),
     "float16 in float64": (2.0**-24, lambda scores: scores.astype(np.float16).astype(float)),
 }
@@ -133,7 +127,7 @@ def test_no_confidence_is_beyond_the_coarsest_step(form: str, tmp_path: Path) ->
     ],
 )
 def test_each_end_of_a_single_number_has_the_step_of_its_side(
-    kind: str, write: Callable[[Floats], Any], least: tuple[float | None, ...], single: bool
+    kind: str, write: Write, least: tuple[float | None, ...], single: bool
 ) -> None:
     true = np.take_along_axis(confident(), confident().argmax(-1, keepdims=True)[:1], -1)[..., 0]
     said = write(true)

@@ -36,9 +36,8 @@ def with_sizes(sizes: SplitParams, **changes: Any) -> SplitParams:
 @st.composite
 def possible_sizes(draw: st.DrawFn) -> SplitParams:
     train, validation, test = (draw(part) for _ in range(3))
-    return SplitParams(
-        method="stratified",
-        pool_seed=0,
+    return with_sizes(
+        SIZES,
         pool_size=2 * (train + validation + test) + draw(st.integers(16, 30)),
         generator_holdout_size=draw(part),
         train_size=train,
@@ -57,23 +56,19 @@ def uneven_labels(draw: st.DrawFn) -> Labels:
 
 
 def equal(first: Split, second: Split) -> bool:
-    return all(
-        np.array_equal(first[owner][name], second[owner][name])
-        for owner in first
-        for name in first[owner]
-    )
+    pairs = [(first[owner][name], second[owner][name]) for owner in first for name in first[owner]]
+    return all(np.array_equal(one, other) for one, other in pairs)
 
 
-def test_calibration_may_be_fitted_on_the_test_images() -> None:
-    split = split_indices(LABELS, with_sizes(SIZES, validation_size=0), 0)
-    for role in ROLES:
-        assert np.array_equal(split[role]["validation"], split[role]["test"])
-        assert len(split[role]["test"]) == SIZES.test_size
-
-
-def test_pool_may_be_everything() -> None:
-    split = split_indices(LABELS, with_sizes(SIZES, pool_size=400, generator_holdout_size=0), 0)
+def test_everything_may_be_used_up_and_calibration_fitted_on_the_test_images() -> None:
+    at_limits = {"pool_size": 400, "generator_holdout_size": 0, "validation_size": 0}
+    sizes = with_sizes(SIZES, **at_limits, attack_members=60, attack_nonmembers=40)
+    split = split_indices(LABELS, sizes, 0)
     assert len(split["generator"]["train"]) == len(split["generator"]["holdout"]) == 0
+    for parts in (split[role] for role in ROLES):
+        assert np.array_equal(parts["validation"], parts["test"]) and len(parts["test"]) == 40
+        assert np.array_equal(parts["members"], parts["train"]) and len(parts["train"]) == 60
+        assert np.array_equal(parts["non_members"], parts["test"])
 
 
 @settings(deadline=None, max_examples=30)
@@ -119,18 +114,13 @@ def test_generator_keeps_its_images_whatever_the_seed_and_sizes_of_models(
     assert equal({"generator": changed}, {"generator": usual})
 
 
-def test_pool_seed_changes_the_images_of_the_generator() -> None:
-    first, second = (
-        split_indices(LABELS, with_sizes(SIZES, pool_seed=seed), 0)["generator"] for seed in (0, 1)
-    )
-    assert not np.array_equal(first["train"], second["train"])
-
-
-def test_same_seeds_give_the_same_split_and_another_seed_another() -> None:
+def test_same_seeds_give_the_same_split_and_others_others() -> None:
     first, again, other = (split_indices(LABELS, SIZES, seed) for seed in (7, 7, 8))
     assert equal(first, again)
     for role in ROLES:
         assert not np.array_equal(first[role]["train"], other[role]["train"])
+    other = split_indices(LABELS, with_sizes(SIZES, pool_seed=1), 7)
+    assert not np.array_equal(first["generator"]["train"], other["generator"]["train"])
 
 
 @pytest.mark.parametrize(
@@ -151,9 +141,3 @@ def test_impossible_sizes_are_named_with_what_is_allowed(
 ) -> None:
     with pytest.raises(UserError, match=f"params.yaml: {complaint}"):
         split_indices(LABELS, with_sizes(SIZES, **changes), 0)
-
-
-def test_sizes_that_use_up_everything_are_possible() -> None:
-    sizes = with_sizes(SIZES, pool_size=240, train_size=60, attack_members=60, attack_nonmembers=40)
-    split = split_indices(LABELS, sizes, 0)
-    assert equal({"": {"": split["target"]["members"]}}, {"": {"": split["target"]["train"]}})

@@ -97,20 +97,21 @@ def test_generator_and_judge_train_from_scratch(restored: Path) -> None:
     changes: dict[str, object] = {"generator.source": "scratch", "generator.epochs": 1}
     changes |= {"generator.width": 8, "generator.discriminator_width": 8}
     changes |= {"judge.source": "scratch", "judge.epochs": 1}
-    changes |= {"split.pool_size": 66000, "split.generator_holdout_size": 1000}
+    changes |= {"split.pool_size": 68500, "split.generator_holdout_size": 500}
     set_params(restored, changes)
     ran = stages_run(run(restored, "dvc", "repro", "evaluate_generator").stdout)
     stages = {"split", "train_generator", "train_judge", "generate", "evaluate_generator"}
     assert set(ran) == stages
     card = json.loads((restored / "outputs/generator/model.json").read_text())
-    assert card["data"]["images"] == 3000
+    assert card["data"]["images"] == 1000
     assert len(card["history"]) == 1
     quality = json.loads((restored / "metrics/generator.json").read_text())
     assert quality["held_out"]["frechet_distance"] < quality["fake"]["frechet_distance"]
 
 
 def test_pretrained_classifiers_that_do_not_fit_are_refused(restored: Path) -> None:
-    failed = run(restored, "dvc", "exp", "run", "-S", "train.source=pretrained", code=255)
+    command = ["dvc", "exp", "run", "-S", "train.source=pretrained", "train@target"]
+    failed = run(restored, *command, code=255)
     message = next(line for line in failed.stderr.splitlines() if line.startswith("train:"))
     assert "train.source" in message and "train.epochs 50 rather than 8" in message
     assert "other training images" in message and "Traceback" not in failed.stderr

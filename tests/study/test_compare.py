@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from scipy import stats
 from tests.helpers import git
 from tests.study.tiny_repository import TinyRepository, make_tiny_repository, write_lock
 from trustmia.report.summary import _over_seeds
+from trustmia.study import repository
 from trustmia.study.seeds import over_seeds
 
 SETS = ("original", "fake")
@@ -86,9 +88,12 @@ def half_width(values: list[float]) -> float:
     return float(high - low) / 2
 
 
-def test_seeds_are_taken_together(tiny: TinyRepository) -> None:
+def test_seeds_are_taken_together(tiny: TinyRepository, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(tiny.names()) == 52
+    git_runs = Mock(side_effect=repository._git)
+    monkeypatch.setattr(repository, "_git", git_runs)
     printed = tiny.trustmia("compare").stdout
+    assert git_runs.call_count < 60, "of every revision and its commit the list of files, no more"
     lines = printed.splitlines()
     expected = f"0.820 ± {half_width([0.81, 0.82, 0.83]):.3f}"
     (row,) = [line for line in lines if line.startswith("standard ") and expected in line]
@@ -170,12 +175,13 @@ def test_experiments_of_other_commits(tiny: TinyRepository) -> None:
     assert [f"standard@{head}", "2"] in first and [f"standard@{before}", "3"] in first
 
 
-def test_outside_of_a_repository(tiny: TinyRepository, tmp_path: Path) -> None:
-    failed = TinyRepository(tmp_path).trustmia("compare", code=2)
-    assert "not the root of a DVC repository" in failed.stderr
+def test_outside_of_a_repository(tmp_path: Path) -> None:
+    place = TinyRepository(tmp_path)
+    assert "not the root of a DVC repository" in place.trustmia("compare", code=2).stderr
+    (tmp_path / ".dvc").mkdir()
+    assert "experiments need a git repository" in place.trustmia("compare", code=2).stderr
     git(tmp_path, "init", "--quiet")
-    TinyRepository(tmp_path).run("dvc", "init", "--quiet")
-    failed = TinyRepository(tmp_path).trustmia("compare", code=2)
+    failed = place.trustmia("compare", code=2)
     assert "git commit" in failed.stderr and failed.stderr.count("\n") == 1
 
 

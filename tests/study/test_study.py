@@ -126,9 +126,6 @@ def test_running_again_runs_what_is_missing(tiny: TinyRepository, printed: list[
 
 
 def test_experiments_are_dvc_experiments(tiny: TinyRepository, printed: list[str]) -> None:
-    shown = json.loads(tiny.run("dvc", "exp", "show", "--json").stdout)
-    names = {e["name"] for row in shown for e in row["experiments"] or []}
-    assert "temperature_10-s43" in names
     tiny.run("dvc", "exp", "apply", "temperature_10-s43")
     assert "seed: 43" in (tiny.root / "params.yaml").read_text()
     assert (tiny.root / "outputs/gallery/gallery.parquet").is_file()
@@ -193,7 +190,10 @@ def test_an_interrupted_study_goes_on(tmp_path: Path) -> None:
     tiny.switch("hold", on=True)
     try:
         interrupt_while_training(tiny)
-        assert not processes_of(tiny)
+        deadline = time.monotonic() + 60
+        while processes_of(tiny):
+            assert time.monotonic() < deadline, processes_of(tiny)
+            time.sleep(0.1)
         states = tiny.queue()
         assert "Running" not in states.values() and states["somebody-else"] == "Queued"
         assert "Failed" in states.values() and tiny.names() == []
@@ -257,7 +257,7 @@ def test_documented_commands_work_as_printed(
     shutil.copy(studies / "default.yaml", studies / "mine.yaml")
     commands = documented("docs/study.md", "study")
     outputs = {command: tiny.run(*command.split()).stdout for command in commands}
-    assert "-s43]" in outputs["dvc exp show --no-pager --only-changed"]
+    assert "[temperature_10-s43]" in outputs["dvc exp show --no-pager --only-changed"]
     assert "Reproducing" in outputs["dvc queue logs standard-s43"]
     assert "standard" in git(tiny.root, "branch", "--list", "standard")
     assert "temperature_10-s43" in git(tmp_path / "origin", "for-each-ref", "refs/exps")

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,11 @@ from tests.helpers import ROOT
 from trustmia.commands.study import study
 from trustmia.errors import UserError
 from trustmia.params import load_params
+from trustmia.study import queue
 from trustmia.study.grid import Experiment, load_grid, waiting
 from trustmia.study.progress import Clock, current_stage, duration, log_end
-from trustmia.study.queue import Task, parse_status
+from trustmia.study.queue import Task
+from trustmia.study.running import _StudyRun
 from trustmia.study.store import read_study, write_study
 from trustmia.study.tables import COLUMNS, EXPERIMENT_COLUMNS, run_tables, thinned
 
@@ -303,18 +306,43 @@ Worker status: 1 active, 2 idle
 """
 
 
-def test_the_queue_is_read_as_documented() -> None:
-    tasks = [
-        Task("standard-s42", "753b005", "Running"),
-        Task("", "1234567", "Queued"),
-        Task("weight_decay-s42-x", "0bbb118", "Failed"),
-    ]
-    assert parse_status(STATUS) == (tasks, 3)
+def test_the_queue_is_read_as_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    def status_of(printed: str) -> tuple[list[Task], int]:
+        monkeypatch.setattr(queue, "call", lambda *arguments: printed)
+        return queue.status()
+
+    running, queued = Task("standard-s42", "753b005", "Running"), Task("", "1234567", "Queued")
+    failed = Task("weight_decay-s42-x", "0bbb118", "Failed")
+    assert status_of(STATUS) == ([running, queued, failed], 3)
     empty = "No experiment tasks in the queue.\n\nWorker status: 0 active, 0 idle\n"
-    assert parse_status(empty) == ([], 0)
+    assert status_of(empty) == ([], 0)
     for other in ("", STATUS.replace("Name", "Title"), STATUS.replace("Worker", "Workers")):
         with pytest.raises(UserError, match="no table as DVC 3 prints it"):
-            parse_status(other)
+            status_of(other)
+
+
+def test_what_is_queued_is_taken_over_where_it_is_the_studys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = load_grid(grid_file(tmp_path, GOOD), PARAMS)
+    repository = Mock(**{"head.return_value": "abc", "finished.return_value": []})
+    task = Task("standard-s1", "753b005", "Queued")
+    monkeypatch.setattr(queue, "status", lambda: ([task], 0))
+    params = grid.experiments[0].params.model_dump()
+    told: list[str] = []
+
+    def prepare(params_of_tasks: dict[str, dict[str, Any]]) -> None:
+        monkeypatch.setattr(queue, "params_of_tasks", lambda commit: params_of_tasks)
+        told.clear()
+        _StudyRun(grid, repository, 1, told.append).prepare()
+
+    prepare({"753b005f": params})
+    assert told == ["1 experiments: 0 done before, 1 queued before, 0 to queue"]
+    prepare({"f753b005": params})
+    assert told[0] == "1 experiments: 0 done before, 0 queued before, 1 to queue"
+    assert told[1].endswith("others, which its workers run, too: standard-s1"), "another commit's"
+    with pytest.raises(UserError, match=r"has 1; rename .* `dvc queue remove standard-s1`"):
+        prepare({"753b005f": params | {"seed": 2}})
 
 
 def test_no_jobs_are_refused() -> None:

@@ -57,8 +57,8 @@ def best_theta(member_entropy: Float32, nonmember_entropy: Float32) -> float:
     answer for all thresholds at once: O((N + T) log N) rather than O(N·T).
 
     Args:
-        member_entropy: float32 [N].
-        nonmember_entropy: float32 [M].
+        member_entropy: float32 [N], at least one.
+        nonmember_entropy: float32 [M], at least one.
     """
     members, nonmembers = np.sort(member_entropy), np.sort(nonmember_entropy)
     low = min(members[0], nonmembers[0])

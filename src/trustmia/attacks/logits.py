@@ -16,13 +16,9 @@ def _below_largest(logits: Float32 | Float64) -> Float64:
 
 
 def log_odds(logits: Float32 | Float64) -> Float64:
-    """Return log p − log(1 − p) of each row's largest probability p.
+    """Return log p − log(1 − p) of each row's largest probability p: float64 [N], finite.
 
-    Args:
-        logits: float [N, K], K at least 2; finite.
-
-    Returns:
-        float64 [N], finite.
+    Logits are finite, float [N, K] with K at least 2.
     """
     below = _below_largest(logits)
     nearest = below[:, -1]

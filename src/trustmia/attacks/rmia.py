@@ -42,7 +42,7 @@ def offline_prior(mean_out: Float64, a: float) -> Float64:
     """Return Pr(x) from models that were not trained on x: ((1+a)·mean + 1−a)/2 (eq. 10).
 
     Args:
-        mean_out: float64, mean probability of the true class over OUT models.
+        mean_out: float64 in [0, 1], mean probability of the true class over OUT models.
         a: In [0, 1]; the smaller, the more the IN models' probability is taken for 1.
     """
     return ((1 + a) * mean_out + (1 - a)) / 2
@@ -57,7 +57,7 @@ def share_exceeded(ratio: Float64, population_ratio: Float64, gamma: float) -> F
     Args:
         ratio: float64 [N, A], Pr(x|θ)/Pr(x).
         population_ratio: float64 [Z, A], Pr(z|θ)/Pr(z).
-        gamma: Above 0.
+        gamma: γ, above 0.
 
     Returns:
         float64 [N] in [0, 1], the mean over views; equal where the numbers exceeded are.
@@ -166,9 +166,10 @@ def _area(ranking: Float64, member: Bool) -> Fraction:
     return Fraction(int(below), max(2 * len(members) * len(others), 1))
 
 
-def fewest(settings: Settings) -> int:
-    """Return 4 if a reference model has to play the target, and its complement to be left out."""
-    return 4 if settings.a == "tune" else 2
-
-
-RMIA = Attack(Settings, (ONLINE, OFFLINE), fewest=fewest, tuned=tuned)
+RMIA = Attack(
+    Settings,
+    (ONLINE, OFFLINE),
+    # Where a reference model plays the target, its complement is left out.
+    fewest=lambda settings: 4 if settings.a == "tune" else 2,
+    tuned=tuned,
+)

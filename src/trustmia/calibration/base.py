@@ -15,17 +15,11 @@ class Calibration(Protocol):
     """A fitted calibration."""
 
     def logits(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return calibrated logits.
+        """Return calibrated logits, float32 [N, K].
 
-        Attacks with reference models read these, since float32 scores near 1 are equal
-        where logits still differ.
-
-        Args:
-            features: float32 [N, F], penultimate features.
-            logits: float32 [N, K].
-
-        Returns:
-            float32 [N, K].
+        They are of logits, float32 [N, K], and penultimate features, float32 [N, F]. Attacks with
+        reference models read these, since float32 scores near 1 are equal where logits still
+        differ.
         """
 
     def tensors(self) -> dict[str, Tensor]:

@@ -102,10 +102,6 @@ class Llla(Calibration):
         """See `Calibration.logits`: scaled logits (`probit`) or logarithms of scores (`mc`)."""
         return self.linked(_squared(features, self.feature_basis), logits.double()).float()
 
-    def logit_variances(self, features: Tensor) -> Tensor:
-        """Return the variance of each logit, float64 [N, K], of features float32 [N, F]."""
-        return self._marginal(_squared(features, self.feature_basis))
-
     def linked(self, squared: Tensor, logits: Tensor) -> Tensor:
         """Return calibrated logits, float64 [N, K].
 
@@ -114,7 +110,8 @@ class Llla(Calibration):
             logits: float64 [N, K].
         """
         if self.draws is None:
-            return logits / torch.sqrt(1 + math.pi / 8 * self._marginal(squared))
+            variances = self._variances(squared) @ self.class_basis.T.square()
+            return logits / torch.sqrt(1 + math.pi / 8 * variances)
         rows = max(1, BATCH_NUMBERS // self.draws.numel())
         parts = zip(squared.split(rows), logits.split(rows), strict=True)
         return torch.cat([self.sampled(*part, self.draws) for part in parts])
@@ -134,10 +131,6 @@ class Llla(Calibration):
     def _variances(self, squared: Tensor) -> Tensor:
         """Return variances in the basis of the classes, float64 [N, K]."""
         return squared @ self.weight_variance + self.bias_variance
-
-    def _marginal(self, squared: Tensor) -> Tensor:
-        """Return variances of the logits, float64 [N, K]."""
-        return self._variances(squared) @ self.class_basis.T.square()
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Calibration.tensors`."""

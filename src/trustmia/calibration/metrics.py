@@ -37,30 +37,26 @@ def calibration_metrics(scores: npt.NDArray[np.floating], labels: Int64) -> dict
     }
 
 
-def reliability_table(
-    scores: npt.NDArray[np.floating], labels: Int64, bins: int = BINS
-) -> dict[str, Float64]:
+def reliability_table(scores: npt.NDArray[np.floating], labels: Int64) -> dict[str, Float64]:
     """Return mean confidence and accuracy of the images in each bin of confidence.
 
-    Args:
-        scores: float [N, K], rows sum to 1.
-        labels: int64 [N].
-        bins: Number of bins of equal width over [0, 1], lower edges excluded.
+    The bins have equal width over [0, 1], lower edges excluded; for the arguments see
+    `calibration_metrics`.
 
     Returns:
-        float64 [bins] each: `lower` and `upper` edge, `count`, `confidence`, `accuracy`
+        float64 [BINS] each: `lower` and `upper` edge, `count`, `confidence`, `accuracy`
         (both 0 in an empty bin).
     """
     confidence = scores.max(axis=1).astype(np.float64)
     correct = scores.argmax(axis=1) == labels
-    edges = np.linspace(0, 1, bins + 1)
-    index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    count = np.bincount(index, minlength=bins).astype(np.float64)
+    edges = np.linspace(0, 1, BINS + 1)
+    index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, BINS - 1)
+    count = np.bincount(index, minlength=BINS).astype(np.float64)
     divisor = np.maximum(count, 1)
     return {
         "lower": edges[:-1],
         "upper": edges[1:],
         "count": count,
-        "confidence": np.bincount(index, confidence, bins) / divisor,
-        "accuracy": np.bincount(index, correct, bins) / divisor,
+        "confidence": np.bincount(index, confidence, BINS) / divisor,
+        "accuracy": np.bincount(index, correct, BINS) / divisor,
     }

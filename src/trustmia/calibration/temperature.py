@@ -31,9 +31,7 @@ class Temperature(Calibration):
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """Return the temperature in [1e-3, 1e3] with the smallest negative log-likelihood.
 
-    Args:
-        logits: float [N, K] of images the model was not trained on.
-        labels: int64 [N].
+    Logits, float [N, K], are of images that the model was not trained on; labels int64 [N].
 
     Raises:
         UserError: The likelihood has no maximum, as every image is classified correctly.

@@ -31,9 +31,8 @@ class Choices:
 def draw(sizes: Tensor, size: int) -> Choices:
     """Draw rotations, crops and flips with PyTorch's global generator of the CPU.
 
-    Args:
-        sizes: int64 [N, 2], width and height of each image, at least `size`.
-        size: Height and width of the crop.
+    Sizes, int64 [N, 2], are width and height of each image, at least `size`, that of
+    the square crop.
     """
     count = len(sizes)
     degrees = (2 * torch.rand(count, dtype=torch.float64) - 1) * MAX_DEGREES
@@ -77,13 +76,8 @@ def _maps_to_sources(sizes: Tensor, choices: Choices, size: int, canvas: tuple[i
 
     A position (u, v) in [-1, 1]² of the result is mirrored, moved into the image, turned
     about the image's centre, and expressed in [-1, 1]² of the canvas, as `grid_sample`
-    wants it.
-
-    Args:
-        sizes: float64 [N, 2], width and height of each image.
-        choices: What to do with each.
-        size: Height and width of the results.
-        canvas: Width and height of the canvas.
+    wants it. Sizes, float64 [N, 2], and the canvas are widths and heights; `size` is that of
+    the square results.
 
     Returns:
         float64 [N, 2, 3].

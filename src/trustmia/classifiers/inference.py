@@ -67,31 +67,18 @@ class Inputs:
 
 
 def as_inputs(pixels: UInt8, factor: Float32, offset: Float32) -> Inputs:
-    """Return images as a model's input.
-
-    Args:
-        pixels: uint8 [N, C, H, W].
-        factor: float32 [C].
-        offset: float32 [C].
-    """
-    shape = (1, -1, 1, 1)
-    normalization = Normalization(
-        torch.from_numpy(factor).view(shape), torch.from_numpy(offset).view(shape)
-    )
-    return Inputs(torch.from_numpy(pixels), normalization)
+    """Return images, uint8 [N, C, H, W], as a model's input; factor and offset are float32 [C]."""
+    affine = (torch.from_numpy(part).view(1, -1, 1, 1) for part in (factor, offset))
+    return Inputs(torch.from_numpy(pixels), Normalization(*affine))
 
 
 @torch.no_grad()
 def predict(
     model: Classifier, images: Inputs, batch_size: int = 100, precision: Precision = "fp32"
 ) -> Prediction:
-    """Show images to a model once.
+    """Show images to a model once, which computes where its weights are.
 
-    Args:
-        model: The classifier; it computes where its weights are.
-        images: What it is shown.
-        batch_size: Images per forward pass.
-        precision: See `compute.resolved`.
+    `batch_size` is the number of images per forward pass; for `precision` see `compute.resolved`.
     """
     model.eval()
     device = next(model.parameters()).device

@@ -11,10 +11,7 @@ from trustmia.runtime.checkpoints import read_state_dict
 
 
 def read_initial_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict.
-
-    Args:
-        path: `.safetensors`, or what `torch.save` wrote.
+    """Read a state dict of the form `.safetensors`, or what `torch.save` wrote.
 
     Raises:
         UserError: The file is missing or holds no state dict.

@@ -66,13 +66,8 @@ def train(
 ) -> Checkpoint:
     """Train a classifier.
 
-    Args:
-        dataset: What the images are.
-        data: The images.
-        recipe: How to train.
-        device: Where to train.
-        on_epoch: Called after every epoch. Without it nobody watches, and test accuracy is
-            measured only once, of the finished model.
+    `on_epoch` is called after every epoch. Without it nobody watches, and test accuracy is
+    measured only once, of the finished model.
 
     Raises:
         UserError: The loss is no longer finite.

@@ -17,11 +17,7 @@ def notes_of_scores(
 ) -> list[str]:
     """Return notes on an audit of score files.
 
-    Args:
-        signals: What was read.
-        outcome: What the attacks said.
-        results: The table that `measure` returned of it.
-        read: The files of the shadow and of the target.
+    `results` is the table that `measure` returned; `read` are the files of shadow and target.
     """
     assert signals.shadow is not None and signals.target is not None
     notes = [*signals.shadow.notes, *signals.target.notes, *outcome.notes, *outcome.left_out_note()]

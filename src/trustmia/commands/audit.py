@@ -41,25 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "with others (--signals)."
     )
     parser.epilog = "settings of attacks, as attack.… in params.yaml:\n" + "\n".join(_settings())
-    parser.add_argument(
-        "--shadow",
-        type=Path,
-        metavar="FILE",
-        help="scores of a model whose membership is known (NPZ, CSV or Parquet)",
-    )
-    parser.add_argument(
-        "--target",
-        type=Path,
-        metavar="FILE",
-        help="scores of the model under audit, with a column `set`",
-    )
-    parser.add_argument(
-        "--signals",
-        type=Path,
-        metavar="PATH",
-        help="logits or scores of many models (NPZ, or a folder, also of the published LiRA "
-        "code or of Privacy Meter)",
-    )
+    many = "(NPZ, or a folder, also of the published LiRA code or of Privacy Meter)"
+    for option, metavar, what in (
+        ("--shadow", "FILE", "scores of a model whose membership is known (NPZ, CSV or Parquet)"),
+        ("--target", "FILE", "scores of the model under audit, with a column `set`"),
+        ("--signals", "PATH", f"logits or scores of many models {many}"),
+    ):
+        parser.add_argument(option, type=Path, metavar=metavar, help=what)
     parser.add_argument(
         "--target-index",
         type=int,
@@ -251,10 +239,7 @@ def audit_scores(shadow: Path, target: Path, order: Order) -> str:
 def audit_signals(path: Path, target: int, order: Order) -> str:
     """Run attacks against one of many models, with the others as reference models.
 
-    Args:
-        path: Signals, in a form of `read_signals`.
-        target: Index of the target model.
-        order: Settings, resamples and seed, and where the results go.
+    `path` holds signals in a form of `read_signals`; `target` is the index of the target model.
 
     Returns:
         A table for people, and where the files are.

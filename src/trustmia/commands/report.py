@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trustmia import files, paths
 from trustmia.errors import UserError
-from trustmia.freshness import Lock, WorkingTree, remark
+from trustmia.freshness import Lock, remark
 
 LOCK = Path("dvc.lock")
 STAGE = "report"
@@ -36,7 +36,7 @@ def find_report(open_it: bool, out: Path | None) -> str:
             f"{path}: not found; run `dvc pull {path}`, or `dvc repro {STAGE}`, in the root of the "
             "repository"
         )
-    noted = Lock(WorkingTree()).noted_md5(path.as_posix())
+    noted = Lock().noted_md5(path.as_posix())
     if noted is None:
         raise UserError(
             f"{LOCK}: names no report; run `git restore {LOCK}`, or `dvc repro {STAGE}`"

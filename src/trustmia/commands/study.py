@@ -71,20 +71,20 @@ def study(config: Path, jobs: int, out: Path, say: Say) -> None:
         raise UserError(f"--jobs: got {jobs}; allowed: 1 or more")
     grid = load_grid(config)
     with open_repository() as repository:
-        outcome = run_study(grid, repository, jobs, say)
-        if outcome.finished:
-            tables, not_run = collect(repository, outcome.finished)
+        finished, failed = run_study(grid, repository, jobs, say)
+        if finished:
+            tables, not_run = collect(repository, finished)
             write_study(out, tables)
-            say(f"{out}: the tables of {len(outcome.finished)} experiments")
+            say(f"{out}: the tables of {len(finished)} experiments")
             if not_run:
                 say(
                     f"Left out, as these stages were not run for them: {by_stages(not_run)}; add "
                     f"them to `targets` in {config}, and `dvc exp remove` what is to run again"
                 )
-    if outcome.failed:
+    if failed:
         raise UserError(
-            f"{len(outcome.failed)} of {len(grid.experiments)} experiments failed: "
-            f"{', '.join(outcome.failed)}; running the study again runs these alone"
+            f"{len(failed)} of {len(grid.experiments)} experiments failed: "
+            f"{', '.join(failed)}; running the study again runs these alone"
         )
     say(_next_step(out))
 

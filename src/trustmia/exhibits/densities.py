@@ -34,21 +34,18 @@ def density_table(maxima: dict[str, Float32], classes: int) -> pd.DataFrame:
     Returns:
         Rows `set`, `score`, `density`; `GRID_POINTS` for each set.
     """
-    lowest = 1 / classes
-    grid = np.linspace(lowest, 1, GRID_POINTS)
-    tables = []
-    for name, values in maxima.items():
-        density = reflected_density(values, grid)
-        tables.append(pd.DataFrame({"set": name, "score": grid, "density": density}))
+    grid = np.linspace(1 / classes, 1, GRID_POINTS)
+    tables = [
+        pd.DataFrame({"set": name, "score": grid, "density": reflected_density(values, grid)})
+        for name, values in maxima.items()
+    ]
     return pd.concat(tables, ignore_index=True)
 
 
 def histogram_table(maxima: dict[str, Float32], classes: int) -> pd.DataFrame:
     """Return how the maximum scores of members and of each other set are distributed.
 
-    Args:
-        maxima: Set → maximum scores, float32 [n].
-        classes: K, the number of scores of an image.
+    For the arguments see `density_table`.
 
     Returns:
         Rows `set`, `group` (`members` or `non-members`), `maximum score` (middle of a bin)

@@ -18,12 +18,8 @@ def tsne(features: Float32, seed: int) -> Float32:
     a sum moves the whole picture. Features without any difference, as those of a network that
     died in training, all land on the origin.
 
-    Args:
-        features: float32 [N, F], N ≥ 1, F ≥ 2.
-        seed: The experiment's seed.
-
     Returns:
-        float32 [N, 2].
+        float32 [N, 2], of features float32 [N, F] with N ≥ 1 and F ≥ 2.
     """
     if (features == features[0]).all():
         return np.zeros((len(features), 2), dtype=np.float32)

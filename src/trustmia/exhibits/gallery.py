@@ -1,38 +1,17 @@
 """Images that no attack doubts to be members, and that are none."""
 
 import io
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from trustmia.arrays import Bool, Int64, UInt8
 from trustmia.images.base import Images
+from trustmia.images.resizing import as_picture
 from trustmia.signals.scores import ScoreSet
 
 MAX_PER_SET = 8
 MIN_SIDE = 56
-
-
-@dataclass(frozen=True)
-class Exhibit:
-    """An image of the gallery.
-
-    Attributes:
-        set: Its image set.
-        rank: Its place within the set, 0 for the most confident prediction.
-        score: Its maximum prediction score.
-        predicted: Name of the class of that score.
-        true: Name of its class; empty if it has none of the model's classes.
-        png: The image as a PNG file.
-    """
-
-    set: str
-    rank: int
-    score: float
-    predicted: str
-    true: str
-    png: bytes
 
 
 def select(target: ScoreSet, called_member: Bool) -> dict[str, Int64]:
@@ -57,15 +36,20 @@ def select(target: ScoreSet, called_member: Bool) -> dict[str, Int64]:
 
 def exhibit(
     name: str, rows: Int64, target: ScoreSet, images: Images, classes: tuple[str, ...]
-) -> list[Exhibit]:
+) -> list[dict[str, Any]]:
     """Return the exhibits of an image set.
 
     Args:
         name: The image set.
         rows: int64 [k], rows of `target` in the order of the gallery.
-        target: What the target said of all images.
-        images: All images of the set, in the order in which the target was shown them.
+        target: What the target said of images of all sets.
+        images: All of the set, in the order in which the target was shown them.
         classes: Names of the classes.
+
+    Returns:
+        `set`; `rank`, an int, the place within the set, 0 for the most confident prediction;
+        `score`, a float, the maximum prediction score; `predicted`, the name of its class; `true`,
+        that of the image's own, empty if it has none of the model's; `png`, bytes of a PNG file.
 
     Raises:
         ValueError: The target was shown another number of images of this set.
@@ -77,14 +61,14 @@ def exhibit(
     for rank, (row, place) in enumerate(zip(rows, np.searchsorted(of_set, rows), strict=True)):
         scores, label = target.scores[row], target.labels[row]
         exhibits.append(
-            Exhibit(
-                set=name,
-                rank=rank,
-                score=float(scores.max()),
-                predicted=classes[scores.argmax()],
-                true=classes[label] if label >= 0 else "",
-                png=enlarged_png(images.pixels[place]),
-            )
+            {
+                "set": name,
+                "rank": rank,
+                "score": float(scores.max()),
+                "predicted": classes[scores.argmax()],
+                "true": classes[label] if label >= 0 else "",
+                "png": enlarged_png(images.pixels[place]),
+            }
         )
     return exhibits
 
@@ -97,6 +81,5 @@ def enlarged_png(pixels: UInt8) -> bytes:
     factor = -(-MIN_SIDE // min(pixels.shape[1:]))
     large = pixels.repeat(factor, axis=1).repeat(factor, axis=2)
     stream = io.BytesIO()
-    picture = large[0] if len(large) == 1 else large.transpose(1, 2, 0)
-    Image.fromarray(picture).save(stream, format="PNG")
+    as_picture(large).save(stream, format="PNG")
     return stream.getvalue()

@@ -24,18 +24,16 @@ class ConditionalBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         gain, bias = self.gain(labels), self.bias(labels)
-        if not self.training:
+        if self.training:
+            x = self.norm(x)
+        else:
             # With fixed statistics it is one affine map by image and channel, which saves
             # a pass over the activations and keeps their precision.
-            mean, variance = (
-                self.norm.get_buffer("running_mean"),
-                self.norm.get_buffer("running_var"),
-            )
+            mean, variance = map(self.norm.get_buffer, ("running_mean", "running_var"))
             gain = gain * (variance + self.norm.eps).rsqrt()
             bias = bias - gain * mean
             gain, bias = gain.to(x.dtype), bias.to(x.dtype)
-            return torch.addcmul(bias[:, :, None, None], x, gain[:, :, None, None])
-        return torch.addcmul(bias[:, :, None, None], self.norm(x), gain[:, :, None, None])
+        return torch.addcmul(bias[:, :, None, None], x, gain[:, :, None, None])
 
 
 class UpBlock(nn.Module):
@@ -78,21 +76,14 @@ class Generator(nn.Module):
         self.image = nn.Conv2d(width, image_channels, 3, padding=1)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Draw images.
+        """Draw images, float [N, C, H, W] in [-1, 1].
 
         Args:
             latents: float32 [N, latent_dim], standard normal.
             labels: int64 [N], classes.
-
-        Returns:
-            float [N, C, H, W] in [-1, 1].
         """
-        h = (
-            self.project(latents)
-            .unflatten(1, (self.base, self.base, self.channels))
-            .permute(0, 3, 1, 2)
-        )
-        h = F.relu(self.norm(h, labels))
+        h = self.project(latents).unflatten(1, (self.base, self.base, self.channels))
+        h = F.relu(self.norm(h.permute(0, 3, 1, 2), labels))
         h = self.up2(self.up1(h, labels), labels)
         return torch.tanh(self.image(h))
 
@@ -100,10 +91,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Scores how real an image of a class looks; higher is more real.
 
-    Args:
-        num_classes: Number of classes.
-        image_channels: Channels of an image.
-        width: Channels of the first layer; deeper layers have two and four times as many.
+    The first layer has `width` channels; deeper ones have two and four times as many.
     """
 
     def __init__(self, num_classes: int, image_channels: int, width: int) -> None:
@@ -119,15 +107,7 @@ class Discriminator(nn.Module):
         self.classes = spectral_norm(nn.Embedding(num_classes, 4 * width))
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Score images.
-
-        Args:
-            images: float [N, C, H, W] in [-1, 1].
-            labels: int64 [N], classes.
-
-        Returns:
-            float [N].
-        """
+        """Score images, float [N, C, H, W] in [-1, 1], of classes int64 [N]: float [N]."""
         h = images
         for layer in self.layers:
             h = F.leaky_relu(layer(h), 0.1)

@@ -7,6 +7,9 @@ import numpy.typing as npt
 
 from trustmia.arrays import Int64
 
+# What `quality` returns, where there is no judge.
+UNKNOWN: dict[str, float | None] = {"recognised": None, "frechet_distance": None}
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -32,20 +35,12 @@ def quality(images: Seen, reference: Seen) -> dict[str, float | None]:
     }
 
 
-def unknown_quality() -> dict[str, float | None]:
-    """Return what `quality` returns, where there is no judge."""
-    return {"recognised": None, "frechet_distance": None}
-
-
 def frechet_distance(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> float:
     """Return the Fréchet distance of Gaussians fitted to two sets of features.
 
     |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) (Heusel et al. 2017, eq. 6), with the trace of
-    the root taken from the symmetric Σ₁^½ Σ₂ Σ₁^½, which has the same eigenvalues.
-
-    Args:
-        first: float [N, F], N at least 2.
-        second: float [M, F], M at least 2.
+    the root taken from the symmetric Σ₁^½ Σ₂ Σ₁^½, which has the same eigenvalues. Features are
+    float [N, F] and [M, F], both of two images or more.
     """
     first, second = first.astype(np.float64), second.astype(np.float64)
     difference = first.mean(axis=0) - second.mean(axis=0)

@@ -56,7 +56,7 @@ def sample(
         generator: Maps latents float32 [N, latent_dim] and labels int64 [N] to images in
             [-1, 1], in evaluation mode, on the device.
         config: What to draw.
-        device: Where to draw.
+        device: Where the generator is.
         on_batch: Called with the number of new images after every batch.
     """
     latents = draw_latents(config)
@@ -76,14 +76,10 @@ def sample(
 def draw_latents(config: SampleConfig) -> Tensor:
     """Return float32 [num_images, latent_dim], on the CPU, drawn in one piece."""
     rng = torch.Generator().manual_seed(config.seed)
-    if config.truncation is None:
-        return torch.randn(config.num_images, config.latent_dim, generator=rng)
-    return nn.init.trunc_normal_(
-        torch.empty(config.num_images, config.latent_dim),
-        a=-config.truncation,
-        b=config.truncation,
-        generator=rng,
-    )
+    shape, bound = (config.num_images, config.latent_dim), config.truncation
+    if bound is None:
+        return torch.randn(shape, generator=rng)
+    return nn.init.trunc_normal_(torch.empty(shape), a=-bound, b=bound, generator=rng)
 
 
 def resized(pixels: UInt8, size: int) -> UInt8:

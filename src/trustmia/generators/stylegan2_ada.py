@@ -30,11 +30,9 @@ PICKLE, CARD = "network.pkl", "model.json"
 
 
 def check(path: Path, own_sha256: str | None) -> str:
-    """Return the SHA-256 of a pickle that may be read.
+    """Return the SHA-256 of a pickle that may be read, in hexadecimal.
 
-    Args:
-        path: The pickle.
-        own_sha256: SHA-256 of a file that the user trusts, if it is not an official one.
+    `own_sha256` is that of a file that the user trusts, if it is not an official one.
 
     Raises:
         UserError: The file is missing, or is neither official nor the user's own.
@@ -60,13 +58,9 @@ def check(path: Path, own_sha256: str | None) -> str:
 
 
 def save(folder: Path, path: Path, own_sha256: str | None, params: dict[str, Any]) -> None:
-    """Keep a checked pickle, and a card that says what it is.
+    """Keep a checked pickle, and a card that says what it is; replace the folder as a whole.
 
-    Args:
-        folder: Replaced as a whole.
-        path: The pickle.
-        own_sha256: See `check`.
-        params: The parameters that chose it, by their full keys.
+    `params` are the parameters that chose it, by their full keys; for `own_sha256` see `check`.
 
     Raises:
         UserError: See `check`.
@@ -105,14 +99,8 @@ def load(
 ) -> "Drawn":
     """Read the averaged generator `G_ema` of a pickle that `save` kept.
 
-    Call it, and the generator, inside `importable(repository)`.
-
-    Args:
-        folder: Where `save` kept it.
-        repository: A clone of NVIDIA's repository.
-        own_sha256: See `check`.
-        truncation_psi: See `Drawn`.
-        force_fp32: See `Drawn`.
+    Call it, and the generator, inside `importable(repository)`, a clone of NVIDIA's repository.
+    `folder` is where `save` kept it; for `own_sha256` see `check`, for the other settings `Drawn`.
 
     Raises:
         UserError: See `check`; or the file holds no generator that the code in
@@ -155,7 +143,7 @@ class Drawn(nn.Module):
         self.truncation_psi, self.force_fp32 = truncation_psi, force_fp32
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Draw images in [-1, 1].
+        """Draw images, float [N, C, H, W] in [-1, 1].
 
         Args:
             latents: float32 [N, z_dim], standard normal.

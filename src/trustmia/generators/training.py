@@ -129,15 +129,10 @@ def train_gan(
     device: torch.device,
     on_epoch: Callable[[GanEpoch], None],
 ) -> Generator:
-    """Train a GAN and return its averaged generator in evaluation mode.
+    """Train a GAN and return its averaged generator in evaluation mode, on the CPU.
 
-    Args:
-        images: The generator's own training images, uint8.
-        num_classes: Number of classes of the labels.
-        config: Hyperparameters.
-        seed: The experiment's seed.
-        device: Where to train.
-        on_epoch: Called after every epoch.
+    Images are the generator's own for training, uint8 [N, C, H, W] with labels int64 [N];
+    `on_epoch` is called after every epoch.
 
     Raises:
         FloatingPointError: A loss is no longer finite.

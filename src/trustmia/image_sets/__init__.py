@@ -85,20 +85,19 @@ OF_HELD_OUT = tuple(name for name, image_set in IMAGE_SETS.items() if image_set.
 SPARE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 
 
-def _registered(name: str) -> ImageSet | None:
-    return _MEMBERS if name == MEMBERS else IMAGE_SETS.get(name)
+def _known(name: str) -> ImageSet:
+    """Return what is known of a set: of one that somebody brings, its name in words."""
+    return _MEMBERS if name == MEMBERS else IMAGE_SETS.get(name) or ImageSet(in_words(name), "")
 
 
 def title(name: str) -> str:
     """Return an image set's name for people; of a set that somebody brings, its name in words."""
-    image_set = _registered(name)
-    return image_set.title if image_set else in_words(name)
+    return _known(name).title
 
 
 def pixels_of(name: str) -> tuple[bool, float]:
     """Return whether a set's pixels are normalised as those of training images, and the scale."""
-    image_set = _registered(name) or _MEMBERS
-    return image_set.normalised, image_set.scale
+    return _known(name).normalised, _known(name).scale
 
 
 def in_words(name: str) -> str:
@@ -109,18 +108,13 @@ def in_words(name: str) -> str:
 
 def has_colour(name: str) -> bool:
     """Say whether a set has a colour of its own."""
-    return _own_colour(name) is not None
-
-
-def _own_colour(name: str) -> str | None:
-    image_set = _registered(name)
-    return image_set.colour if image_set else None
+    return _known(name).colour is not None
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
     """Return the colour of each image set; those without one share the spare ones."""
     spares = itertools.cycle(SPARE_COLOURS)
-    return {name: _own_colour(name) or next(spares) for name in dict.fromkeys(names)}
+    return {name: _known(name).colour or next(spares) for name in dict.fromkeys(names)}
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -48,14 +48,9 @@ def fakes(inputs: ShownInputs) -> Images:
 
 
 def permute_pixels(pixels: UInt8, rng: np.random.Generator) -> UInt8:
-    """Shuffle the pixels of each image with a permutation of its own.
+    """Shuffle the pixels of each image, uint8 [N, C, H, W], with a permutation of its own.
 
-    Args:
-        pixels: uint8 [N, C, H, W]. The channels of a pixel stay together.
-        rng: Source of the permutations.
-
-    Returns:
-        uint8 [N, C, H, W].
+    The channels of a pixel stay together; `rng` gives the permutations.
     """
     count, channels = pixels.shape[:2]
     flat = pixels.reshape(count, channels, -1)

@@ -7,16 +7,9 @@ from trustmia.runtime.seeding import numpy_generator
 
 
 def draw_at_most(count: int, max_images: int | None, seed: int, name: str) -> Int64:
-    """Return the indices of the images of a set that are shown, sorted.
+    """Return which of a set's images are shown, sorted: int64 [min(count, max_images)].
 
-    Args:
-        count: Number of images in the set.
-        max_images: How many are shown at most; all if None.
-        seed: The experiment's seed.
-        name: The set's name, which the draw depends on.
-
-    Returns:
-        int64 [min(count, max_images)].
+    All are if `max_images` is None. The draw depends on the seed and the set's name.
     """
     if max_images is None or count <= max_images:
         return np.arange(count, dtype=np.int64)

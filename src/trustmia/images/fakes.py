@@ -14,10 +14,7 @@ IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 def save_fakes(folder: Path, fakes: Images, origin: dict[str, object]) -> None:
     """Write images, labels, and a manifest with their SHA-256 sums.
 
-    Args:
-        folder: Replaced as a whole.
-        fakes: The images.
-        origin: What drew them, for the manifest.
+    The folder is replaced as a whole; `origin` says in the manifest what drew them.
     """
     with files.atomic_folder(folder) as fresh:
         np.save(fresh / IMAGES, fakes.pixels, allow_pickle=False)

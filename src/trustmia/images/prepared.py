@@ -73,10 +73,8 @@ def starts_of(shapes: Int64) -> Int64:
 def describe(dataset: Dataset, pixel_files: list[tuple[str, int]] | None) -> str:
     """Return the content of `dataset.json`.
 
-    Args:
-        dataset: What the folder holds.
-        pixel_files: Files with pixels, to be read one after the other instead of
-            `pixels.npy`, and the number of bytes before their first pixel.
+    `pixel_files` are to be read one after the other instead of `pixels.npy`; with each comes the
+    number of bytes before its first pixel.
     """
     return json.dumps(asdict(dataset) | {"pixel_files": pixel_files}, indent=2) + "\n"
 

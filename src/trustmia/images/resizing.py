@@ -37,13 +37,10 @@ def resize(picture: Image.Image, side: int) -> Image.Image:
 
 
 def fit_square(picture: Image.Image, size: int, fit: Fit) -> Image.Image:
-    """Return a square picture.
+    """Return a picture of any size as a square one of `size` pixels a side.
 
-    Args:
-        picture: Any size.
-        size: Height and width of the result.
-        fit: `stretch` brings both sides to `size`; `crop` brings the shorter side to
-            `size` and keeps the centre, as torchvision's `Resize` and `CenterCrop` do.
+    `stretch` brings both sides to `size`; `crop` brings the shorter side to `size` and keeps the
+    centre, as torchvision's `Resize` and `CenterCrop` do.
     """
     if picture.size == (size, size):
         return picture

@@ -38,14 +38,10 @@ def draws(sizes: Mapping[str, int], resamples: int, seed: int) -> Iterator[dict[
 
     A group's draws depend on the seed and its own name and size, not on other groups or on the
     attack: all attacks are judged on the same resamples.
-
-    Args:
-        sizes: Number of images by group.
-        resamples: How many in all.
-        seed: Seed of the draws.
+    `sizes` are numbers of images by group, and `resamples` is how many there are in all.
 
     Yields:
-        Group → float64 [b, size]; rows sum to size.
+        Group → float64 [b, size]; rows sum to its size.
     """
     generators = {name: numpy_generator(seed, "bootstrap", name) for name in sizes}
     step = max(1, BLOCK // max(sizes.values(), default=1))

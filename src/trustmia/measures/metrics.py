@@ -83,13 +83,11 @@ def _fpr_at_95tpr(decided: Decided) -> Float64:
     return np.take_along_axis(decided.fpr, first, axis=1)[:, 0]
 
 
-def _mmps(who: str, counts: Counted) -> Metric[Decided]:
-    names = {"tp": "true positives", "fp": "false positives"}
-    names |= {"fn": "false negatives", "tn": "true negatives"}
+def _mmps(key: str, who: str, counts: Counted) -> Metric[Decided]:
     return Metric(
-        f"MMPS of {names[who]}",
-        f"Mean maximum prediction score of the {names[who]}, 0 where there are none.",
-        lambda decided: np.array([decided.mean_max[who]]),
+        f"MMPS of {who}",
+        f"Mean maximum prediction score of the {who}, 0 where there are none.",
+        lambda decided: np.array([decided.mean_max[key]]),
         counts,
         interval=False,
     )
@@ -133,10 +131,10 @@ DECISIONS: dict[str, Metric[Decided]] = {
         _fpr_at_95tpr,
         interval=False,
     ),
-    "tp_mmps": _mmps("tp", "members"),
-    "fp_mmps": _mmps("fp", "set"),
-    "fn_mmps": _mmps("fn", "members"),
-    "tn_mmps": _mmps("tn", "set"),
+    "tp_mmps": _mmps("tp", "true positives", "members"),
+    "fp_mmps": _mmps("fp", "false positives", "set"),
+    "fn_mmps": _mmps("fn", "false negatives", "members"),
+    "tn_mmps": _mmps("tn", "true negatives", "set"),
 }
 
 

@@ -45,10 +45,7 @@ def rank(scores: Float64) -> Ranked:
 def roc_of(ranked: Ranked, counts: Float64, member: Bool) -> tuple[Float64, Float64]:
     """Return TPR and FPR of resamples: float64 [B, G + 1] each, from (0, 0).
 
-    Args:
-        ranked: The sorted scores.
-        counts: float64 [B, N], how often each row was drawn.
-        member: bool [N].
+    `counts`, float64 [B, N], says how often each row was drawn; `member` is bool [N].
     """
     ordered, truth = counts[:, ranked.order], member[ranked.order]
     called = np.cumsum(ordered, axis=1)

@@ -92,11 +92,8 @@ def _measured(
 def judge(groups: Mapping[str, Float64], against: str, resamples: int, seed: int) -> Iterator[Row]:
     """Judge how scores rank members before a set, and any other at held-out images' thresholds.
 
-    Args:
-        groups: `MEMBERS` and non-member sets → float64 [N], finite, N at least 1.
-        against: The set.
-        resamples: Resamples of the bootstrap; 0 for no intervals.
-        seed: Seed of its draws, and of the halves of balanced accuracy.
+    Groups are `MEMBERS` and non-member sets → float64 [N], finite, N at least 1; `against` is one
+    of these sets. For `resamples` and `seed` see `measure`.
 
     Yields:
         The rows of `RANKINGS` for the set and, if it is that of held-out images, of `THRESHOLDS`
@@ -120,14 +117,9 @@ def _values(
     resamples: int,
     seed: int,
 ) -> Iterator[Row]:
-    """Yield the metrics of images as they are, with intervals over resamples of them.
+    """Yield the metrics, by set and key, of images as they are, with intervals over resamples.
 
-    Args:
-        metrics: Set and key → metric.
-        drawn: Gives the evidence of resamples, of counts: group → float64 [B, size].
-        sizes: Number of images by group.
-        resamples: How many.
-        seed: Seed of the draws.
+    `drawn` gives the evidence of resamples, of counts: group → float64 [B, size].
     """
     once = drawn({name: np.ones((1, size)) for name, size in sizes.items()}, False)
     points = {key: float(metric.value(once)[0]) for key, metric in metrics.items()}
@@ -145,13 +137,10 @@ def _values(
         yield Row(name, key, value, low, high, n[metrics[name, key].counts])
 
 
-def write_results(path: Path, results: pd.DataFrame) -> None:
-    """Write the table as CSV in full precision; what cannot be had is empty."""
-    files.write_table(path, results)
-
-
 def parse_results(stream: Any) -> pd.DataFrame:
-    """Read what `write_results` wrote, from a path or a stream of bytes.
+    """Read the long table as CSV in full precision, from a path or a stream of bytes.
+
+    What cannot be had is empty there, and NaN here.
 
     Raises:
         ValueError: It is no such table.

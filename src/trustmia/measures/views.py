@@ -276,13 +276,9 @@ def rates_table(results: pd.DataFrame, style: str) -> str:
 def text_table(
     rows: Sequence[Sequence[str]], headers: Sequence[str], style: str, numbers: bool = False
 ) -> str:
-    """Return a table as text, its cells as they are.
+    """Return a table as text, its cells as they are, with a header for each column.
 
-    Args:
-        rows: The cells.
-        headers: One for each column.
-        style: A format of the package `tabulate`, e.g. `simple` or `github`.
-        numbers: Whether all columns but the first are aligned as numbers.
+    `style` is as in `decision_tables`; `numbers` aligns all columns but the first as such.
     """
     aligned = ["left"] + ["right"] * (len(headers) - 1) if numbers else None
     return tabulate(rows, headers, tablefmt=style, colalign=aligned, disable_numparse=True)

@@ -107,10 +107,8 @@ def faults(model: Classifier, state: dict[str, Tensor]) -> list[str]:
 def import_checkpoints(archive: Path, folder: Path) -> list[Path]:
     """Write every checkpoint of the published ZIP as safetensors with a card.
 
-    Args:
-        archive: The ZIP.
-        folder: `models/classifiers`; a pair goes into a folder of its name. Another
-            pair of the same name is replaced.
+    The folder is `models/classifiers`; a pair goes into one of its name in it. Another pair of the
+    same name is replaced.
 
     Returns:
         The weights' paths.

@@ -84,11 +84,7 @@ def deviations(params: Params, configuration: str) -> list[str]:
 
 
 def compare(results: pd.DataFrame, configuration: str) -> pd.DataFrame:
-    """Return a run's results, the paper's, and the differences.
-
-    Args:
-        results: The run's long table.
-        configuration: Name of the paper's configuration.
+    """Return a run's results (its long table), the paper's for a configuration, and differences.
 
     Returns:
         One row per set, attack and metric of `METRICS`, in the paper's order and then the
@@ -129,12 +125,9 @@ def _cells(rows: pd.DataFrame, key: tuple[str, str]) -> list[str]:
 
 
 def compare_paper(params: Params, style: str, out: Path | None) -> str:
-    """Set the last run beside the paper's table.
+    """Set the last run beside the paper's table; `style` is a format of the package `tabulate`.
 
-    Args:
-        params: The run's parameters.
-        style: A format of the package `tabulate`, e.g. `simple` or `github`.
-        out: Where to write the comparison as CSV, one row per set, attack and metric.
+    If `out` is given, the comparison is written there as CSV, one row per set, attack and metric.
 
     Raises:
         UserError: There is no run with these parameters, code and data, the paper has no such

@@ -148,9 +148,7 @@ CONFIGURATIONS: dict[str, Configuration] = {
 def configured(path: Path, name: str) -> str:
     """Return a parameter file with the values of a configuration, and else as it is.
 
-    Args:
-        path: In the form of `params.yaml`.
-        name: One of `CONFIGURATIONS`.
+    The file is in the form of `params.yaml`; the name is one of `CONFIGURATIONS`.
 
     Raises:
         UserError: The file is missing, lacks a key, or has others that the configuration

@@ -21,16 +21,8 @@ Palette: TypeAlias = Mapping[str, str]
 INK = colours([MEMBERS])[MEMBERS]
 SHARE = alt.Scale(domain=[0, 1], nice=False)
 QUARTERS = [0, 0.25, 0.5, 0.75, 1]
-SHAPES = [
-    "circle",
-    "square",
-    "triangle-up",
-    "diamond",
-    "cross",
-    "triangle-down",
-    "triangle-right",
-    "triangle-left",
-]
+SHAPES = ["circle", "square", "triangle-up", "diamond", "cross"]
+SHAPES += ["triangle-down", "triangle-right", "triangle-left"]
 CALLED = "share called members"
 NO_THRESHOLD = "No threshold errs on so few: more share the largest attack score."
 # An earth mover's distance of scores that is drawn as the darkest.
@@ -40,10 +32,7 @@ DARK_DISTANCE = 0.6
 def theme(ink: str, faint: str, line: str) -> dict[str, Any]:
     """Return what is the same in all figures.
 
-    Args:
-        ink: Colour of titles and legends.
-        faint: Colour of numbers at the axes.
-        line: Colour of grid lines.
+    `ink` is the colour of titles and legends, `faint` of numbers at axes, `line` of grid lines.
     """
     font = "system-ui, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
     return {
@@ -303,7 +292,7 @@ def trade_off(
 
     Args:
         rows: Of one attack.
-        variants: All variants.
+        variants: All variants, each with a shape of its own.
         quality: `ece` or `mmps`.
         success: `auroc` or `fake_fpr`.
         legend: Say which shape is which variant.

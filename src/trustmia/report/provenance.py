@@ -35,10 +35,7 @@ class Provenance:
 
 
 def read_provenance(experiments: pd.DataFrame | None) -> Provenance:
-    """Gather it from the repository that is the current folder.
-
-    Args:
-        experiments: Those of the study; None without one.
+    """Gather it from the repository that is the current folder, and a study's experiments, if any.
 
     Nothing of it changes while the inputs stay: a commit of HEAD, or today's date, would
     give another report for the same results. So revisions and dates are those of the

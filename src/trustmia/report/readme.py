@@ -86,14 +86,10 @@ def generator_table(style: str) -> str:
     """Return the generator's quality beside that of real held-out images."""
     headers = ["images", "recognised as their class", "Fréchet distance"]
     quality = read_metrics("generator")
-    rows = [
-        [
-            title,
-            _number(quality[key]["recognised"], ".3f"),
-            _number(quality[key]["frechet_distance"], ".1f"),
-        ]
-        for key, title in (("fake", "fakes"), ("held_out", "real, held out"))
-    ]
+    rows = []
+    for key, title in (("fake", "fakes"), ("held_out", "real, held out")):
+        recognised, distance = quality[key]["recognised"], quality[key]["frechet_distance"]
+        rows.append([title, _number(recognised, ".3f"), _number(distance, ".1f")])
     return views.text_table(rows, headers, style)
 
 

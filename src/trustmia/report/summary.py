@@ -107,9 +107,7 @@ def of_one_run(tables: RunTables, seed: int) -> RunTables:
 def with_run(study: RunTables, run: RunTables) -> RunTables:
     """Return a study's tables and a run's, unless the study has that run's results already.
 
-    Args:
-        study: Tables of a study, which may have no experiments.
-        run: What `of_one_run` returned.
+    The study may have no experiments; the run is what `of_one_run` returned.
     """
     if study["experiments"].empty:
         return run
@@ -128,10 +126,7 @@ def _results(attacks: pd.DataFrame) -> dict[tuple[str, str, str], float]:
 
 
 def summarise(tables: RunTables) -> Summary:
-    """Take the seeds of each variant together.
-
-    Args:
-        tables: Of a study, or what `of_one_run` returned.
+    """Take the seeds of each variant together, of a study or of what `of_one_run` returned.
 
     Raises:
         UserError: There is no attack's result in them.

@@ -1,6 +1,6 @@
 """What the numbers and names in files that anybody can bring have to be."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,23 @@ def check_text(place: object, names: Collection[str]) -> None:
             name.encode()
         except UnicodeEncodeError as error:
             raise UserError(f"{place}: set {name!a} is no text in Unicode") from error
+
+
+def check_rows(place: object, wrong: Bool, words: Callable[[int], str], first: int = 0) -> None:
+    """Refuse an array with wrong rows.
+
+    Args:
+        place: The file, or the array in it.
+        wrong: bool [N].
+        words: Say what is wrong with a row, given its place in the array.
+        first: Number of the array's first row in the file.
+
+    Raises:
+        UserError: There is a wrong row; it names the first one.
+    """
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise UserError(f"{place}: row {first + row} {words(row)}")
 
 
 def in_a_line(error: Exception) -> str:

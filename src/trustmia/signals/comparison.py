@@ -48,13 +48,8 @@ class Comparison:
 def compare(signals: ManyModels, target: int, *without: int) -> Comparison:
     """Summarise what the target and its reference models say.
 
-    Reference models are all others but those whose images are mostly the target's, or mostly
-    all others.
-
-    Args:
-        signals: What the models say.
-        target: Index of the target.
-        without: Models that are not to be reference models.
+    Reference models are all others but `without`, and those whose images are mostly the
+    target's, or mostly all others. `target` and `without` are indices of models.
     """
     trained_on = signals.member[:, signals.audited]
     member = trained_on[target]

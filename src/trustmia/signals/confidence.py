@@ -80,7 +80,7 @@ def from_loss(loss: npt.NDArray[np.floating], least: Float64) -> Float64:
     """Return the confidence from the true class's cross-entropy loss, −log p_y.
 
     Args:
-        loss: float [...], at least 0.
+        loss: float [...], in nats, at least 0.
         least: What a loss that was rounded to 0 counts as, above 0, float64 [1].
     """
     exact = np.maximum(loss.astype(np.float64), least)

@@ -13,10 +13,8 @@ from trustmia.errors import UserError
 def write_decisions(path: Path, called: Mapping[str, Bool], num_images: int) -> None:
     """Write an NPZ with arrays `attacks`, str [A], and `decisions`, bool [A, N].
 
-    Args:
-        path: The file.
-        called: Attack → bool [N], the image is called a member; may be empty.
-        num_images: N, rows of the score file.
+    `called`, attack → bool [N], says which images are called members; it may be empty. N is
+    `num_images`, the rows of the score file.
     """
     decisions = np.array(list(called.values()), dtype=np.bool_).reshape(-1, num_images)
     attacks = np.asarray(list(called), dtype=np.str_)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from trustmia import files
 from trustmia.arrays import Float32, Int64
-from trustmia.errors import UserError
 from trustmia.image_sets import FAKE, HELD_OUT, MEMBERS
 from trustmia.image_sets.sampling import draw_at_most
+from trustmia.signals.checks import check_rows
 
 FEATURE_SETS = (MEMBERS, HELD_OUT, FAKE)
 
@@ -58,7 +58,6 @@ def read_features(path: Path) -> FeatureSample:
     """
     arrays = files.read_output(path, "predict", "features", "labels", "set")
     sample = FeatureSample(*arrays.values())
-    bad = ~np.isfinite(sample.features).all(axis=1)
-    if bad.any():
-        raise UserError(f"{path}: row {int(np.argmax(bad))} of features has NaN or infinity")
+    broken = ~np.logical_and.reduce(np.isfinite(sample.features), axis=1)
+    check_rows(path, broken, lambda row: "of features has NaN or infinity")
     return sample

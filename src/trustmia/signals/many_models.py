@@ -24,6 +24,7 @@ from trustmia.signals.checks import (
     SUM_TOLERANCE,
     as_text,
     beyond_01,
+    check_rows,
     check_text,
     distance_from_one,
     in_a_line,
@@ -119,10 +120,6 @@ def _checked_scores(block: Array, labels: Int64, least: Float64 | None = None) -
             "as logits, or divide scores by their sum"
         )
     return confidence.from_scores(block, labels, least)
-
-
-def _as_confidence(block: Array, labels: Int64) -> Float64:
-    return block.astype(np.float64)
 
 
 def _from_probability(block: Array, labels: Int64, least: Float64) -> Float64:
@@ -284,8 +281,7 @@ def _sets(names: Array, count: int, place: str) -> tuple[slice, dict[str, slice]
     if names.shape != (count,) or names.dtype.kind == "O":
         raise UserError(f"{place} is {names.dtype} {list(names.shape)}; allowed: text [{count}]")
     names = as_text(place, names)
-    if (names == "").any():
-        raise UserError(f"{place}: row {int(np.argmax(names == ''))} is empty")
+    check_rows(place, names == "", lambda row: "is empty")
     check_text(place, np.unique(names))
     groups = np.where(np.isin(names, AUDITED), MEMBERS, names)
     starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
@@ -339,16 +335,14 @@ def _published_lira(path: Path) -> ManyModels:
     """Read what the published LiRA code keeps: a folder per model."""
     folders, kind = _lira_folders(path)
     models = [_load_floats(folder / f"{kind}.npy") for folder in folders]
-    first = models[0]
-    for folder, model in zip(folders, models, strict=True):
+    keeps = [_load(folder / "keep.npy") for folder in folders]
+    first, count = models[0], len(models[0])
+    for folder, model, keep in zip(folders, models, keeps, strict=True):
         if model.shape != first.shape:
             raise UserError(
                 f"{folder / kind}.npy is {list(model.shape)}, but the first model's is "
                 f"{list(first.shape)}"
             )
-    count = first.shape[0]
-    keeps = [_load(folder / "keep.npy") for folder in folders]
-    for folder, keep in zip(folders, keeps, strict=True):
         if keep.shape != (count,):
             raise UserError(f"{folder / 'keep.npy'} is {list(keep.shape)}; allowed: [{count}]")
     member = _member(np.stack(keeps), (len(models), count), str(path))
@@ -372,7 +366,9 @@ def _published_lira(path: Path) -> ManyModels:
             )
         models = [_with_views(model, 2) for model in models]
         unused = np.zeros(count, np.int64)
-        return signals_of(ModelOutputs(models, _as_confidence, unused, name))
+        return signals_of(
+            ModelOutputs(models, lambda block, labels: block.astype(np.float64), unused, name)
+        )
     if first.ndim not in (2, 3):
         raise UserError(f"{name}: {list(first.shape)}; allowed: [images, views, classes]")
     if not (path / "labels.npy").is_file():

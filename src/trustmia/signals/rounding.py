@@ -147,14 +147,9 @@ def _apparent_step(values: Float64) -> float:
 
 
 def certain(models: Sequence[Array], labels: Int64) -> Bool:
-    """Say of which images some model gives the true class nothing, or all others nothing.
+    """Say of which images some model gives the true class nothing, or all others: bool [N].
 
-    Args:
-        models: Scores of each model, float [N, K] or [N, A, K].
-        labels: int64 [N] in [0, K).
-
-    Returns:
-        bool [N].
+    Scores are float [N, K] or [N, A, K] of each model, labels int64 [N] in [0, K).
     """
     ends = np.zeros(len(labels), dtype=np.bool_)
     for model in models:

@@ -25,6 +25,7 @@ from trustmia.signals.checks import (
     SUM_TOLERANCE,
     as_text,
     beyond_01,
+    check_rows,
     check_text,
     distance_from_one,
     in_a_line,
@@ -233,21 +234,21 @@ def _check_quotes(path: Path, dialect: _Dialect, rows: int) -> None:
     if lines <= dialect.header_lines + rows:
         return
     count = 0
+    try:
+        for _ in _rows(path, dialect, skipinitialspace=dialect.padded, strict=True):
+            count += 1
+    except csv.Error as error:
+        raise UserError(
+            f"{path}: row {count} has a quote that is not closed, or not at the end of its "
+            "cell; allowed: quotes around a whole cell, and two for one within"
+        ) from error
+
+
+def _rows(path: Path, dialect: _Dialect, **options: Any) -> Iterator[list[str]]:
+    """Yield the cells of each row, in what Python calls a dialect's other options."""
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        try:
-            cells = csv.reader(
-                islice(stream, dialect.header_lines, None),
-                delimiter=dialect.separator,
-                skipinitialspace=dialect.padded,
-                strict=True,
-            )
-            for _ in filter(None, cells):
-                count += 1
-        except csv.Error as error:
-            raise UserError(
-                f"{path}: row {count} has a quote that is not closed, or not at the end of its "
-                "cell; allowed: quotes around a whole cell, and two for one within"
-            ) from error
+        lines = islice(stream, dialect.header_lines, None)
+        yield from filter(None, csv.reader(lines, delimiter=dialect.separator, **options))
 
 
 def _dialect(path: Path) -> _Dialect:
@@ -374,11 +375,8 @@ def _csv_error(path: Path, dialect: _Dialect, decimal: str, error: pa.ArrowInval
 
 
 def _first_row(path: Path, dialect: _Dialect, is_meant: Callable[[list[str]], Any]) -> str:
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        lines = islice(stream, dialect.header_lines, None)
-        rows = filter(None, csv.reader(lines, delimiter=dialect.separator))
-        numbers = (number for number, cells in enumerate(rows) if is_meant(cells))
-        return f"row {next(numbers, '?')}"
+    rows = enumerate(_rows(path, dialect))
+    return f"row {next((number for number, cells in rows if is_meant(cells)), '?')}"
 
 
 def _read_parquet(path: Path, needs_sets: bool, dtype: type) -> _Columns:
@@ -524,12 +522,12 @@ class _Collector:
         lengths = np.full(len(first), width)
         if not pa.types.is_fixed_size_list(first.type):
             lengths = np.asarray(first.value_lengths())
-        if not (lengths == width).all():
-            row = self.read + int(np.argmax(lengths != width))
-            raise UserError(
-                f"{self.path}: row {row} of {columns[0]} has {lengths[row - self.read]} values, "
-                f"row {self.read} has {width}"
-            )
+        check_rows(
+            self.path,
+            lengths != width,
+            lambda row: f"of {columns[0]} has {lengths[row]} values, row {self.read} has {width}",
+            self.read,
+        )
         matrix: Array = flat.reshape(len(first), width)
         return matrix
 
@@ -552,8 +550,8 @@ class _Collector:
 
     def _no_nulls(self, column: pa.Array, name: str) -> None:
         if column.null_count:
-            row = self.read + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-            raise UserError(f"{self.path}: row {row} of {name} is empty")
+            empty = column.is_null().to_numpy(zero_copy_only=False)
+            check_rows(self.path, empty, lambda row: f"of {name} is empty", self.read)
 
     def _set_codes(self, column: pa.Array) -> npt.NDArray[np.int32]:
         self._no_nulls(column, "set")
@@ -606,8 +604,7 @@ def _checked(path: Path, columns: _Columns, needs_sets: bool) -> ScoreSet:
     member = _check_member(path, columns.member)
     if needs_sets and "" in columns.set_names:
         nameless = columns.set_codes == columns.set_names.index("")
-        if nameless.any():
-            raise UserError(f"{path}: row {int(np.argmax(nameless))} of set is empty")
+        check_rows(path, nameless, lambda row: "of set is empty")
     check_text(path, columns.set_names)
     result = ScoreSet(scores, labels, member, columns.set_names, columns.set_codes, notes, logits)
     _check_membership(path, result, needs_sets)
@@ -621,13 +618,14 @@ def _check_agreement(path: Path, scores: Float32, softmax: Float32) -> None:
             "many, or one of the two"
         )
     off = in_blocks(lambda one, other: np.abs(one - other).max(axis=1), scores, softmax)
-    bad = off > DISAGREEMENT + ROUNDING
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise UserError(
-            f"{path}: row {row} of scores is {off[row]:.2g} from the softmax of its logits; "
-            f"allowed: {DISAGREEMENT:g} at most, or only one of the two"
-        )
+    check_rows(
+        path,
+        off > DISAGREEMENT + ROUNDING,
+        lambda row: (
+            f"of scores is {off[row]:.2g} from the softmax of its logits; allowed: "
+            f"{DISAGREEMENT:g} at most, or only one of the two"
+        ),
+    )
 
 
 def _check_shapes(path: Path, name: str, values: Array, columns: _Columns) -> None:
@@ -670,30 +668,26 @@ def _as_numbers(path: Path, name: str, values: Array) -> Float32:
 
 
 def _check_finite(path: Path, name: str, values: Float32) -> None:
-    finite = in_blocks(lambda rows: np.isfinite(rows).all(axis=1), values)
-    if not finite.all():
-        raise UserError(
-            f"{path}: row {int(np.argmin(finite))} of {name} has NaN, or infinity in float32"
-        )
+    broken = in_blocks(lambda rows: ~np.isfinite(rows).all(axis=1), values)
+    check_rows(path, broken, lambda row: f"of {name} has NaN, or infinity in float32")
 
 
 def _check_scores(path: Path, scores: Float32) -> list[str]:
     _check_finite(path, "scores", scores)
-    bad = in_blocks(lambda rows: beyond_01(rows).any(axis=1), scores)
-    if bad.any():
-        raise UserError(
-            f"{path}: row {int(np.argmax(bad))} of scores leaves [0, 1]; are these logits, or "
-            "percentages?"
-        )
+    beyond = in_blocks(lambda rows: beyond_01(rows).any(axis=1), scores)
+    question = "are these logits, or percentages?"
+    check_rows(path, beyond, lambda row: f"of scores leaves [0, 1]; {question}")
     np.clip(scores, 0, 1, out=scores)
-    off = distance_from_one(scores.sum(axis=1, dtype=np.float64))
-    if off.max() > SUM_TOLERANCE:
-        row = int(np.argmax(off > SUM_TOLERANCE))
-        total = round(float(scores[row].sum(dtype=np.float64)), 6)
-        raise UserError(
-            f"{path}: row {row} of scores sums to {total:.7g}; allowed: {1 - SUM_TOLERANCE:g} to "
-            f"{1 + SUM_TOLERANCE:g}; give logits, or divide each row by its sum"
-        )
+    sums = scores.sum(axis=1, dtype=np.float64)
+    off = distance_from_one(sums)
+    check_rows(
+        path,
+        off > SUM_TOLERANCE,
+        lambda row: (
+            f"of scores sums to {sums[row].round(6):.7g}; allowed: {1 - SUM_TOLERANCE:g} "
+            f"to {1 + SUM_TOLERANCE:g}; give logits, or divide each row by its sum"
+        ),
+    )
     count = np.count_nonzero(off > NOTED_SUM)
     if not count:
         return []
@@ -717,18 +711,14 @@ def _softmax(path: Path, logits: Float32) -> Float32:
 def _check_labels(path: Path, labels: Array, classes: int) -> Int64:
     labels = whole_numbers(labels)
     if labels.dtype.kind == "f":
-        row = int(np.argmax(labels != labels.round()))
-        raise UserError(f"{path}: row {row} of labels is {labels[row]}; allowed: whole numbers")
+        broken = ~np.isfinite(labels) | (labels != labels.round())
+        check_rows(path, broken, lambda row: f"of labels is {labels[row]}; allowed: whole numbers")
     if labels.dtype.kind not in "iu":
         kind = "text" if labels.dtype.kind in "OUS" else labels.dtype
         raise UserError(f"{path}: labels has type {kind}; allowed: whole numbers")
-    bad = (labels < -1) | (labels >= classes)
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise UserError(
-            f"{path}: row {row} of labels is {labels[row]}; allowed: 0 to {classes - 1}, or -1 "
-            "for an image without label"
-        )
+    allowed = f"allowed: 0 to {classes - 1}, or -1 for an image without label"
+    beyond = (labels < -1) | (labels >= classes)
+    check_rows(path, beyond, lambda row: f"of labels is {labels[row]}; {allowed}")
     return labels.astype(np.int64, copy=False)
 
 
@@ -738,10 +728,8 @@ def _check_member(path: Path, member: Array) -> Bool:
     if member.dtype.kind in "OUS":
         texts, codes = np.unique(member.astype(str), return_inverse=True)
         return _truths(path, list(texts), codes, 0)
-    wrong = ~np.isin(member, (0, 1))
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise UserError(f"{path}: row {row} of member is {member[row]}; allowed: true/false or 0/1")
+    other = ~np.isin(member, (0, 1))
+    check_rows(path, other, lambda row: f"of member is {member[row]}; allowed: true/false or 0/1")
     return member.astype(np.bool_)
 
 
@@ -749,12 +737,8 @@ def _truths(path: Path, texts: list[str], codes: Array, first: int) -> Bool:
     """Return what words say; `codes` index into `texts`, `first` is the number of their first."""
     truths = [TRUTH.get(text.strip().lower()) for text in texts]
     wrong = np.asarray([truth is None for truth in truths], dtype=np.bool_)[codes]
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        text = repr(texts[codes[row]]) if texts[codes[row]] else "empty"
-        raise UserError(
-            f"{path}: row {first + row} of member is {text}; allowed: true/false or 0/1"
-        )
+    words = [f"of member is {repr(t) if t else 'empty'}; allowed: true/false or 0/1" for t in texts]
+    check_rows(path, wrong, lambda row: words[codes[row]], first)
     return np.asarray(truths, dtype=np.bool_)[codes]
 
 

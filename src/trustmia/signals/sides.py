@@ -57,7 +57,7 @@ def outstanding(member: Bool, target: int, references: Int64) -> dict[int, float
         references: int64 [R], indices of models.
 
     Returns:
-        Model → its correlation.
+        Model → its correlation, in [-1, 1].
     """
     if not len(references):
         return {}
@@ -103,9 +103,7 @@ def equal_sides(in_models: Bool, member: Bool) -> Bool | None:
     of equal rank have as many as the one with fewer. Which ones is drawn anew for each image:
     the first of a side would be other models for members than for held-out images.
 
-    Args:
-        in_models: bool [R, P], the reference model was trained on the image.
-        member: bool [P], the target was; with both values present.
+    For the arguments see `coupled`.
 
     Returns:
         bool [R, P], the model speaks for the image; None: all do.

@@ -78,9 +78,9 @@ def summarise(
     Args:
         source: What M models say of N images.
         member: bool [M, N].
-        target: Index of the target among the M models.
-        references: int64 [R], indices of the reference models. A side is NaN for images
-            of which it has none.
+        target: Index of the target.
+        references: int64 [R], indices of the reference models. A side is NaN for images of
+            which it has none.
         used: bool [R, N], the reference model speaks for the image; None: all do.
     """
     count = member.shape[1]
@@ -185,15 +185,7 @@ def mean_of(ordered: Float64, count: Int64) -> Float64:
 
 
 def median_of(ordered: Float64, count: Int64) -> Float64:
-    """Return the median over the first `count` models.
-
-    Args:
-        ordered: float64 [R, K, A], in the form that `in_order` returns.
-        count: int64 [K].
-
-    Returns:
-        float64 [K, A]; NaN where there is no model.
-    """
+    """Return the median over the first `count` models; shapes and NaN are those of `mean_of`."""
     middle = [np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(ordered) - 1)]
     parts = [
         np.take_along_axis(ordered, np.broadcast_to(m[None, :, None], (1, *ordered.shape[1:])), 0)

@@ -29,8 +29,8 @@ def published_split(dataset: str, labels: Int64, sizes: SplitParams, seed: int) 
     Args:
         dataset: `cifar10` or `stanford_dogs`.
         labels: int64 [N], the class of every image, training images first.
-        sizes: How many images each part gets; the pool's size is not used,
-            its seed is that of what is left over.
+        sizes: How many images each part gets; of the pool, only the seed is used, for what is
+            left over.
         seed: Seed of the published code's calls; its checkpoints belong to 42.
 
     Raises:
@@ -68,10 +68,8 @@ def cifar10(labels: Int64, sizes: SplitParams, seed: int) -> Split:
     if len(test) > 2 * sizes.test_size:
         test = _random_split(test, 2 * sizes.test_size, seed)[0]
     tested = _random_split(test, sizes.test_size, seed)
-    return {
-        role: _parts(halves[number], tested[number], sizes, UNSEEDED)
-        for number, role in enumerate(ROLES)
-    }
+    pairs = zip(ROLES, halves, tested, strict=True)
+    return {role: _parts(own, others, sizes, UNSEEDED) for role, own, others in pairs}
 
 
 def stanford_dogs(labels: Int64, sizes: SplitParams, seed: int) -> Split:
@@ -82,10 +80,8 @@ def stanford_dogs(labels: Int64, sizes: SplitParams, seed: int) -> Split:
         raise _does_not_fit(f"train_size {len(train) // 2}, test_size {len(test) // 2}")
     halves = _random_split(train, sizes.train_size, seed)
     tested = _random_split(test, sizes.test_size, seed)
-    return {
-        role: _parts(halves[number], tested[number], sizes, seed)
-        for number, role in enumerate(ROLES)
-    }
+    pairs = zip(ROLES, halves, tested, strict=True)
+    return {role: _parts(own, others, sizes, seed) for role, own, others in pairs}
 
 
 def _parts(train: Int64, test: Int64, sizes: SplitParams, seed: int) -> dict[str, Int64]:

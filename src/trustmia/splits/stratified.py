@@ -15,12 +15,8 @@ def split_indices(labels: Int64, sizes: SplitParams, seed: int) -> Split:
 
     The pool is drawn first, with a seed of its own. What is left belongs to the
     generator, so that a generator trained once stays disjoint from target and shadow
-    whatever their seed and sizes within the pool.
-
-    Args:
-        labels: int64 [N], the class of every image.
-        sizes: How many images each part gets.
-        seed: Seed of the parts of target and shadow.
+    whatever their seed and sizes within the pool. `labels`, int64 [N], are the classes of all
+    images; `seed` is that of the parts of target and shadow.
 
     Returns:
         Sorted int64 indices into `labels`. `target` and `shadow` have `train`,
@@ -69,12 +65,12 @@ def take(labels: Int64, pool: Int64, size: int, seed: int) -> tuple[Int64, Int64
 
     Args:
         labels: int64 [N], the class of every image.
-        pool: int64 [P], what is drawn from, sorted.
+        pool: int64 [P], indices that are drawn from, sorted.
         size: How many are drawn.
         seed: Seed of the draw.
 
     Returns:
-        The images drawn, and the rest, both sorted.
+        The indices drawn, and the rest, both sorted.
 
     Raises:
         UserError: There are too few images for every class to be on both sides.
@@ -97,13 +93,9 @@ def take(labels: Int64, pool: Int64, size: int, seed: int) -> tuple[Int64, Int64
 
 def _check_sizes(available: int, sizes: SplitParams) -> None:
     needed = len(ROLES) * (sizes.train_size + sizes.validation_size + sizes.test_size)
+    outside = sizes.pool_size + sizes.generator_holdout_size
     for key, wanted, source, size in (
-        (
-            "pool_size + generator_holdout_size",
-            sizes.pool_size + sizes.generator_holdout_size,
-            "the data set's images",
-            available,
-        ),
+        ("pool_size + generator_holdout_size", outside, "the data set's images", available),
         ("train_size + validation_size + test_size, twice,", needed, "pool_size", sizes.pool_size),
         ("attack_members", sizes.attack_members, "train_size", sizes.train_size),
         ("attack_nonmembers", sizes.attack_nonmembers, "test_size", sizes.test_size),

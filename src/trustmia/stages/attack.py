@@ -9,7 +9,7 @@ from trustmia.attacks.outcome import AttackRun
 from trustmia.attacks.run import run_attacks
 from trustmia.errors import UserError
 from trustmia.measures.roc import roc_curves, roc_table
-from trustmia.measures.table import measure, write_results
+from trustmia.measures.table import measure
 from trustmia.measures.views import dvc_summary, paper_table
 from trustmia.params import AttackParams, load_params
 from trustmia.signals.container import Signals, read_score_files
@@ -46,7 +46,7 @@ def read(params: AttackParams) -> Signals:
 
 def write(run: AttackRun, results: pd.DataFrame, target: ScoreSet) -> None:
     """Write the results and their views, the decisions, and the points of the plots."""
-    write_results(paths.RESULTS, results)
+    files.write_table(paths.RESULTS, results)
     files.write_table(paths.METRICS / "attack_results.csv", paper_table(results), "%.6f")
     files.write_json(paths.METRICS / "attack.json", dvc_summary(results))
     called = {name: f.decisions.called for name, f in run.forms.items() if f.decisions is not None}

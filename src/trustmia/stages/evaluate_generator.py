@@ -6,7 +6,7 @@ from trustmia import files, paths
 from trustmia.classifiers import inputs as classifiers
 from trustmia.classifiers.architectures.base import Classifier
 from trustmia.classifiers.inference import predict
-from trustmia.generators.quality import Seen, quality, unknown_quality
+from trustmia.generators.quality import UNKNOWN, Seen, quality
 from trustmia.images.base import Dataset, Images
 from trustmia.images.fakes import load_fakes
 from trustmia.images.prepared import read_prepared
@@ -25,7 +25,7 @@ def main() -> None:
     """
     checkpoint = checkpoints.load(paths.JUDGE / "model")
     if checkpoint.card["kind"] == "none":
-        metrics = {"fake": unknown_quality(), "held_out": unknown_quality()}
+        metrics = {"fake": UNKNOWN, "held_out": UNKNOWN}
     else:
         metrics = judged(checkpoint)
     files.write_json(paths.METRICS / "generator.json", metrics)

@@ -1,13 +1,13 @@
 """Stage `gallery`: non-members that all attacks with a learned decision call members."""
 
-from dataclasses import asdict
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from trustmia import files, paths
 from trustmia.errors import UserError
-from trustmia.exhibits.gallery import Exhibit, exhibit, select
+from trustmia.exhibits.gallery import exhibit, select
 from trustmia.image_sets import MEMBERS
 from trustmia.images.prepared import read_prepared
 from trustmia.params import load_params
@@ -35,7 +35,7 @@ def main() -> None:
     decisions = read_decisions(paths.DECISIONS, len(target.labels))
     chosen = select(target, unanimous(decisions))
     prepared = read_prepared(paths.DATASET)
-    exhibits: list[Exhibit] = []
+    exhibits: list[dict[str, Any]] = []
     for name, images in image_sets(params, prepared.images, "target"):
         if name == MEMBERS:
             continue
@@ -45,6 +45,6 @@ def main() -> None:
             raise UserError(
                 f"{scores_path}: not of the images of set {name}; run `dvc repro predict`"
             ) from error
-    table = pa.Table.from_pylist([asdict(each) for each in exhibits], schema=SCHEMA)
+    table = pa.Table.from_pylist(exhibits, schema=SCHEMA)
     with files.atomic_file(paths.GALLERY / "gallery.parquet") as temporary:
         parquet.write_table(table, temporary)

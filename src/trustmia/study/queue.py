@@ -41,15 +41,7 @@ class Task:
 
 def status() -> tuple[list[Task], int]:
     """Ask DVC for the tasks in its queue and how many workers answer, which takes seconds."""
-    return parse_status(_ask("queue", "status"))
-
-
-def parse_status(printed: str) -> tuple[list[Task], int]:
-    """Read what `dvc queue status` printed.
-
-    Raises:
-        UserError: It is not what DVC 3 prints.
-    """
+    printed = _ask("queue", "status")
     header, workers = HEADER.search(printed), WORKERS.search(printed)
     if workers is None or (header is None and EMPTY not in printed):
         raise UserError(f"`dvc queue status`: no table as DVC 3 prints it: {printed.strip()!r}")
@@ -88,24 +80,28 @@ def put(experiment: Experiment, targets: Iterable[str]) -> None:
     call("exp", "run", "--queue", "--name", experiment.name, *overrides, *targets)
 
 
-def change(command: str, tasks: Iterable[Task], *options: str) -> None:
-    """Call e.g. `dvc queue remove` or `dvc queue kill` for tasks, if there are any."""
+def remove(tasks: Iterable[Task]) -> None:
+    """Take tasks that failed out of the queue; experiments are left alone."""
     if ids := [task.id for task in tasks]:
-        call("queue", command, *options, *ids)
+        call("queue", "remove", *ids)
+
+
+def kill(tasks: Iterable[Task], *options: str) -> None:
+    """Interrupt tasks that run, so that DVC notes them as failed."""
+    if ids := [task.id for task in tasks]:
+        # DVC kills the others, too, before it complains of one that ended meanwhile.
+        with contextlib.suppress(UserError):
+            call("queue", "kill", *options, *ids)
 
 
 def stop(running: Callable[[], list[Task]]) -> None:
-    """Let workers take nothing more, and end what runs; what waits stays in the queue.
-
-    Args:
-        running: Returns the tasks to end that still run.
-    """
+    """Let workers take nothing more, and end what is running; what waits stays in the queue."""
     call("queue", "stop")
-    change("kill", running())
+    kill(running())
     deadline = time.monotonic() + PATIENCE
     while (left := running()) and time.monotonic() < deadline:
         time.sleep(PAUSE)
-    change("kill", left, "--force")
+    kill(left, "--force")
 
 
 def _ask(*arguments: str) -> str:

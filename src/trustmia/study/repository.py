@@ -5,11 +5,11 @@ import functools
 import hashlib
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from trustmia.errors import UserError
 from trustmia.freshness import CurrentFiles, Lock
@@ -33,54 +33,50 @@ class Finished:
     baseline: str
 
 
-class _Blobs:
-    """The contents of git's files by their object names, from one process of git."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]"):
-        self._process = process
-        # Revisions have most of theirs in common.
-        self.md5 = functools.cache(self._md5)
-
-    def read(self, blob: str) -> bytes:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin and stdout
-        stdin.write(f"{blob}\n".encode())
-        stdin.flush()
-        size = int(stdout.readline().split()[-1])
-        return stdout.read(size + 1)[:size]
-
-    def _md5(self, blob: str) -> str:
-        return hashlib.md5(self.read(blob), usedforsecurity=False).hexdigest()
-
-
 class _GitTree:
     """The files that git has at a revision: a `freshness.Tree`."""
 
-    def __init__(self, revision: str, blobs: _Blobs):
-        self._blobs = blobs
+    def __init__(self, revision: str, read: Callable[[str], bytes], md5: Callable[[str], str]):
+        self._read, self._md5 = read, md5
         listed = [entry.split("\t", 1) for entry in _git("ls-tree", "-rz", revision).split("\0")]
-        self._names = {rest[0]: described.split()[2] for described, *rest in listed if rest}
+        self._blobs = {rest[0]: described.split()[2] for described, *rest in listed if rest}
 
     def read(self, path: str) -> bytes:
-        return self._blobs.read(self._name(path))
+        return self._read(self._blob(path))
 
     def files(self, path: str) -> list[str]:
-        return [name for name in self._names if name == path or name.startswith(f"{path}/")]
+        return [name for name in self._blobs if name == path or name.startswith(f"{path}/")]
 
     def md5(self, path: str) -> str:
-        return self._blobs.md5(self._name(path))
+        return self._md5(self._blob(path))
 
-    def _name(self, path: str) -> str:
-        if path not in self._names:
+    def _blob(self, path: str) -> str:
+        if path not in self._blobs:
             raise FileNotFoundError(path)
-        return self._names[path]
+        return self._blobs[path]
 
 
 class ExperimentRepository:
-    """A DVC repository whose experiments are read; `open_repository` opens it."""
+    """A DVC repository whose experiments are read; `open_repository` opens it.
 
-    def __init__(self, blobs: _Blobs):
-        self._tree = functools.cache(functools.partial(_GitTree, blobs=blobs))
+    Args:
+        stdin: Takes names of git's objects, a line each.
+        stdout: Gives what `git cat-file --batch` answers.
+    """
+
+    def __init__(self, stdin: IO[bytes], stdout: IO[bytes]):
+        def read(blob: str) -> bytes:
+            stdin.write(f"{blob}\n".encode())
+            stdin.flush()
+            size = int(stdout.readline().split()[-1])
+            return stdout.read(size + 1)[:size]
+
+        # By blob: revisions have most of theirs in common.
+        @functools.cache
+        def md5(blob: str) -> str:
+            return hashlib.md5(read(blob), usedforsecurity=False).hexdigest()
+
+        self._tree = functools.cache(functools.partial(_GitTree, read=read, md5=md5))
 
     def head(self) -> str:
         """Return the revision of the current commit."""
@@ -176,4 +172,5 @@ def open_repository() -> Iterator[ExperimentRepository]:
             raise UserError(f"{message} ({error})") from error
     command = ["git", "cat-file", "--batch"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        yield ExperimentRepository(_Blobs(process))
+        assert process.stdin and process.stdout
+        yield ExperimentRepository(process.stdin, process.stdout)

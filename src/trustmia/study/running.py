@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from trustmia.errors import UserError
@@ -14,24 +13,13 @@ from trustmia.study.queue import Task
 from trustmia.study.repository import ExperimentRepository, Finished
 
 Say = Callable[[str], None]
+# Experiments that succeeded, now or before, in the grid's order; names of the others.
+Outcome = tuple[list[tuple[Experiment, Finished]], list[str]]
 # How long a worker may take to show itself, in seconds.
 WORKERS_COME_IN = 15.0
 # How long DVC is left alone: asking takes a second of a processor. A look at git takes nothing.
 SHORTEST, LONGEST = 1.0, 20.0
-GLANCE = 0.5
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a study's experiments.
-
-    Attributes:
-        finished: Those that succeeded, now or before, in the grid's order.
-        failed: Names of the others.
-    """
-
-    finished: tuple[tuple[Experiment, Finished], ...]
-    failed: tuple[str, ...]
+GLANCE = 1.0
 
 
 def run_study(grid: Grid, repository: ExperimentRepository, jobs: int, say: Say) -> Outcome:
@@ -44,7 +32,7 @@ def run_study(grid: Grid, repository: ExperimentRepository, jobs: int, say: Say)
         say: Takes one message at a time for the person who waits.
 
     Returns:
-        What became of them; an experiment that failed does not stop the others.
+        Those that succeeded, and names of those that failed, which stop no others.
 
     Raises:
         UserError: An experiment of the same name has other parameters, or DVC refuses one.
@@ -102,7 +90,7 @@ class _StudyRun:
         active = {task.name for task in self._tasks(tasks).values()} - {t.name for t in failed}
         self._unsettled = [name for name in self._experiments if name not in done]
         self._to_queue = [name for name in self._unsettled if name not in active]
-        queue.change("remove", failed)
+        queue.remove(failed)
         counts = f"{len(done)} done before, {len(active)} queued before"
         self._say(f"{len(self._experiments)} experiments: {counts}, {len(self._to_queue)} to queue")
         others = [task for task in tasks if task.status in ("Queued", "Running")]
@@ -161,7 +149,7 @@ class _StudyRun:
         if workers or not running:
             self._alive_at = now
         if now - self._alive_at > WORKERS_COME_IN:
-            queue.change("kill", running)
+            queue.kill(running)
             self._abandoned |= {task.name for task in running}
             self._alive_at = time.monotonic()
         elif idle and now - self._workers_called > WORKERS_COME_IN:
@@ -195,19 +183,14 @@ class _StudyRun:
         unsettled = set(self._unsettled)
         for name in list(self._to_queue):
             if not self._waits.get(name, set()) & unsettled:
-                self._check_commit()
+                if (head := self._repository.head()) != self._head:
+                    raise UserError(
+                        f"the current commit was {self._head[:7]} and is {head[:7]}; a study "
+                        "belongs to one commit: check that out, or run the study again for this one"
+                    )
                 queue.put(self._experiments[name], self._targets)
                 self._to_queue.remove(name)
                 self._pause = SHORTEST
-
-    def _check_commit(self) -> None:
-        """Refuse to queue the rest of a study on another commit than its beginning."""
-        head = self._repository.head()
-        if head != self._head:
-            raise UserError(
-                f"the current commit was {self._head[:7]} and is {head[:7]}; a study belongs to "
-                "one commit: check that out, or run the study again for this one"
-            )
 
     def _follow(self, name: str, task: Task | None, done: bool) -> None:
         if task is not None:
@@ -219,24 +202,22 @@ class _StudyRun:
             # DVC may be about to move it; twice is no accident.
             self._missed.add(name)
         elif task is not None and task.status == "Failed" and name in self._abandoned:
-            queue.change("remove", [task])
+            queue.remove([task])
             self._abandoned.remove(name)
             self._to_queue.append(name)
             self._pause = SHORTEST
         elif task is None or task.status == "Failed":
-            self._fail(name, task)
+            self._clock.forget(name)
+            self._failed.append(name)
+            end = log_end(queue.log(task))
+            self._settle(name, f"failed; `dvc queue logs {name}` shows all of it:\n{end}")
         elif task.status == "Running":
             self._clock.start(name)
-            stage = current_stage(queue.log(task))
+            # Its log is another question to DVC: for times when nothing else happens.
+            stage = current_stage(queue.log(task)) if self._pause > SHORTEST else None
             if stage is not None and stage != self._stages.get(name):
                 self._stages[name] = stage
                 self._report(name, stage)
-
-    def _fail(self, name: str, task: Task | None) -> None:
-        self._clock.forget(name)
-        self._failed.append(name)
-        end = log_end(queue.log(task))
-        self._settle(name, f"failed; `dvc queue logs {name}` shows all of it:\n{end}")
 
     def _settle(self, name: str, words: str) -> None:
         self._unsettled.remove(name)
@@ -253,4 +234,4 @@ class _StudyRun:
         """Return what became of all experiments."""
         done = self._finished()
         pairs = [(e, done[name]) for name, e in self._experiments.items() if name in done]
-        return Outcome(tuple(pairs), tuple(self._failed))
+        return pairs, self._failed

@@ -25,6 +25,9 @@ class Classifier(nn.Module):
 
 
 class Architecture(Protocol):
-    """Builds a classifier for images of a shape."""
+    """Builds a classifier of square images.
+
+    They have `channels` colour channels; `size` is their height and width in pixels, at least 4.
+    """
 
     def __call__(self, channels: int, size: int, num_classes: int) -> Classifier: ...

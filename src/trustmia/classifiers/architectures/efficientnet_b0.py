@@ -65,13 +65,7 @@ class MBConv(nn.Module):
 
 
 class EfficientNetB0(Classifier):
-    """Sixteen inverted bottlenecks in seven stages.
-
-    Args:
-        channels: Colour channels of the images.
-        size: Height and width of the images in pixels; the network fits any.
-        num_classes: Number of classes.
-    """
+    """Sixteen inverted bottlenecks in seven stages; images may have any size."""
 
     head_name = "linear"
 

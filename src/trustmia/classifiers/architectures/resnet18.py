@@ -31,13 +31,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(Classifier):
-    """Four stages of two blocks with 64, 128, 256 and 512 channels.
-
-    Args:
-        channels: Colour channels of the images.
-        size: Height and width of the images in pixels; the network fits any.
-        num_classes: Number of classes.
-    """
+    """Four stages of two blocks with 64, 128, 256 and 512 channels; images may have any size."""
 
     head_name = "linear"
 

@@ -9,12 +9,7 @@ from trustmia.torchvision_compat import declare_missing_operators
 class ResNet50(Classifier):
     """Four stages of 3, 4, 6 and 3 bottlenecks behind a stem that quarters the image.
 
-    The modules have torchvision's names, so that its state dicts fit.
-
-    Args:
-        channels: Colour channels of the images.
-        size: Height and width of the images in pixels; the network fits any.
-        num_classes: Number of classes.
+    The modules have torchvision's names, so that its state dicts fit. Images may have any size.
     """
 
     head_name = "fc"

@@ -6,13 +6,7 @@ from trustmia.classifiers.architectures.base import Classifier
 
 
 class SalemCNN(Classifier):
-    """Two 5×5 convolutions of 32 channels, each with max-pooling, and 128 hidden units.
-
-    Args:
-        channels: Colour channels of the images.
-        size: Height and width of the images in pixels, at least 4.
-        num_classes: Number of classes.
-    """
+    """Two 5×5 convolutions of 32 channels, each with max-pooling, and 128 hidden units."""
 
     def __init__(self, channels: int, size: int, num_classes: int) -> None:
         super().__init__()
