@@ -14,12 +14,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, STAGES
 from trustmia.commands.study import study
 from trustmia.errors import UserError
-from trustmia.params import load_params
+from trustmia.params import Params, load_params
 from trustmia.study import queue
-from trustmia.study.grid import Experiment, load_grid, waiting
+from trustmia.study.grid import BEHIND_TRAINING, Experiment, load_grid, waiting
 from trustmia.study.progress import Clock, current_stage, duration, log_end
 from trustmia.study.queue import Task
 from trustmia.study.running import _StudyRun
@@ -144,6 +144,12 @@ def test_two_experiments_never_train_the_same_at_once(chosen: list[Experiment]) 
             e for e in earlier if (e.seed, e.params.train.weight_decay) == (experiment.seed, decay)
         ]
         assert not alike or alike[0].name in waits[experiment.name]
+
+
+def test_no_training_depends_on_the_sections_behind_training() -> None:
+    stages = [stage for name, stage in STAGES.items() if name.startswith("train")]
+    decisive = {key.split(".")[0] for stage in stages for key in stage["params"]}
+    assert set(Params.model_fields) - decisive == BEHIND_TRAINING
 
 
 RESULTS = """attack,set,metric,value,low,high,n

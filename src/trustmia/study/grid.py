@@ -15,7 +15,7 @@ from trustmia.settings import WORDING
 from trustmia.yaml_files import read_yaml
 
 # Sections of params.yaml that no training depends on.
-BEHIND_TRAINING = {"calibration", "predict", "attack"}
+BEHIND_TRAINING = {"calibration", "generate", "image_sets", "predict", "attack"}
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
