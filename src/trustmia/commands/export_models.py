@@ -1,8 +1,8 @@
 """`trustmia export-models`: a finished run's models as the pretrained ones of `models/`.
 
-`train.source` and `generator.source` take a checkpoint of `models/` only if its card names the
-same parameters and the same SHA-256 of its training images. Git keeps every version of
-`dvc-remote/`: export, then `make publish`, once per finished piece of work.
+`train.source`, `generator.source` and `judge.source` take a checkpoint of `models/` only if its
+card names the same parameters and the same SHA-256 of its training images. Git keeps every
+version of `dvc-remote/`: export, then `make publish`, once per finished piece of work.
 """
 
 import argparse
