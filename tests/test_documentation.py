@@ -29,7 +29,7 @@ def test_every_block_of_commands_is_run_by_a_test(page: str) -> None:
         assert tested or known == [page], f"{page}: no test runs\n{block}"
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md", "CONTRIBUTING.md"])
 def test_links_lead_to_files(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):

@@ -224,7 +224,9 @@ def validated(content: dict[str, Any], name: str) -> Params:
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{name}: {explain(error.errors(), Params)}") from error
+        problems = explain(error.errors(), Params)
+        moved = "; CHANGELOG.md says which keys have moved" if "unknown key" in problems else ""
+        raise UserError(f"{name}: {problems}{moved}") from error
     contradiction = _contradiction(params)
     if contradiction:
         raise UserError(f"{name}: {contradiction}")

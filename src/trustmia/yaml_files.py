@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from trustmia.errors import UserError
 
@@ -49,6 +50,15 @@ def read_yaml(path: Path, remedy: str) -> Any:
         raise UserError(f"{path}: not valid YAML: {error}") from error
 
 
+class _WithNull(RoundTripRepresenter):
+    """Writes `null` as that: a comment that follows nothing is easily misread."""
+
+
+_WithNull.add_representer(
+    type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null")
+)
+
+
 def with_values(text: str, values: Mapping[str, Any]) -> str:
     """Return a YAML document with other values and its comments, as `dvc exp run -S` does it.
 
@@ -60,7 +70,7 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
         KeyError: The document lacks a key.
     """
     yaml, stream = YAML(), StringIO()
-    yaml.width = 10**6
+    yaml.width, yaml.Representer = 10**6, _WithNull
     content = yaml.load(text)
     for name, value in values.items():
         *sections, key = name.split(".")

@@ -63,8 +63,10 @@ def test_configuration_is_the_same_whichever_was_there_before() -> None:
     for name in [*NAMES, NAMES[0]]:
         text = with_values(text, CONFIGURATIONS[name].values)
         assert parse_yaml(text) == on_the_committed(name)
-    comments = [[line.partition("#")[2] for line in t.splitlines()] for t in (COMMITTED, text)]
-    assert comments[0] == comments[1]
+    before, after = COMMITTED.splitlines(), text.splitlines()
+    assert [line.partition("#")[2] for line in before] == [line.partition("#")[2] for line in after]
+    changed = [key for key, value in values.items() if leaves(parse_yaml(COMMITTED))[key] != value]
+    assert sum(one != other for one, other in zip(before, after)) == len(changed)
 
 
 def test_configure_keeps_what_else_a_user_has_changed(

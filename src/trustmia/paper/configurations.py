@@ -46,6 +46,7 @@ COMMON: Values = {
     "calibration.llla.prior": "nll",
     "generator.source": "stylegan2_ada",
     "generator.stylegan2_ada_repo": "stylegan2-ada-pytorch",
+    "generator.stylegan2_ada_sha256": None,
     "judge.source": "scratch",
     "image_sets.max_fakes": 2500,
 }
