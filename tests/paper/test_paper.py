@@ -65,8 +65,13 @@ def test_configuration_is_the_same_whichever_was_there_before() -> None:
         assert parse_yaml(text) == on_the_committed(name)
     before, after = COMMITTED.splitlines(), text.splitlines()
     assert [line.partition("#")[2] for line in before] == [line.partition("#")[2] for line in after]
-    changed = [key for key, value in values.items() if leaves(parse_yaml(COMMITTED))[key] != value]
-    assert sum(one != other for one, other in zip(before, after)) == len(changed)
+
+
+def test_configuration_changes_the_lines_of_its_values_alone() -> None:
+    values, committed = CONFIGURATIONS[NAMES[0]].values, leaves(parse_yaml(COMMITTED))
+    after = with_values(COMMITTED, values).splitlines()
+    changed = sum(committed[key] != value for key, value in values.items())
+    assert sum(one != other for one, other in zip(COMMITTED.splitlines(), after)) == changed
 
 
 def test_configure_keeps_what_else_a_user_has_changed(
