@@ -312,3 +312,16 @@ def test_a_folder_is_held_against_its_dvc_file(
     write("study/more/b", "3")
     with pytest.raises(UserError, match=r"study: not what study\.dvc names; `dvc add"):
         require_tracked(study)
+
+
+def test_what_dvc_kept_of_a_stage_that_was_several_counts_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stages = {
+        name: {"cmd": command, "outs": [{"path": "scores", "md5": "0" * 32}]}
+        for name, command in (("predict", "new"), ("predict@target", "old"))
+    }
+    Path("dvc.yaml").write_text("stages: {predict: {cmd: new, outs: [scores]}}")
+    Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
+    assert Lock().outdated("scores") is None

@@ -113,13 +113,14 @@ class Lock:
 
     def __init__(self, tree: Tree | None = None):
         self._tree = tree or _WorkingTree()
-        self._declared: dict[str, Entry] = {
-            name: stage.get("do", stage) for name, stage in self._stages("dvc.yaml", _parse).items()
-        }
+        declared = self._stages("dvc.yaml", _parse)
+        self._declared: dict[str, Entry] = {n: s.get("do", s) for n, s in declared.items()}
+        several = {name for name, stage in declared.items() if {"do", "matrix"} & stage.keys()}
+        # DVC leaves in dvc.lock what dvc.yaml no longer has, also of a stage that was several.
         self._stages_run = {
             name: stage
             for name, stage in self._stages("dvc.lock", parse_lock).items()
-            if name.partition("@")[0] in self._declared
+            if name.partition("@")[0] in (several if "@" in name else self._declared)
         }
         self._outs: dict[str, tuple[str, Entry]] = {
             out["path"]: (name, out)
