@@ -40,13 +40,15 @@ def read_yaml(path: Path, remedy: str) -> Any:
         remedy: What to do if there is none.
 
     Raises:
-        UserError: The file is missing or is not YAML.
+        UserError: The file is missing, cannot be read or is not YAML.
     """
     try:
         return parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; {remedy}") from error
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from error
 
 

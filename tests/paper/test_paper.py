@@ -110,8 +110,9 @@ def test_configure_without_a_name_lists_all(capsys: pytest.CaptureFixture[str]) 
         (COMMITTED.replace("  lr: 0.001", "  rate: 0.001"), [NAMES[0]], "lacks train.lr; `git"),
         (COMMITTED.replace("width: 32", "width: wide"), [NAMES[0]], "generator.width: got 'wide'"),
         (COMMITTED, [NAMES[0], "--out", "params.yaml/file"], "cannot write params.yaml/file: "),
+        (None, [NAMES[0], "--params", "."], ".: cannot be read: Is a directory"),
     ],
-    ids=["near", "far", "missing", "no YAML", "no keys", "lacks", "wrong", "out"],
+    ids=["near", "far", "missing", "no YAML", "no keys", "lacks", "wrong", "out", "folder"],
 )
 def test_configure_tells_in_one_line_why_it_wrote_nothing(
     content: str | None,

@@ -156,7 +156,7 @@ def configured(path: Path, name: str) -> str:
             does not go with (see `params.load_params`).
     """
     remedy = f"`git restore {path}` brings it back"
-    read_yaml(path, f"run from the root of the repository, or {remedy}")
+    read_yaml(path, "run from the root of the repository, or name one with --params")
     try:
         text = with_values(path.read_text(encoding="utf-8"), CONFIGURATIONS[name].values)
     except KeyError as error:
